@@ -1,0 +1,71 @@
+"""Image codec whose small file is a small picture, searched against the very decoder that will read it.
+
+    data = hcdcodec.encode(pixels, scale=4)    # PNG file as bytes
+    pixels = hcdcodec.decode(data)
+
+Nothing here imports torch until a function that needs it is called.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+from hcdcodec.errors import (
+    ContainerError,
+    DamagedError,
+    EditedError,
+    HcdError,
+    ModelError,
+    NotOursError,
+    OutputError,
+    PictureError,
+    UnsupportedError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from hcdcodec.backbones import load_backbone
+    from hcdcodec.encoder import EncodeOptions
+    from hcdcodec.hcd import Paper, Ste
+    from hcdcodec.memory import decode, encode
+
+try:
+    __version__ = version("hcdcodec")
+except PackageNotFoundError:  # run from a checkout that was never installed
+    __version__ = "0+unknown"
+
+_ROOMS = {
+    "encode": "hcdcodec.memory",
+    "decode": "hcdcodec.memory",
+    "load_backbone": "hcdcodec.backbones",
+    "EncodeOptions": "hcdcodec.encoder",
+    "Paper": "hcdcodec.hcd",
+    "Ste": "hcdcodec.hcd",
+}
+
+__all__ = [
+    "ContainerError",
+    "DamagedError",
+    "EditedError",
+    "EncodeOptions",
+    "HcdError",
+    "ModelError",
+    "NotOursError",
+    "OutputError",
+    "Paper",
+    "PictureError",
+    "Ste",
+    "UnsupportedError",
+    "UsageError",
+    "__version__",
+    "decode",
+    "encode",
+    "load_backbone",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used: torch takes seconds that `--help` does not have."""
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'hcdcodec' has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name]), name)

@@ -1,0 +1,112 @@
+"""The literal table of backbones, and the one function that makes a working one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hcdcodec.backbones.base import Backbone
+from hcdcodec.backbones.bicubic import Bicubic
+from hcdcodec.backbones.crn import Crn
+from hcdcodec.backbones.weights import find, model_hash, read_weights
+from hcdcodec.errors import ModelError, UsageError
+
+
+@dataclass(frozen=True)
+class Family:
+    """How the networks of one name are built.
+
+    Attributes:
+        about: one line for `models list`.
+        build: scale -> untrained network, for trained families; any scale for those without weights.
+    """
+
+    about: str
+    build: Mapping[int, Callable[[], Backbone]] | Callable[[int], Backbone]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "crn": Family(
+        "this project's plain convolutional pair, trained to be searched (default)",
+        {
+            4: lambda: Crn(4, width=64, encoder_depth=4, decoder_depth=14),
+            2: lambda: Crn(2, width=64, encoder_depth=4, decoder_depth=14, fold=2),
+        },
+    ),
+    "bicubic": Family("antialiased bicubic both ways, no weights", Bicubic),
+}
+
+
+def build(name: str, scale: int) -> Backbone:
+    """Return an untrained network of the table.
+
+    Raises:
+        UsageError: the table has no such name or scale.
+    """
+    if name not in FAMILIES:
+        raise UsageError(f"no backbone is called {name!r}; there are {', '.join(FAMILIES)}")
+    table = FAMILIES[name].build
+    if not isinstance(table, Mapping):
+        if not 2 <= scale <= 16:
+            raise UsageError(f"scale {scale} is out of range; {name} takes 2 to 16")
+        return table(scale)
+    if scale not in table:
+        raise UsageError(f"{name} has no scale {scale}; it has {', '.join(map(str, sorted(table)))}")
+    return table[scale]()
+
+
+def load_backbone(
+    name: str,
+    scale: int,
+    weights: Path | str | None = None,
+    device: str | torch.device = "cpu",
+    *,
+    hash_prefix: str = "",
+    weights_dir: Path | None = None,
+) -> Backbone:
+    """Return a network that is ready to use: trained, frozen, in evaluation mode, on its device.
+
+    Args:
+        name: backbone, see `FAMILIES`.
+        scale: HR size / LR size.
+        weights: a safetensors file; default: the first installed one that fits.
+        device: where it computes.
+        hash_prefix: start of the model hash that must match, hexadecimal.
+        weights_dir: directory to search before all others.
+
+    Raises:
+        UsageError: no such backbone or scale.
+        ModelError: weights are missing, damaged, or not the ones asked for.
+    """
+    network = build(name, scale)
+    state: dict[str, torch.Tensor] = {}
+    if next(network.parameters(), None) is not None:
+        if weights is None:
+            weights, entry = find(name, scale, hash_prefix, weights_dir)
+            network.details_scale = entry.details_scale
+        state = read_weights(Path(weights))
+        fill(network, state)
+    network.model_hash = model_hash(state)
+    if not network.model_hash.startswith(hash_prefix):
+        raise ModelError(f"needs the {name} x{scale} weights {hash_prefix[:12]}, got {network.model_hash[:12]}")
+    network.eval().requires_grad_(False)
+    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:
+    """Copy weights into a network; names and shapes must agree exactly.
+
+    Raises:
+        ModelError: they do not; the message names the first differences.
+    """
+    own = network.state_dict()
+    complaints = {
+        "missing": own.keys() - state.keys(),
+        "unknown": state.keys() - own.keys(),
+        "other shape": {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape},
+    }
+    if any(complaints.values()):
+        what = "; ".join(f"{kind} {', '.join(sorted(names)[:3])}" for kind, names in complaints.items() if names)
+        raise ModelError(f"the weights do not fit {network.name} x{network.scale} ({what}); use its own file")
+    network.load_state_dict(state)

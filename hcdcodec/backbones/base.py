@@ -1,0 +1,63 @@
+"""The interface that every rescaling network fulfils: two methods and its own geometry."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class DetailPlane:
+    """One tensor of details z that `upscale` reads besides the LR: (B, channels, factor * h, factor * w)."""
+
+    channels: int
+    factor: int
+
+
+class Backbone(nn.Module):
+    """A pair of functions between HR and LR pictures.
+
+    Callers hold no `if name == ...`: whatever differs between networks stands here.
+
+    Attributes:
+        name: what the table of backbones and the file header call it.
+        scale: HR size / LR size.
+        multiple: HR height and width must be multiples of this, at least `scale`.
+        halo_px: LR samples on each side that an HR pixel depends on through `upscale`; tiles with this halo give
+            what the whole picture gives, up to rounding. None: farther than is worth computing, tiles change pixels.
+        details: the details z that `upscale` takes; empty for networks that need none.
+        details_scale: standard deviation of the z that these weights were trained for; 0 = zeros.
+        model_hash: hash of the weights (`weights.model_hash`), hexadecimal.
+    """
+
+    name: str
+    scale: int
+    multiple: int
+    halo_px: int | None
+    details: tuple[DetailPlane, ...] = ()
+    details_scale: float = 0.0
+    model_hash: str = ""
+
+    def downscale(self, hr: torch.Tensor) -> torch.Tensor:
+        """Make the LR picture.
+
+        Args:
+            hr: (B, 3, H, W) float32 in [0, 1]; H and W multiples of `multiple`.
+
+        Returns:
+            (B, 3, H / scale, W / scale) float32, about [0, 1], neither clamped nor rounded.
+        """
+        raise NotImplementedError
+
+    def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """Restore the HR picture.
+
+        Args:
+            lr: (B, 3, h, w) float32 in [0, 1].
+            details: one tensor for each of `self.details`, in order; empty means zeros.
+
+        Returns:
+            (B, 3, h * scale, w * scale) float32, about [0, 1], not clamped.
+        """
+        raise NotImplementedError

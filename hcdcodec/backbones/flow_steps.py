@@ -1,0 +1,156 @@
+"""Flow steps of HCFlow: a normalisation, perhaps a mixing of channels, a coupling; each with its inverse.
+
+Source: Liang et al., "Hierarchical Conditional Flow", ICCV 2021, arXiv 2108.05301; JingyunLiang/HCFlow.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hcdcodec.backbones.invertible import DenseBlock, small_start
+
+FEATURES = 64  # channels of the features that a conditional step is given
+
+
+class ActNorm(nn.Module):
+    """Shift and scale of each channel; `HcFlow.initialise` sets them from data."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1, channels, 1, 1))
+        self.logs = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, h, w) -> same shape."""
+        return (x + self.bias) * torch.exp(self.logs)
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Undo `forward`."""
+        return y * torch.exp(-self.logs) - self.bias
+
+    def fit(self, x: torch.Tensor) -> None:
+        """Choose the values that give `x` zero mean and unit variance."""
+        self.bias.copy_(-x.mean(dim=(0, 2, 3), keepdim=True))
+        deviation = (x + self.bias).square().mean(dim=(0, 2, 3), keepdim=True).sqrt()
+        self.logs.copy_(-torch.log(deviation + 1e-6))
+
+
+class Mix(nn.Module):
+    """Invertible 1x1 convolution, orthogonal at first."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, h, w) -> same shape."""
+        return F.conv2d(x, self.weight[:, :, None, None])
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Undo `forward`."""
+        # In float64 and on the CPU, so that all devices decode with the same matrix.
+        back = torch.linalg.inv(self.weight.cpu().double()).to(self.weight)
+        return F.conv2d(y, back[:, :, None, None])
+
+
+class ScaledConv(nn.Conv2d):
+    """3x3 convolution with a trained gain, zero at first."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+        self.logs = nn.Parameter(torch.zeros(channels_out, 1, 1))
+        nn.init.zeros_(self.weight)
+        nn.init.zeros_(cast(torch.Tensor, self.bias))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
+        return super().forward(x) * torch.exp(3 * self.logs)
+
+
+def shift_and_gain(h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Read even channels as shifts, odd ones as gains, which are kept within exp(-0.5) and exp(0.5)."""
+    return h[:, ::2], torch.exp(0.318 * torch.atan(2 * h[:, 1::2]))
+
+
+class RestStep(nn.Module):
+    """Flow step that shifts and scales the other channels by the first three."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ActNorm(channels)
+        self.net = DenseBlock(3, 2 * (channels - 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, h, w) -> same shape."""
+        x = self.norm(x)
+        shift, gain = shift_and_gain(self.net(x[:, :3]))
+        return torch.cat((x[:, :3], (x[:, 3:] + shift) * gain), dim=1)
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Undo `forward`."""
+        shift, gain = shift_and_gain(self.net(y[:, :3]))
+        return self.norm.inverse(torch.cat((y[:, :3], y[:, 3:] / gain - shift), dim=1))
+
+
+class FirstStep(nn.Module):
+    """Flow step that shifts the first three channels by the others."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = ActNorm(channels)
+        self.net = DenseBlock(channels - 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, h, w) -> same shape."""
+        x = self.norm(x)
+        return torch.cat((x[:, :3] + self.net(x[:, 3:]), x[:, 3:]), dim=1)
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Undo `forward`."""
+        return self.norm.inverse(torch.cat((y[:, :3] - self.net(y[:, 3:]), y[:, 3:]), dim=1))
+
+
+class ConditionalNet(nn.Module):
+    """Three convolutions, normalised between."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, FEATURES, 3, padding=1, bias=False)
+        self.norm1 = ActNorm(FEATURES)
+        self.conv2 = nn.Conv2d(FEATURES, FEATURES, 1, bias=False)
+        self.norm2 = ActNorm(FEATURES)
+        self.conv3 = ScaledConv(FEATURES, channels_out)
+        small_start(self.conv1)
+        small_start(self.conv2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
+        x = F.relu(self.norm1(self.conv1(x)))
+        x = F.relu(self.norm2(self.conv2(x)))
+        return cast(torch.Tensor, self.conv3(x))
+
+
+class ConditionalStep(nn.Module):
+    """Flow step that shifts and scales the second half of the channels by the first half and by features u."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.passed = channels // 2
+        self.norm = ActNorm(channels)
+        self.mix = Mix(channels)
+        self.net = ConditionalNet(self.passed + FEATURES, 2 * (channels - self.passed))
+
+    def forward(self, x: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """(B, channels, h, w) given u (B, FEATURES, h, w) -> same shape."""
+        x = self.mix(self.norm(x))
+        first, second = x[:, : self.passed], x[:, self.passed :]
+        shift, gain = shift_and_gain(self.net(torch.cat((first, u), dim=1)))
+        return torch.cat((first, (second + shift) * gain), dim=1)
+
+    def inverse(self, y: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Undo `forward`."""
+        first, second = y[:, : self.passed], y[:, self.passed :]
+        shift, gain = shift_and_gain(self.net(torch.cat((first, u), dim=1)))
+        return self.norm.inverse(self.mix.inverse(torch.cat((first, second / gain - shift), dim=1)))

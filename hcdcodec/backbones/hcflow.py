@@ -1,0 +1,228 @@
+"""HCFlow for rescaling by 4: the second backbone of the HCD paper.
+
+Two levels, each a Haar analysis, eight flow steps and a split. What is split off is modelled given what is kept: a
+conditional flow turns it into details z that are standard normal. The LR is what the second level keeps.
+
+Source: Liang et al., "Hierarchical Conditional Flow", ICCV 2021, arXiv 2108.05301; JingyunLiang/HCFlow.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hcdcodec.backbones.base import Backbone, DetailPlane
+from hcdcodec.backbones.flow_steps import (
+    FEATURES,
+    ActNorm,
+    ConditionalStep,
+    FirstStep,
+    RestStep,
+    ScaledConv,
+    shift_and_gain,
+)
+from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, small_start, unhaar
+
+MAIN_STEPS = 8  # flow steps after each Haar analysis
+CONDITIONAL_STEPS = 6  # flow steps on what is split off
+
+
+class ResidualDense(DenseBlock):
+    """A dense block around which a fifth of its output is added."""
+
+    def __init__(self) -> None:
+        super().__init__(FEATURES, FEATURES, growth=16)
+        small_start(self.conv5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, FEATURES, h, w) -> same shape."""
+        return x + 0.2 * super().forward(x)
+
+
+class ResidualTrio(nn.Module):
+    """Three residual dense blocks, around which a fifth of their output is added (RRDB)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense1, self.dense2, self.dense3 = (ResidualDense() for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, FEATURES, h, w) -> same shape."""
+        return x + 0.2 * cast(torch.Tensor, self.dense3(self.dense2(self.dense1(x))))
+
+
+class Features(nn.Module):
+    """What the conditional flow is told about the kept channels."""
+
+    def __init__(self, channels_in: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels_in, FEATURES, 3, padding=1)
+        self.blocks = nn.Sequential(*(ResidualTrio() for _ in range(3)))
+        self.last = nn.Conv2d(FEATURES, FEATURES, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels_in, h, w) -> (B, FEATURES, h, w)."""
+        first = self.first(x)
+        return cast(torch.Tensor, first + self.last(self.blocks(first)))
+
+
+class ConditionalFlow(nn.Module):
+    """Between what a level splits off and standard normal details z, given features u of what it keeps.
+
+    Args:
+        channels_known: channels from which the features are made.
+        channels: channels that are split off.
+    """
+
+    def __init__(self, channels_known: int, channels: int) -> None:
+        super().__init__()
+        self.features = Features(channels_known)
+        self.steps = nn.ModuleList(ConditionalStep(channels) for _ in range(CONDITIONAL_STEPS))
+        self.prior = ScaledConv(FEATURES, 2 * channels)
+
+    def forward(self, rest: torch.Tensor, u: torch.Tensor, *, saving: bool) -> torch.Tensor:
+        """Turn what was split off (B, channels, h, w) into details z of the same shape."""
+        for step in self.steps:
+            rest = recomputed(partial(step, u=u), rest, saving=saving)
+        mean, gain = shift_and_gain(self.prior(u))
+        return (rest - mean) / gain
+
+    def inverse(self, z: torch.Tensor | None, u: torch.Tensor, *, saving: bool) -> torch.Tensor:
+        """Undo `forward`; no z means zeros."""
+        mean, gain = shift_and_gain(self.prior(u))
+        rest = mean if z is None else mean + gain * z
+        for step in reversed(self.steps):
+            rest = recomputed(partial(step.inverse, u=u), rest, saving=saving)  # type: ignore[misc,operator,arg-type]
+        return rest
+
+
+class Level(nn.Module):
+    """Haar analysis, flow steps, split.
+
+    Args:
+        channels_in: channels before the analysis.
+        kept: channels that go on; the first ones.
+        channels_known: channels from which the features for the others are made.
+    """
+
+    def __init__(self, channels_in: int, *, kept: int, channels_known: int) -> None:
+        super().__init__()
+        channels = 4 * channels_in
+        self.kept = kept
+        self.steps = nn.ModuleList((FirstStep if k % 2 else RestStep)(channels) for k in range(MAIN_STEPS))
+        self.conditional = ConditionalFlow(channels_known, channels - kept)
+
+    def forward(self, x: torch.Tensor, *, saving: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """(B, channels_in, h, w) -> what is kept and what is split off, both at half the size."""
+        x = haar(x)
+        for step in self.steps:
+            x = recomputed(step, x, saving=saving)
+        return x[:, : self.kept], x[:, self.kept :]
+
+    def inverse(self, kept: torch.Tensor, rest: torch.Tensor, *, saving: bool) -> torch.Tensor:
+        """Undo `forward`."""
+        x = torch.cat((kept, rest), dim=1)
+        for step in reversed(self.steps):
+            x = recomputed(step.inverse, x, saving=saving)  # type: ignore[arg-type]
+        return unhaar(x)
+
+
+class StraightClamp(torch.autograd.Function):
+    """Clamp to [0, 1] with the gradient of the identity: a search is not stuck where the network overshoots."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        """Clamp."""
+        return x.clamp(0, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """Pass the gradient."""
+        return gradient
+
+
+class HcFlow(Backbone):
+    """The network at x4. Its LR and HR are clamped to [0, 1], with the gradient of the identity.
+
+    Attributes:
+        recompute_from_px: HR pixels in a batch from which gradients recompute each block to save memory.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "hcflow"
+        self.scale = 4
+        self.multiple = 4
+        self.halo_px = None
+        self.details = (DetailPlane(channels=6, factor=2), DetailPlane(channels=21, factor=1))
+        self.recompute_from_px = RECOMPUTE_FROM_PX
+        self.fine = Level(3, kept=6, channels_known=6 + FEATURES)
+        self.coarse = Level(6, kept=3, channels_known=3)
+
+    def downscale(self, hr: torch.Tensor) -> torch.Tensor:
+        """See `Backbone.downscale`; clamped."""
+        saving = self._saving(hr.shape[0] * hr.shape[2] * hr.shape[3])
+        middle, _ = self.fine(hr, saving=saving)
+        lr, _ = self.coarse(middle, saving=saving)
+        return _clamp(lr)
+
+    def forward_details(self, hr: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Make the LR and what it lacks: `upscale` of both is the HR again where no LR sample had to be clamped.
+
+        Args:
+            hr: (B, 3, H, W) float32 in [0, 1]; H and W multiples of 4.
+
+        Returns:
+            The LR as `downscale` makes it, and one tensor for each of `self.details`.
+        """
+        saving = self._saving(hr.shape[0] * hr.shape[2] * hr.shape[3])
+        middle, rest_fine = self.fine(hr, saving=saving)
+        lr, rest_coarse = self.coarse(middle, saving=saving)
+        u_coarse = recomputed(self.coarse.conditional.features, lr, saving=saving)
+        u_fine = recomputed(partial(self._fine_features, u=u_coarse), middle, saving=saving)
+        z_coarse = self.coarse.conditional(rest_coarse, u_coarse, saving=saving)
+        z_fine = self.fine.conditional(rest_fine, u_fine, saving=saving)
+        return _clamp(lr), (z_fine, z_coarse)
+
+    def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """See `Backbone.upscale`; clamped."""
+        saving = self._saving(lr.shape[0] * lr.shape[2] * lr.shape[3] * self.scale**2)
+        z_fine, z_coarse = details or (None, None)
+        u_coarse = recomputed(self.coarse.conditional.features, lr, saving=saving)
+        rest_coarse = self.coarse.conditional.inverse(z_coarse, u_coarse, saving=saving)
+        middle = self.coarse.inverse(lr, rest_coarse, saving=saving)
+        u_fine = recomputed(partial(self._fine_features, u=u_coarse), middle, saving=saving)
+        rest_fine = self.fine.conditional.inverse(z_fine, u_fine, saving=saving)
+        return _clamp(self.fine.inverse(middle, rest_fine, saving=saving))
+
+    @torch.no_grad()
+    def initialise(self, hr: torch.Tensor) -> None:
+        """Set every normalisation so that this batch leaves it with zero mean and unit variance; before training.
+
+        Args:
+            hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
+        """
+        norms = [module for module in self.modules() if isinstance(module, ActNorm)]
+        hooks = [norm.register_forward_pre_hook(lambda norm, inputs: norm.fit(*inputs)) for norm in norms]
+        try:
+            self.forward_details(hr)
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def _fine_features(self, middle: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Return the features for the fine level from what it keeps and from the coarse level's features."""
+        known = torch.cat((middle, F.interpolate(u, scale_factor=2.0, mode="nearest")), dim=1)
+        return cast(torch.Tensor, self.fine.conditional.features(known))
+
+    def _saving(self, hr_pixels: int) -> bool:
+        """Return whether a batch of so many pixels is to save memory."""
+        return hr_pixels >= self.recompute_from_px
+
+
+def _clamp(x: torch.Tensor) -> torch.Tensor:
+    """Apply `StraightClamp`."""
+    return cast(torch.Tensor, StraightClamp.apply(x))  # type: ignore[no-untyped-call]

@@ -1,0 +1,108 @@
+"""IRN: the invertible rescaling network, the first backbone of the HCD paper.
+
+Haar analysis, eight couplings, and for x4 both once more on all bands. The first three channels are the LR, the others
+the details z, which `upscale` replaces by zeros or noise.
+
+Source: Xiao et al., "Invertible Image Rescaling", ECCV 2020, arXiv 2005.05650; pkuxmq/Invertible-Image-Rescaling.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from hcdcodec.backbones.base import Backbone, DetailPlane
+from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, unhaar
+from hcdcodec.errors import UsageError
+
+BLOCKS = 8  # couplings after each Haar analysis
+
+
+class Coupling(nn.Module):
+    """One invertible step: the LR channels are shifted by the rest, the rest scaled and shifted by the LR channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.low_shift = DenseBlock(channels - 3, 3)
+        self.high_shift = DenseBlock(3, channels - 3)
+        self.high_scale = DenseBlock(3, channels - 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, channels, h, w) -> same shape, LR channels first."""
+        low, high = x[:, :3], x[:, 3:]
+        low = low + self.low_shift(high)
+        return torch.cat((low, high * self._gain(low) + self.high_shift(low)), dim=1)
+
+    def inverse(self, y: torch.Tensor) -> torch.Tensor:
+        """Undo `forward`."""
+        low, high = y[:, :3], y[:, 3:]
+        high = (high - self.high_shift(low)) / self._gain(low)
+        return torch.cat((low - self.low_shift(high), high), dim=1)
+
+    def _gain(self, low: torch.Tensor) -> torch.Tensor:
+        """Return the factor on the other channels, within 1/e and e."""
+        return torch.exp(2 * torch.sigmoid(self.high_scale(low)) - 1)
+
+
+class Irn(Backbone):
+    """The network at x2 or x4.
+
+    Args:
+        scale: HR size / LR size.
+
+    Attributes:
+        recompute_from_px: HR pixels in a batch from which gradients recompute each block to save memory.
+
+    Raises:
+        UsageError: another scale.
+    """
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        if scale not in (2, 4):
+            raise UsageError(f"irn has no scale {scale}; it has 2 and 4")
+        self.name = "irn"
+        self.scale = scale
+        self.multiple = scale
+        self.halo_px = None
+        self.details = (DetailPlane(channels=3 * scale**2 - 3, factor=1),)
+        self.recompute_from_px = RECOMPUTE_FROM_PX
+        widths = (12,) if scale == 2 else (12, 48)
+        self.levels = nn.ModuleList(nn.ModuleList(Coupling(width) for _ in range(BLOCKS)) for width in widths)
+
+    def downscale(self, hr: torch.Tensor) -> torch.Tensor:
+        """See `Backbone.downscale`."""
+        return self.forward_details(hr)[0]
+
+    def forward_details(self, hr: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Make the LR and what it lacks: `upscale` of both is the HR again.
+
+        Args:
+            hr: (B, 3, H, W) float32 in [0, 1]; H and W multiples of `multiple`.
+
+        Returns:
+            The LR as `downscale` makes it, and one tensor for each of `self.details`.
+        """
+        saving = self._saving(hr.shape[0] * hr.shape[2] * hr.shape[3])
+        x = hr
+        for level in self.levels:
+            x = haar(x)
+            for block in level:  # type: ignore[attr-defined]
+                x = recomputed(block, x, saving=saving)
+        return x[:, :3], (x[:, 3:],)
+
+    def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        """See `Backbone.upscale`."""
+        batch, _, height, width = lr.shape
+        saving = self._saving(batch * height * width * self.scale**2)
+        z = details[0] if details else lr.new_zeros((batch, self.details[0].channels, height, width))
+        x = torch.cat((lr, z), dim=1)
+        for level in reversed(self.levels):
+            for block in reversed(level):  # type: ignore[call-overload]
+                x = recomputed(block.inverse, x, saving=saving)
+            x = unhaar(x)
+        return x
+
+    def _saving(self, hr_pixels: int) -> bool:
+        """Return whether a batch of so many pixels is to save memory."""
+        return hr_pixels >= self.recompute_from_px

@@ -1,0 +1,251 @@
+"""The file format: an ordinary PNG of the LR picture, with a header that says how to restore the HR one.
+
+    file      = PNG signature, IHDR, hcDC, tEXt, metadata chunks, hcDA, PLTE, IDAT ..., IEND; nothing behind
+    hcDC      = header, the table in `hcdcodec.header`; must stand before IDAT
+    tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt
+    hcDA      = the alpha plane, HR size, lossless: a complete PNG without colours
+    metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.metadata`), which belong to the HR picture
+
+The LR has at least ceil(HR / scale) rows and columns, and fewer than 16 more. How its PNG stores the pixels is open:
+grey, RGB or palette, any depth, interlaced or not. So lossless optimisers may run over the file, and `lr_digest` tells
+whether what they left is the same picture. It is no signature: who changes a picture can change the digest with it.
+
+One of hcDC and its twin is enough. Both there and different, a second one of either, an hcDC chunk behind IDAT, a wrong
+CRC anywhere, a byte behind IEND: an error, never a guess. A reader allocates nothing before sizes are checked.
+
+Metadata names colours and orientation of the stored pixels, LR and HR alike, so viewers show the LR as the HR would be.
+"""
+
+import base64
+import binascii
+import hashlib
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import oxipng
+
+from hcdcodec import png
+from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, PictureError, UsageError
+from hcdcodec.header import MAGIC, RESTORE, AlphaRule, Header
+from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
+from hcdcodec.metadata import is_header_twin
+
+__all__ = ["LEVELS", "AlphaRule", "Header", "Packed", "is_ours", "pack", "peek", "pixel_digest", "unpack"]
+
+LEVELS = range(7)
+"""How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""
+
+_LR_SLACK = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Packed:
+    """What `unpack` finds in a file.
+
+    Attributes:
+        header: checked in itself; whether the weights exist and the LR's size fits their `multiple` is for the decoder.
+        lr: (h, w) grey or (h, w, 3) RGB uint8, as `header.mode` says.
+        alpha: (H, W) uint8 or None.
+        metadata: of the HR picture.
+    """
+
+    header: Header
+    lr: Levels
+    alpha: Levels | None
+    metadata: Metadata
+
+
+def pack(header: Header, lr: Levels, *, alpha: Levels | None, metadata: Metadata, level: int) -> bytes:
+    """Make a file.
+
+    Args:
+        header: `alpha_rule` and `lr_digest` may hold anything.
+        lr: (h, w) for grey, (h, w, 3) for RGB, uint8.
+        alpha: (H, W) uint8 or None.
+        metadata: of the HR picture.
+        level: one of `LEVELS`; the pixels are the same.
+
+    Raises:
+        UsageError: arrays and header do not fit together, or a field is out of range.
+    """
+    _check_pack(header, lr, alpha, level)
+    rule = AlphaRule.NONE if alpha is None else AlphaRule.PLANE
+    payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr)).to_bytes()
+    # A profile for RGB in a PNG stored as grey would be invalid.
+    # The pixels are compressed first and alone: then nothing that follows can be dropped or moved by the optimiser.
+    pixels = _smallest_png(lr, level, to_grey=not metadata.has_rgb_profile)
+    chunks = [
+        png.Chunk(png.HEADER_CHUNK, payload),
+        png.Chunk(b"tEXt", png.HEADER_KEYWORD + b"\0" + base64.b64encode(payload)),
+        *metadata.to_chunks(compact=True),
+    ]
+    if alpha is not None:
+        chunks.append(png.Chunk(png.ALPHA_CHUNK, _smallest_png(alpha, level, to_grey=True)))
+    return png.insert(pixels, chunks)
+
+
+def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
+    """Take a file apart and check all of it.
+
+    Args:
+        data: the whole file.
+        max_pixels: of the HR picture; beyond it nothing is decoded.
+
+    Raises:
+        NotOursError: no PNG, or one without a header.
+        DamagedError: truncated, a wrong CRC, impossible or contradicting fields.
+        EditedError: the pixels are not the ones that were encoded.
+        UnsupportedError: a newer format.
+        ContainerError: more than `max_pixels`.
+    """
+    _check_png(data)
+    chunks = tuple(png.walk(data))
+    if png.size(chunks) != len(data):
+        raise DamagedError(f"there are bytes behind the end of the PNG; {RESTORE}")
+    header = Header.from_bytes(_payload(chunks))
+    _check_sizes(header, png.ihdr(chunks[0]), max_pixels)
+    return Packed(header, _read_lr(header, chunks), _read_alpha(header, chunks), Metadata.from_chunks(chunks))
+
+
+def peek(data: bytes) -> Header:
+    """Read the header alone, without decoding pixels.
+
+    Args:
+        data: a file, or its beginning: the first kilobyte does, unless other tools have rewritten the file.
+
+    Raises:
+        NotOursError: no PNG, or one without a header.
+        DamagedError: what had to be read is truncated or fails its CRC, or the header makes no sense.
+        UnsupportedError: a newer format.
+    """
+    _check_png(data)
+    twin: bytes | None = None
+    for chunk in png.walk(data):
+        if chunk.type == png.HEADER_CHUNK:
+            return Header.from_bytes(chunk.payload)
+        if chunk.type == b"IDAT" and twin is not None:
+            break
+        if is_header_twin(chunk):
+            twin = _read_twin(chunk)
+    if twin is None:
+        raise NotOursError("PNG carries no hcdcodec header; encode it first")
+    return Header.from_bytes(twin)
+
+
+def is_ours(head: bytes) -> bool:
+    """Tell from the first kilobytes of a file whether it is one of ours, sound or not."""
+    marks = (png.HEADER_CHUNK + MAGIC, b"tEXt" + png.HEADER_KEYWORD + b"\0")
+    return head.startswith(png.SIGNATURE) and any(mark in head for mark in marks)
+
+
+def pixel_digest(lr: Levels) -> bytes:
+    """Digest an LR picture, grey or RGB, in 16 bytes that no lossless rewriting of its PNG changes."""
+    height, width = lr.shape[:2]
+    digest = hashlib.sha256(struct.pack(">II", height, width))
+    digest.update(_expanded(lr).tobytes())
+    return digest.digest()[:16]
+
+
+def _expanded(lr: Levels) -> Levels:
+    return lr if lr.ndim == 3 else np.repeat(lr[..., None], 3, axis=-1)
+
+
+def _smallest_png(pixels: Levels, level: int, *, to_grey: bool) -> bytes:
+    colour = oxipng.ColorType.grayscale() if pixels.ndim == 2 else oxipng.ColorType.rgb()
+    raw = oxipng.RawImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], color_type=colour)
+    return raw.create_optimized_png(level=level, grayscale_reduction=to_grey)
+
+
+def _check_pack(header: Header, lr: Levels, alpha: Levels | None, level: int) -> None:
+    if level not in LEVELS:
+        raise UsageError(f"PNG level {level} is out of range; 0 to 6 are possible")
+    if lr.dtype != np.uint8 or lr.shape[2:] != (() if header.mode is Mode.GREY else (3,)):
+        raise UsageError("the LR is no uint8 array of the header's mode; convert it first")
+    if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != (header.height, header.width)):
+        raise UsageError("alpha is no uint8 array of the header's height and width; convert it first")
+    if not _fits(header, *lr.shape[:2]):
+        raise UsageError("the LR's size does not fit the header's; downscale again")
+
+
+def _check_png(data: bytes) -> None:
+    if not data.startswith(png.SIGNATURE):
+        raise NotOursError("not a PNG, so not a picture encoded by hcdcodec; encode it first")
+
+
+def _payload(chunks: Sequence[png.Chunk]) -> bytes:
+    """Find the header in the chunk or, where a tool has dropped it, in its twin."""
+    found = _only([chunk.payload for chunk in chunks if chunk.type == png.HEADER_CHUNK], "header")
+    twin = _only([_read_twin(chunk) for chunk in chunks if is_header_twin(chunk)], "text header")
+    types = [chunk.type for chunk in chunks]
+    if found is not None and types.index(png.HEADER_CHUNK) > types.index(b"IDAT"):
+        raise DamagedError(f"the header stands behind the pixels; {RESTORE}")
+    if found is not None and twin is not None and found != twin:
+        raise DamagedError(f"the header and its text form differ; {RESTORE}")
+    payload = found if found is not None else twin
+    if payload is None:
+        raise NotOursError("PNG carries no hcdcodec header; encode it first")
+    return payload
+
+
+def _only(found: list[bytes], name: str) -> bytes | None:
+    if len(found) > 1:
+        raise DamagedError(f"there is more than one {name} chunk; {RESTORE}")
+    return found[0] if found else None
+
+
+def _read_twin(chunk: png.Chunk) -> bytes:
+    try:
+        return base64.b64decode(chunk.payload.removeprefix(png.HEADER_KEYWORD + b"\0"), validate=True)
+    except binascii.Error as error:
+        raise DamagedError(f"the header's text form is broken; {RESTORE}") from error
+
+
+def _fits(header: Header, lr_height: int, lr_width: int) -> bool:
+    slack = (lr_height - -(-header.height // header.scale), lr_width - -(-header.width // header.scale))
+    return all(0 <= extra < _LR_SLACK for extra in slack)
+
+
+def _check_sizes(header: Header, lr: png.Ihdr, max_pixels: int) -> None:
+    if not _fits(header, lr.height, lr.width):
+        raise EditedError(f"the picture was resized or cropped after encoding; {RESTORE}")
+    pixels = lr.height * lr.width * header.scale**2
+    if pixels > max_pixels:
+        raise ContainerError(f"decoding would give {pixels} pixels, the limit is {max_pixels}; raise the limit")
+
+
+def _read_lr(header: Header, chunks: Sequence[png.Chunk]) -> Levels:
+    try:
+        stored, alpha = png_pixels(chunks)
+    except PictureError as error:
+        raise EditedError(f"the picture was converted after encoding; {RESTORE}") from error
+    if (alpha is not None and alpha.min() < 255) or pixel_digest(stored) != header.lr_digest:
+        raise EditedError(f"the pixels were changed after encoding; {RESTORE}")
+    return _grey(stored) if header.mode is Mode.GREY else _expanded(stored)
+
+
+def _read_alpha(header: Header, chunks: Sequence[png.Chunk]) -> Levels | None:
+    data = _only([chunk.payload for chunk in chunks if chunk.type == png.ALPHA_CHUNK], "alpha")
+    if (data is not None) is not (header.alpha_rule is AlphaRule.PLANE):
+        raise DamagedError(f"the header and the alpha chunk contradict each other; {RESTORE}")
+    if data is None:
+        return None
+    chunks = tuple(png.walk(data))
+    head = png.ihdr(chunks[0])
+    if (head.height, head.width) != (header.height, header.width) or png.size(chunks) != len(data):
+        raise DamagedError(f"the alpha chunk has the wrong size; {RESTORE}")
+    try:
+        plane, transparency = png_pixels(chunks)
+    except PictureError as error:
+        raise DamagedError(f"the alpha chunk is no 8-bit picture; {RESTORE}") from error
+    if transparency is not None:
+        raise DamagedError(f"the alpha chunk has an alpha of its own; {RESTORE}")
+    return _grey(plane)
+
+
+def _grey(pixels: Levels) -> Levels:
+    grey = single_channel(pixels)
+    if grey is None:
+        raise DamagedError(f"there are colours where the header says grey; {RESTORE}")
+    return grey

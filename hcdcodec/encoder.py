@@ -1,0 +1,129 @@
+"""Pictures -> (header, LR): pad to a canvas, plan tiles, downscale, search."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from hcdcodec.backbones.base import Backbone
+from hcdcodec.backbones.details import DetailsRule
+from hcdcodec.container import Header
+from hcdcodec.grid import DEFAULT_QUALITY, grid_of
+from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, refine, search_of
+from hcdcodec.image import Picture
+from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.tiling import plan
+
+TILE = 256
+"""Largest core of a tile in LR samples: at x4, pictures up to about one megapixel are one tile."""
+
+DISTANT_TILE, DISTANT_HALO = 96, 16
+"""Core and halo for networks that see farther than is worth computing; the search then sees the same tiles."""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How pictures are encoded.
+
+    Attributes:
+        search: how the LR is searched.
+        quality: 1 to 100, chooses the LR grid.
+        details_scale: standard deviation of the details z; None = what the weights were trained for.
+        details_seed: of the details z, where they are not zeros.
+    """
+
+    search: Search = field(default_factory=lambda: search_of(DEFAULT_EFFORT))
+    quality: int = DEFAULT_QUALITY
+    details_scale: float | None = None
+    details_seed: int = 0
+
+    def digest(self, backbone: Backbone) -> bytes:
+        """Return 8 bytes that change when the same picture would be encoded otherwise."""
+        settings = f"{self!r} {backbone.name} {backbone.scale} {backbone.model_hash} {grid_of(self.quality)!r}"
+        return hashlib.sha256(settings.encode()).digest()[:8]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One encoded picture.
+
+    Attributes:
+        header: complete but for source size, source digest and pixel digest, which belong to files.
+        lr: (h, w) or (h, w, 3) uint8.
+        refined: what the search did.
+    """
+
+    header: Header
+    lr: npt.NDArray[np.uint8]
+    refined: Refined
+
+
+def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: EncodeOptions) -> list[Encoded]:
+    """Encode pictures together; tiles of one size share batches.
+
+    Args:
+        engine: network, device and precision.
+        pictures: any sizes from 1x1 on.
+        options: how.
+
+    Returns:
+        One result a picture, in order.
+    """
+    headers = [_header(engine.backbone, picture, options) for picture in pictures]
+    subjects = [_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
+    found = refine(engine, subjects, options.search)
+    return [Encoded(header, _interleaved(refined.lr), refined) for header, refined in zip(headers, found, strict=True)]
+
+
+def _header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Header:
+    """Fill in everything that the decoder must know."""
+    tile, halo = (DISTANT_TILE, DISTANT_HALO) if backbone.halo_px is None else (TILE, backbone.halo_px)
+    details_scale = backbone.details_scale if options.details_scale is None else options.details_scale
+    random = bool(backbone.details and details_scale)
+    return Header(
+        scale=backbone.scale,
+        backbone=backbone.name,
+        model_hash=bytes.fromhex(backbone.model_hash)[:16],
+        height=picture.height,
+        width=picture.width,
+        mode=picture.mode,
+        tile=tile,
+        halo=halo,
+        details_rule=DetailsRule.NORMAL if random else DetailsRule.ZEROS,
+        details_seed=options.details_seed if random else 0,
+        details_scale=details_scale if random else 0.0,
+        grid=grid_of(options.quality).steps,
+        quality=options.quality,
+        settings_digest=options.digest(backbone),
+    )
+
+
+def _subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
+    """Pad a picture to the canvas and plan its tiles."""
+    bottom, right = -picture.height % backbone.multiple, -picture.width % backbone.multiple
+    planes = np.atleast_3d(picture.pixels)
+    # Replicated borders cost the LR few bytes and do not ring.
+    canvas = np.pad(planes, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else planes
+    lr_h, lr_w = canvas.shape[0] // backbone.scale, canvas.shape[1] // backbone.scale
+    task = Task(
+        picture.height,
+        picture.width,
+        plan(lr_h, lr_w, header.tile, header.halo),
+        details_source(backbone, header.details_rule, header.details_seed, header.details_scale),
+    )
+    return Subject(_planar(canvas), _planar(planes), task, grid_of(header.quality))
+
+
+def _planar(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+    """(H, W, C) -> (C, H, W), a view."""
+    # torch shares the memory, so it must be allowed to write there.
+    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
+
+
+def _interleaved(planes: torch.Tensor) -> npt.NDArray[np.uint8]:
+    """(C, h, w) -> (h, w, 3), or (h, w) for one channel."""
+    array: npt.NDArray[np.uint8] = planes.permute(1, 2, 0).contiguous().numpy()
+    return array[..., 0] if array.shape[2] == 1 else array

@@ -1,0 +1,252 @@
+"""Names on the command line become jobs: outputs are named, and every collision is found, before any work.
+
+    photo.jpg --encode--> photo.jpg.hcd.png --decode--> photo.jpg.png
+    photo.png --encode--> photo.png.hcd.png --decode--> photo.png
+
+The source's extension stays in the name, so that photo.jpg and photo.png never meet in one output. This room knows
+names, no pictures: whether a file's first bytes look like one is answered by a predicate that the caller brings.
+"""
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from hcdcodec.errors import UsageError
+from hcdcodec.walk import Remark, identity, is_directory, search, status_of
+
+ENCODED_SUFFIX = ".hcd.png"
+HEAD_BYTES = 64
+"""How much of a file the picture predicate gets to see."""
+
+_STANDARD_STREAM = "-"
+_SYNONYMS = {".tif": ".tiff", ".jpeg": ".jpg"}
+_PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".png", ".tiff", ".webp"})
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to read and one result to write."""
+
+    source: Path | None
+    """None: standard input."""
+    target: Path | None
+    """None: standard output."""
+    name: str
+    """What messages call it."""
+    key: str
+    """The source's name inside its SRC: the same wherever that SRC is mounted, hence what `shard` goes by."""
+    named: bool
+    """Given by the user, so that not being a picture is an error; False: met while walking."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a command will do, known before it starts."""
+
+    jobs: tuple[Job, ...]
+    ignored: tuple[Remark, ...] = ()
+    """Met while walking and not wanted: no failure, only counted."""
+    problems: tuple[Remark, ...] = ()
+    """Names that lead nowhere, files and directories that cannot be read: each fails alone."""
+    root: Path | None = None
+    """The directory that all targets lie in (it may not exist yet); None: standard output."""
+
+
+def plan_encode(
+    sources: Sequence[str], destination: str, *, is_picture: Callable[[bytes], bool], listed: bool = False
+) -> Plan:
+    """Plan the encoding of files and directories into `destination`.
+
+    Args:
+        sources: SRC arguments: files, directories, or `-` alone.
+        destination: a directory if it is one, ends in `/`, or has to hold several files; `-`: standard output.
+        is_picture: whether the first `HEAD_BYTES` bytes look like a picture; asked only of files met while walking.
+        listed: `sources` is a list (see `names_from`): names keep their relative path, directories are ignored.
+
+    Raises:
+        UsageError: the call makes no sense, outputs collide, or an output would replace a source.
+    """
+
+    def refuse(path: Path) -> str | None:
+        if _is_encoded(path.name):
+            return "already encoded"
+        with path.open("rb") as file:
+            return None if is_picture(file.read(HEAD_BYTES)) else "no picture"
+
+    return _plan(sources, destination, _Rule(".png", lambda name: name + ENCODED_SUFFIX, refuse), listed=listed)
+
+
+def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png", listed: bool = False) -> Plan:
+    """Plan the decoding of files and directories into `destination`; a walk takes only files named `*.hcd.png`.
+
+    Args:
+        sources: SRC arguments: files, directories, or `-` alone.
+        destination: as for `plan_encode`.
+        suffix: extension of the format to be written, with its dot.
+        listed: as for `plan_encode`.
+
+    Raises:
+        UsageError: the call makes no sense, outputs collide, or an output would replace a source.
+    """
+
+    def refuse(path: Path) -> str | None:
+        return None if _is_encoded(path.name) else f"not named *{ENCODED_SUFFIX}"
+
+    return _plan(sources, destination, _Rule(suffix, lambda name: _decoded(name, suffix), refuse), listed=listed)
+
+
+def names_from(stream: BinaryIO, separator: bytes) -> list[str]:
+    r"""Read a list of names, one per `separator` (b"\n" or b"\0"); empty entries mean nothing."""
+    return [os.fsdecode(name) for name in stream.read().split(separator) if name]
+
+
+def shard(jobs: Iterable[Job], index: int, count: int) -> tuple[Job, ...]:
+    """Take the share of one machine out of `count`.
+
+    The choice depends on each name alone, never on its place in the list: a new file moves no other to another machine.
+
+    Args:
+        jobs: the jobs of the whole plan.
+        index: which share, 1 to `count`.
+        count: number of shares.
+
+    Raises:
+        UsageError: there is no such share.
+    """
+    if not 1 <= index <= count:
+        raise UsageError(f"there is no share {index} of {count}; count from 1 to the number of shares")
+    return tuple(job for job in jobs if _share(job.key, count) == index)
+
+
+def _share(key: str, count: int) -> int:
+    return 1 + int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:8]) % count
+
+
+def _is_encoded(name: str) -> bool:
+    return name.lower().endswith(ENCODED_SUFFIX) and len(name) > len(ENCODED_SUFFIX)
+
+
+def _decoded(name: str, suffix: str) -> str:
+    if _is_encoded(name):
+        name = name[: -len(ENCODED_SUFFIX)]
+    elif _format_of(name) == ".png":  # renamed by its owner; it says what the LR is, nothing about the original
+        name = Path(name).stem
+    return name if _format_of(name) == _format_of(suffix) else name + suffix
+
+
+def _format_of(name: str) -> str:
+    """Return the extension of a name, or a bare extension, with its synonyms merged."""
+    suffix = os.path.splitext("x" + name)[1].lower()  # noqa: PTH122  (Path.suffix is empty for ".png")
+    return _SYNONYMS.get(suffix, suffix)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What encoding and decoding do differently."""
+
+    suffix: str
+    rename: Callable[[str], str]
+    refuse: Callable[[Path], str | None]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A directory in which each result is named by the rule, or one file, or (both None) standard output."""
+
+    root: Path | None = None
+    file: Path | None = None
+
+    def target(self, key: str, rule: _Rule) -> Path | None:
+        if self.root is None:
+            return self.file
+        name = Path(key)
+        return self.root / name.with_name(rule.rename(name.name))
+
+    @property
+    def folder(self) -> Path | None:
+        return self.file.parent if self.file else self.root
+
+
+def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool) -> Plan:
+    _check_arguments(sources, destination, listed=listed)
+    place = _place(sources, destination, rule, listed=listed)
+    if not listed and sources[0] == _STANDARD_STREAM:
+        return Plan((Job(None, place.file, "standard input", "", named=True),), root=place.folder)
+    findings = search(sources, rule.refuse, destination=place.root, listed=listed)
+    jobs = [Job(f.path, place.target(f.key, rule), str(f.path), f.key, f.named) for f in findings.found]
+    _check_sources_survive(jobs)
+    return Plan(_without_collisions(jobs), tuple(findings.ignored), tuple(findings.problems), place.folder)
+
+
+def _check_arguments(sources: Sequence[str], destination: str, *, listed: bool) -> None:
+    if not destination:
+        raise UsageError("the destination is empty; name a file or a directory, or - for standard output")
+    if listed and destination == _STANDARD_STREAM:
+        raise UsageError("a list of files does not fit into standard output; name a directory")
+    if not listed and not sources:
+        raise UsageError("there is no source; name at least one picture or directory")
+    if not listed and len(sources) > 1 and _STANDARD_STREAM in (*sources, destination):
+        raise UsageError("- stands for one picture; use it with a single source (./- is a file of that name)")
+
+
+def _place(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool) -> _Place:
+    several = listed or len(sources) > 1 or is_directory(sources[0])
+    if destination == _STANDARD_STREAM:
+        if several:
+            raise UsageError("a directory does not fit into standard output; name a directory to write to")
+        return _Place()
+    if several or destination.endswith("/") or is_directory(destination):
+        return _Place(root=_checked_root(Path(destination), nameless=not listed and sources[0] == _STANDARD_STREAM))
+    return _Place(file=_checked_file(Path(destination), rule))
+
+
+def _checked_root(path: Path, *, nameless: bool) -> Path:
+    if nameless:
+        raise UsageError("standard input has no name to store its result under; name a file as destination")
+    if status_of(path) and not is_directory(path):
+        raise UsageError(f"{path} is a file where a directory is needed; name another destination")
+    return path
+
+
+def _checked_file(path: Path, rule: _Rule) -> Path:
+    status = status_of(path)
+    if status and not stat.S_ISREG(status.st_mode):
+        raise UsageError(f"{path} is no regular file; name another destination, or - for standard output")
+    given = _format_of(path.name)
+    if given in _PICTURE_SUFFIXES and given != _format_of(rule.suffix):
+        raise UsageError(f"{path} would hold {rule.suffix[1:].upper()} data; let its name end in {rule.suffix}")
+    return path
+
+
+def _check_sources_survive(jobs: Sequence[Job]) -> None:
+    sources = {identity(job.source): job.name for job in jobs if job.source}
+    for job in jobs:
+        existing = identity(job.target) if job.target else None
+        if existing is not None and existing in sources:
+            raise UsageError(f"{job.target} is a source, and {job.name} would replace it; name another destination")
+
+
+def _without_collisions(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    """Drop what was named twice; refuse different sources that would share an output."""
+    by_target: dict[str, Job] = {}
+    for job in jobs:
+        first = by_target.setdefault(_folded(str(job.target)), job)
+        if first is not job and not _is_repetition(first, job):
+            raise UsageError(f"{first.name} and {job.name} would both become {job.target}; use two destinations")
+    return tuple(by_target.values())
+
+
+def _is_repetition(first: Job, second: Job) -> bool:
+    if first.target != second.target or first.source is None or second.source is None:
+        return False
+    return identity(first.source) == identity(second.source)
+
+
+def _folded(name: str) -> str:
+    """Return the name as the least discerning file systems see it: no letter case, one Unicode form."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

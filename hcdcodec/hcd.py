@@ -1,0 +1,332 @@
+"""Hierarchical Collaborative Downscaling: search the LR by gradient descent on its own decoder's error.
+
+Two searches stand behind `refine`. `Paper` is Algorithm 1 of Xu et al. (ICCV 2023, arXiv 2211.10643), for comparison.
+`Ste` is ours: it moves the LR alone, rounds inside the loop (straight-through), and starts from the unrounded LR.
+Whatever they find is accepted only where the reference decode of the rounded LR has a smaller error than before.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from hcdcodec.errors import UsageError
+from hcdcodec.grid import Grid
+from hcdcodec.passes import Engine, Task
+
+
+@dataclass(frozen=True)
+class Ste:
+    """Search of the LR with rounding inside the loop.
+
+    Attributes:
+        steps: updates of the LR, two passes each; 0 = none.
+        step_size: first Adam step in LR levels at grid 1; it falls to zero along a cosine.
+        coarse_step: step size in grid steps where that is larger.
+        momentum: decay of the mean gradient.
+        memory: decay of the mean squared gradient.
+        patience: steps without gain of `tolerance` after which a picture's search ends.
+        tolerance: gain in dB that counts.
+    """
+
+    steps: int
+    step_size: float = 1.0
+    coarse_step: float = 0.5
+    momentum: float = 0.9
+    memory: float = 0.9
+    patience: int = 4
+    tolerance: float = 0.01
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Algorithm 1 with the paper's defaults and, where it is silent, the released code's choice.
+
+    Attributes:
+        hr_steps: updates of the HR perturbation, four passes each.
+        lr_steps: updates of the LR perturbation, two passes each.
+        alpha: length of a step, l2 norm over the whole picture, values in [0, 1].
+        epsilon: radius of the l2 ball.
+        seed: of the random start.
+    """
+
+    hr_steps: int = 15
+    lr_steps: int = 15
+    alpha: float = 20 / 255
+    epsilon: float = 0.3
+    seed: int = 0
+
+
+Search = Ste | Paper
+
+DEFAULT_EFFORT = 5
+_STEPS = (0, 1, 2, 4, 6, 9, 14, 22, 36, 60)
+
+
+def search_of(effort: int) -> Ste:
+    """Return the search of an effort.
+
+    Args:
+        effort: 0 (the backbone alone) to 9 (to convergence).
+
+    Raises:
+        UsageError: out of range.
+    """
+    if not 0 <= effort < len(_STEPS):
+        raise UsageError(f"effort {effort} is out of range; 0 to 9 are possible")
+    return Ste(_STEPS[effort])
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One picture to search.
+
+    Attributes:
+        canvas: (C, H, W) uint8, the picture padded to the backbone's multiple.
+        target: (C, height, width) uint8, the picture itself.
+        task: its geometry.
+        grid: levels that the LR may take.
+    """
+
+    canvas: torch.Tensor
+    target: torch.Tensor
+    task: Task
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Refined:
+    """What a search found.
+
+    Attributes:
+        lr: (C, h, w) uint8 on the CPU, on the grid.
+        passes: forward and backward passes over this picture, downscaling and acceptance included.
+        error_before: mean squared error of the backbone's own LR after rounding, in levels squared.
+        error: the same of `lr`; never larger.
+    """
+
+    lr: torch.Tensor
+    passes: int
+    error_before: float
+    error: float
+
+
+def quantise(lr: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Round to the grid.
+
+    Args:
+        lr: (C, h, w) float32 in [0, 1], C = 1 or 3.
+        grid: allowed levels.
+
+    Returns:
+        The nearest allowed values, float32 in [0, 1], exactly k / 255.
+    """
+    steps = _steps(lr, grid)
+    return (lr.mul(255).div_(steps).round_().mul_(steps)).clamp_(0, 255).div_(255)
+
+
+def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[Refined]:
+    """Downscale and search pictures together.
+
+    Args:
+        engine: network, device and precision.
+        subjects: the pictures; windows of one size share batches.
+        search: which search, with its options.
+
+    Returns:
+        One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
+    """
+    starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
+    run = _paper if isinstance(search, Paper) else _ste
+    return _accept(engine, subjects, starts, run(engine, subjects, starts, search))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class _Proposal:
+    """What a search offers for acceptance.
+
+    Attributes:
+        lr: (C, h, w) float32 on the grid; None = nothing was searched.
+        passes: spent so far.
+        rival: an earlier iterate with a smaller error than the proposed one may turn out to have.
+        rival_error: that error in the precision of the search.
+    """
+
+    lr: torch.Tensor | None
+    passes: int
+    rival: torch.Tensor | None = None
+    rival_error: float = math.inf
+
+
+def _accept(
+    engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], proposals: Sequence[_Proposal]
+) -> list[Refined]:
+    """Keep, for each picture, the candidate with the smallest error of the reference decode; the start is one."""
+    plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
+    before = _judge(engine, subjects, plain)
+    last = _judge(engine, subjects, [proposal.lr for proposal in proposals])
+    called = [
+        proposal.rival if proposal.rival_error < error else None
+        for proposal, error in zip(proposals, last, strict=True)
+    ]
+    rivals = _judge(engine, subjects, called)
+    refined = []
+    for index, proposal in enumerate(proposals):
+        candidates = (
+            (before[index], plain[index]),
+            (last[index], proposal.lr),
+            (rivals[index], proposal.rival),
+        )
+        error, kept = min(candidates, key=lambda candidate: candidate[0])
+        assert kept is not None
+        checks = 1 + (proposal.lr is not None) + (called[index] is not None)
+        levels = kept.mul(255).round().to(torch.uint8).cpu()
+        refined.append(Refined(levels, 1 + proposal.passes + checks, before[index], error))
+    return refined
+
+
+def _judge(engine: Engine, subjects: Sequence[Subject], lrs: Sequence[torch.Tensor | None]) -> list[float]:
+    """Return the reference error of each LR; infinity where there is none."""
+    present = [(lr, subject) for lr, subject in zip(lrs, subjects, strict=True) if lr is not None]
+    errors = iter(
+        engine.errors([lr for lr, _ in present], [s.task for _, s in present], [s.target for _, s in present])
+    )
+    return [math.inf if lr is None else next(errors) for lr in lrs]
+
+
+def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], search: Ste) -> list[_Proposal]:
+    """Descend on all pictures together; those that stopped leave the batches."""
+    climbs = [_Climb(start.clone(), subject.grid) for start, subject in zip(starts, subjects, strict=True)]
+    for step in range(search.steps):
+        active = [index for index, climb in enumerate(climbs) if not climb.stopped(search)]
+        if not active:
+            break
+        errors, gradients = engine.gradients(
+            [climbs[index].rounded() for index in active],
+            [subjects[index].task for index in active],
+            [subjects[index].target for index in active],
+        )
+        for index, error, gradient in zip(active, errors, gradients, strict=True):
+            climbs[index].note(error)
+            climbs[index].move(gradient, search, 0.5 * (1 + math.cos(math.pi * step / search.steps)))
+    return [climb.proposal() for climb in climbs]
+
+
+class _Climb:
+    """The state of one picture's search: float LR, Adam's moments, best rounded iterate."""
+
+    def __init__(self, lr: torch.Tensor, grid: Grid) -> None:
+        self.lr = lr
+        self.grid = grid
+        self.mean = torch.zeros_like(lr)
+        self.square = torch.zeros_like(lr)
+        self.history: list[float] = []
+        self.champion = lr
+        self.passes = 0
+
+    def rounded(self) -> torch.Tensor:
+        """Return the LR on its grid."""
+        return quantise(self.lr, self.grid)
+
+    def note(self, error: float) -> None:
+        """Record the error of the current rounded LR."""
+        if not self.history or error < min(self.history):
+            self.champion = self.lr.clone()
+        self.history.append(error)
+        self.passes += 2
+
+    def move(self, gradient: torch.Tensor, search: Ste, schedule: float) -> None:
+        """Take one Adam step, each channel at the pace of its grid, and stay in [0, 1]."""
+        count = len(self.history)
+        self.mean.lerp_(gradient, 1 - search.momentum)
+        self.square.lerp_(gradient.square(), 1 - search.memory)
+        mean = self.mean / (1 - search.momentum**count)
+        square = self.square / (1 - search.memory**count)
+        pace = (_steps(self.lr, self.grid) * search.coarse_step).clamp_(min=search.step_size) / 255
+        self.lr = (self.lr - pace * schedule * mean / (square.sqrt_() + 1e-20)).clamp_(0, 1)
+
+    def stopped(self, search: Ste) -> bool:
+        """Tell whether the last `patience` steps were not worth their passes."""
+        if len(self.history) <= search.patience:
+            return False
+        earlier, now = min(self.history[: -search.patience]), min(self.history)
+        return 10 * math.log10(max(earlier, 1e-9) / max(now, 1e-9)) < search.tolerance
+
+    def proposal(self) -> _Proposal:
+        """Propose the last iterate, which nothing has judged yet, with the best judged one as its rival."""
+        if not self.history:
+            return _Proposal(None, 0)
+        return _Proposal(self.rounded(), self.passes, quantise(self.champion, self.grid), min(self.history))
+
+
+def _paper(
+    engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], search: Paper
+) -> list[_Proposal]:
+    """Run Algorithm 1 on one picture after the other: its l2 ball spans a whole picture."""
+    return [_algorithm_1(engine, subject, start, search) for subject, start in zip(subjects, starts, strict=True)]
+
+
+def _algorithm_1(engine: Engine, subject: Subject, start: torch.Tensor, search: Paper) -> _Proposal:
+    """Source: Xu et al., Algorithm 1; random start, l2 ball over the whole picture, last iterate, as released."""
+    generator = torch.Generator().manual_seed(search.seed)
+    hr = subject.canvas.to(engine.device).to(torch.float32).div_(255)
+    ball = _Ball(hr, search, generator)
+    for _ in range(search.hr_steps):
+        ball.descend(_hr_gradient(engine, subject, ball.moved()))
+    if search.hr_steps:
+        start = _whole_downscale(engine, ball.moved()).detach().clamp(0, 1)
+    base = quantise(start, subject.grid)
+    ball = _Ball(base, search, generator)
+    for _ in range(search.lr_steps):
+        ball.descend(engine.gradients([ball.moved()], [subject.task], [subject.target])[1][0])
+    passes = 4 * search.hr_steps + (1 if search.hr_steps else 0) + 2 * search.lr_steps
+    return _Proposal(quantise(ball.moved(), subject.grid), passes)
+
+
+def _hr_gradient(engine: Engine, subject: Subject, hr: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the error by the HR, through downscaling, straight-through rounding and upscaling."""
+    hr = hr.detach().requires_grad_()
+    with torch.enable_grad():
+        lr = _whole_downscale(engine, hr)
+        _, slopes = engine.gradients(
+            [quantise(lr.detach().clamp(0, 1), subject.grid)], [subject.task], [subject.target]
+        )
+        (gradient,) = torch.autograd.grad(lr, hr, slopes[0])
+    return gradient
+
+
+def _whole_downscale(engine: Engine, hr: torch.Tensor) -> torch.Tensor:
+    """(C, H, W) -> (C, h, w) in one window, differentiable: the paper's l2 ball spans the whole picture."""
+    grey = hr.shape[0] == 1
+    lr = engine.backbone.downscale((hr.expand(3, -1, -1) if grey else hr)[None])[0]
+    return lr.mean(0, keepdim=True) if grey else lr
+
+
+class _Ball:
+    """A perturbation inside an l2 ball around a picture, kept in [0, 1]."""
+
+    def __init__(self, base: torch.Tensor, search: Paper, generator: torch.Generator) -> None:
+        self.base = base
+        self.search = search
+        noise = torch.randn(base.shape, generator=generator).to(base.device)
+        radius = float(torch.rand((), generator=generator)) * search.epsilon
+        self.delta = self._project(noise * (radius / noise.norm()))
+
+    def moved(self) -> torch.Tensor:
+        """Return the perturbed picture."""
+        return self.base + self.delta
+
+    def descend(self, gradient: torch.Tensor) -> None:
+        """Step against the gradient, normalised over the whole picture."""
+        self.delta = self._project(self.delta - self.search.alpha * gradient / (gradient.norm() + 1e-10))
+
+    def _project(self, delta: torch.Tensor) -> torch.Tensor:
+        delta = delta * min(1.0, self.search.epsilon / (float(delta.norm()) + 1e-10))
+        return (self.base + delta).clamp(0, 1) - self.base
+
+
+def _steps(lr: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Return the grid's steps as (C, 1, 1)."""
+    steps = grid.steps if lr.shape[0] == 3 else (grid.green,)
+    return torch.tensor(steps, dtype=torch.float32, device=lr.device).view(-1, 1, 1)

@@ -1,0 +1,101 @@
+"""The codec for one picture in memory: pixels to bytes and back."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hcdcodec import container
+from hcdcodec.backbones import load_backbone
+from hcdcodec.decoder import decode_picture
+from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.errors import PictureError
+from hcdcodec.grid import DEFAULT_QUALITY
+from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.image import DEFAULT_MAX_PIXELS, Metadata, Picture
+from hcdcodec.passes import Engine, engine_for
+from hcdcodec.pipeline import PNG_LEVEL, Engines
+
+
+def encode(
+    pixels: npt.NDArray[np.uint8],
+    *,
+    scale: int = 4,
+    backbone: str = "crn",
+    effort: int = DEFAULT_EFFORT,
+    quality: int = DEFAULT_QUALITY,
+    method: str = "ste",
+    device: str = "cpu",
+    weights_dir: Path | None = None,
+) -> bytes:
+    """Encode one picture.
+
+    Args:
+        pixels: (H, W) grey, (H, W, 3) RGB, (H, W, 2) grey + alpha or (H, W, 4) RGB + alpha, uint8.
+        scale: HR size / LR size.
+        backbone: rescaling network.
+        effort: 0 (no search) to 9 (to convergence).
+        quality: 1 to 100, chooses the LR grid.
+        method: "ste", or "paper" for Algorithm 1 with its own number of steps.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        weights_dir: directory to search for weights before all others.
+
+    Returns:
+        A PNG file that any viewer opens and `decode` restores.
+
+    Raises:
+        PictureError: not such an array.
+        UsageError: an option is out of range.
+        ModelError: the weights are not installed.
+    """
+    picture = _picture(pixels)
+    options = EncodeOptions(Paper() if method == "paper" else search_of(effort), quality)
+    engine = _engine(backbone, scale, device, weights_dir)
+    (encoded,) = encode_pictures(engine, [picture], options)
+    return container.pack(encoded.header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+
+
+def decode(
+    data: bytes, *, device: str = "cpu", weights_dir: Path | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> npt.NDArray[np.uint8]:
+    """Decode one picture.
+
+    Args:
+        data: what `encode` returned, or the content of a file that the command line wrote.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        weights_dir: directory to search for weights before all others.
+        max_pixels: larger pictures are refused before they are allocated.
+
+    Returns:
+        uint8 array of the shape that was encoded.
+
+    Raises:
+        ContainerError: not one of ours, damaged, edited, or from a newer release.
+        ModelError: the weights that the header names are not installed.
+    """
+    packed = container.unpack(data, max_pixels=max_pixels)
+    picture = decode_picture(_engines(device, weights_dir).get(packed.header), packed)
+    if picture.alpha is None:
+        return picture.pixels
+    return np.dstack([picture.pixels, picture.alpha])
+
+
+def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
+    """Split an array into colour and alpha."""
+    channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or not pixels.size:
+        raise PictureError(f"{pixels.dtype} array of shape {pixels.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
+    planes = pixels.reshape(*pixels.shape[:2], channels)
+    alpha = planes[..., -1] if channels in (2, 4) else None
+    return Picture(planes[..., 0] if channels < 3 else planes[..., :3], alpha, Metadata())
+
+
+@lru_cache(maxsize=4)
+def _engine(backbone: str, scale: int, device: str, weights_dir: Path | None) -> Engine:
+    return engine_for(load_backbone(backbone, scale, weights_dir=weights_dir), device)
+
+
+@lru_cache(maxsize=4)
+def _engines(device: str, weights_dir: Path | None) -> Engines:
+    return Engines(device, weights_dir)

@@ -1,0 +1,153 @@
+"""What travels with a picture besides its pixels, and its form in PNG chunks.
+
+    field   in a PNG                                              elsewhere
+    icc     iCCP, decompressed                                    ICC profile as Pillow finds it
+    exif    eXIf                                                  EXIF without the leading b"Exif\\0\\0"
+    xmp     iTXt with keyword XML:com.adobe.xmp, decompressed     XMP packet as Pillow finds it
+    chunks  colour space, density and text chunks, untouched      pHYs made from dots per inch
+
+The payloads come back byte for byte. Nothing here interprets them: orientation stays a tag, colours stay as stored.
+"""
+
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from PIL import ExifTags, Image
+
+from hcdcodec import png
+from hcdcodec.errors import DamagedError
+
+_KEPT = frozenset((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt"))
+_XMP_KEYWORD = b"XML:com.adobe.xmp"
+_EXIF_PREFIX = b"Exif\0\0"
+_PAYLOAD_MAX = 1 << 26
+_METRES_PER_INCH = 0.0254
+_DPI_OF_NOTHING = 1  # what Pillow reports for a TIFF that says nothing
+# A TIFF's EXIF is spread over its tags; these say something about the picture and nothing about how it is stored.
+_TIFF_TAGS = tuple(
+    ExifTags.Base[name]
+    for name in ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
+)
+_TIFF_GROUPS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Payloads exactly as they stand in the source.
+
+    Attributes:
+        icc: the colour profile.
+        exif: the TIFF structure, beginning with b"II" or b"MM".
+        xmp: the packet, UTF-8.
+        chunks: further PNG chunks, in the order of the source.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    chunks: tuple[png.Chunk, ...] = ()
+
+    @classmethod
+    def from_chunks(cls, chunks: Iterable[png.Chunk]) -> "Metadata":
+        """Take the metadata out of a PNG's chunks; the first of a kind counts, as for libpng.
+
+        Raises:
+            DamagedError: a compressed payload is broken or larger than 64 MiB.
+        """
+        icc = exif = xmp = None
+        kept: list[png.Chunk] = []
+        for chunk in chunks:
+            if chunk.type == b"iCCP":
+                icc = icc or _read_iccp(chunk.payload)
+            elif chunk.type == b"eXIf":
+                exif = exif or chunk.payload.removeprefix(_EXIF_PREFIX)
+            elif chunk.type == b"iTXt" and chunk.payload.startswith(_XMP_KEYWORD + b"\0"):
+                xmp = xmp or _read_itxt(chunk.payload)
+            elif chunk.type in _KEPT and not is_header_twin(chunk):
+                kept.append(chunk)
+        return cls(icc, exif or None, xmp, tuple(kept))
+
+    @classmethod
+    def from_pillow(cls, image: Image.Image) -> "Metadata":
+        """Take the metadata out of a picture that is no PNG, once its pixels are loaded."""
+        icc, exif, xmp = (image.info.get(key) for key in ("icc_profile", "exif", "xmp"))
+        if image.format == "TIFF":
+            exif = _tiff_exif(image)
+        return cls(
+            icc=icc or None,
+            exif=exif.removeprefix(_EXIF_PREFIX) or None if isinstance(exif, bytes) else None,
+            xmp=xmp or None if isinstance(xmp, bytes) else None,
+            chunks=_density(image.info.get("dpi")),
+        )
+
+    def to_chunks(self, *, compact: bool) -> tuple[png.Chunk, ...]:
+        """Make the chunks that `from_chunks` reads.
+
+        Args:
+            compact: compress the XMP packet. Every PNG reader takes that, but Adobe's rules ask for plain text, which
+                tools find by scanning; so it is for the small file only.
+        """
+        chunks = list(self.chunks)
+        if self.icc is not None:
+            chunks.append(png.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc, 9)))
+        if self.exif is not None:
+            chunks.append(png.Chunk(b"eXIf", self.exif))
+        if self.xmp is not None:
+            text = b"\1\0\0\0" + zlib.compress(self.xmp, 9) if compact else b"\0\0\0\0" + self.xmp
+            chunks.append(png.Chunk(b"iTXt", _XMP_KEYWORD + b"\0" + text))
+        return tuple(chunks)
+
+    @property
+    def has_rgb_profile(self) -> bool:
+        """Whether the profile describes RGB: such a one may stand only in a PNG that stores colours."""
+        return self.icc is not None and self.icc[16:20] == b"RGB "
+
+    @property
+    def dpi(self) -> tuple[float, float] | None:
+        """Dots per inch, (x, y), when a pHYs chunk tells them."""
+        density = next((chunk.payload for chunk in self.chunks if chunk.type == b"pHYs"), b"")
+        if len(density) != 9 or density[8] != 1:
+            return None
+        x, y = (int.from_bytes(density[at : at + 4], "big") * _METRES_PER_INCH for at in (0, 4))
+        return x, y
+
+
+def is_header_twin(chunk: png.Chunk) -> bool:
+    """Whether a chunk is the text form of an hcdcodec header."""
+    return chunk.type == b"tEXt" and chunk.payload.startswith(png.HEADER_KEYWORD + b"\0")
+
+
+def _read_iccp(payload: bytes) -> bytes:
+    _, _, compressed = payload.partition(b"\0")
+    if compressed[:1] != b"\0":
+        raise DamagedError("PNG colour profile is broken; remove it from the picture")
+    return png.inflate(compressed[1:], limit=_PAYLOAD_MAX)
+
+
+def _read_itxt(payload: bytes) -> bytes:
+    _, _, rest = payload.partition(b"\0")
+    language_on = rest[2:].split(b"\0", 2)
+    if rest[:2] not in (b"\0\0", b"\1\0") or len(language_on) != 3:
+        raise DamagedError("PNG XMP packet is broken; remove it from the picture")
+    return png.inflate(language_on[2], limit=_PAYLOAD_MAX) if rest[0] else language_on[2]
+
+
+def _tiff_exif(image: Image.Image) -> bytes | None:
+    source, exif = image.getexif(), Image.Exif()
+    exif.update({tag: source[tag] for tag in _TIFF_TAGS if tag in source})
+    for group in _TIFF_GROUPS:
+        exif.get_ifd(group).update(source.get_ifd(group))
+    filled = len(exif) or any(exif.get_ifd(group) for group in _TIFF_GROUPS)
+    return exif.tobytes() if filled else None
+
+
+def _density(dpi: object) -> tuple[png.Chunk, ...]:
+    if not isinstance(dpi, tuple) or len(dpi) != 2:
+        return ()
+    try:
+        per_metre = [round(float(dots) / _METRES_PER_INCH) for dots in dpi]
+        payload = b"".join(dots.to_bytes(4, "big") for dots in per_metre) + b"\1"
+    except (ValueError, OverflowError, ZeroDivisionError):
+        return ()  # a density that is no number is none
+    return (png.Chunk(b"pHYs", payload),) if min(dpi) > _DPI_OF_NOTHING else ()

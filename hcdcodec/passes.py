@@ -1,0 +1,234 @@
+"""Passes of a backbone over the tiles of one or several pictures: full batches, bounded memory, one precision.
+
+A pass is one forward or one backward of a network over a whole picture. Pictures are lists of (C, h, w) tensors with
+C = 3, or 1 for grey: the networks then see three copies and the mean of their three channels counts.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from hcdcodec.backbones.base import Backbone
+from hcdcodec.backbones.details import DetailsRule, draw_details
+from hcdcodec.errors import UsageError
+from hcdcodec.tiling import Rect, Tile
+
+Details = Callable[[Rect], tuple[torch.Tensor, ...]]
+"""Details z, each (1, C, h, w), for a window of LR samples."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """The geometry of one picture on its way through a network.
+
+    Attributes:
+        height: HR rows that count; the canvas may have more.
+        width: HR columns that count.
+        tiles: tile plan over the LR.
+        details: details z by window; None = zeros.
+    """
+
+    height: int
+    width: int
+    tiles: tuple[Tile, ...]
+    details: Details | None = None
+
+    def visible(self, core: Rect, scale: int) -> Rect:
+        """Return the HR area of a core without the padding of the canvas."""
+        area = core.times(scale)
+        height, width = min(area.height, self.height - area.top), min(area.width, self.width - area.left)
+        return Rect(area.top, area.left, max(height, 0), max(width, 0))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A backbone, where and how precisely it computes, and how much at once.
+
+    Attributes:
+        backbone: the network, already on `device`.
+        device: where it computes.
+        fast: type of the convolutions during the search; float32 = no short cut. Reference passes are float32.
+        batch_px: HR pixels in flight; at least one tile always is.
+    """
+
+    backbone: Backbone
+    device: torch.device
+    fast: torch.dtype
+    batch_px: int
+
+    def downscale(self, canvas: torch.Tensor, tiles: Sequence[Tile]) -> torch.Tensor:
+        """Downscale one picture.
+
+        Args:
+            canvas: (C, H, W) uint8 on the CPU, H and W multiples of the backbone's.
+            tiles: tile plan over the LR.
+
+        Returns:
+            (C, H / scale, W / scale) float32 in [0, 1] on the device, not rounded.
+        """
+        scale = self.backbone.scale
+        lr = torch.empty(canvas.shape[0], canvas.shape[1] // scale, canvas.shape[2] // scale, device=self.device)
+        with torch.inference_mode(), self._precision(torch.float32):
+            for tile in tiles:
+                rows, columns = tile.window.times(scale).slices()
+                hr = self._to_unit(canvas[:, rows, columns])
+                made = _as_channels(self.backbone.downscale(_as_rgb(hr)[None])[0], canvas.shape[0])
+                lr[:, *tile.core.slices()] = made[:, *tile.core.within(tile.window).slices()]
+        return lr.clamp_(0, 1).clone()
+
+    def upscale(self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task]) -> Iterator[tuple[int, Rect, torch.Tensor]]:
+        """Yield (picture, visible HR area, (C, H, W) float32 not clamped) for every tile: the reference decode."""
+        for batch in self._batches(tasks):
+            with torch.inference_mode(), self._precision(torch.float32):
+                made = self._run(batch, lrs, tasks)[1]
+                for (index, tile), hr in zip(batch, made, strict=True):
+                    yield index, *self._visible(tasks[index], tile, _as_channels(hr, lrs[index].shape[0]))
+
+    def errors(
+        self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor]
+    ) -> list[float]:
+        """Return the squared error of the reference decode in 8 bits, by picture, as a mean in levels squared."""
+        sums = [0.0] * len(lrs)
+        for index, area, hr in self.upscale(lrs, tasks):
+            target = targets[index][:, *area.slices()].to(self.device, torch.float32)
+            levels = hr.clamp(0, 1).mul(255).round()
+            sums[index] += float((levels - target).square().sum(dtype=torch.float64))
+        return [total / target.numel() for total, target in zip(sums, targets, strict=True)]
+
+    def gradients(
+        self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor]
+    ) -> tuple[list[float], list[torch.Tensor]]:
+        """Run one forward and one backward pass.
+
+        The error is that of the clamped reconstruction, but the gradient passes the clamp: a pixel that overshoots
+        into its target costs nothing, one that hangs outside is still pulled back.
+
+        Args:
+            lrs: (C, h, w) float32 in [0, 1] on the device, one a picture.
+            tasks: one a picture.
+            targets: (C, H, W) uint8 on the CPU, the true HR.
+
+        Returns:
+            Mean squared error in levels squared and its gradient by `lrs`, summed over all pixels, for each picture.
+        """
+        sums = [torch.zeros((), dtype=torch.float64, device=self.device) for _ in lrs]
+        gradients = [torch.zeros_like(lr) for lr in lrs]
+        for batch in self._batches(tasks):
+            with torch.enable_grad(), self._precision(self.fast):
+                windows, made = self._run(batch, [lr.detach().requires_grad_() for lr in lrs], tasks)
+                slopes = torch.zeros_like(made)
+                for slot, (index, tile) in enumerate(batch):
+                    hr = _as_channels(made[slot].detach(), lrs[index].shape[0])
+                    area, seen = self._visible(tasks[index], tile, hr)
+                    residual = seen.clamp(0, 1) - self._to_unit(targets[index][:, *area.slices()])
+                    sums[index] += residual.square().sum(dtype=torch.float64)
+                    rows, columns = area.within(tile.window.times(self.backbone.scale)).slices()
+                    slopes[slot, :, rows, columns] = 2 * residual / (3 / lrs[index].shape[0])
+                (back,) = torch.autograd.grad(made, windows, slopes)
+            for slot, (index, tile) in enumerate(batch):
+                # The LR of a grey picture fed three channels, so it collects the gradients of all three.
+                slope = back[slot] if lrs[index].shape[0] == 3 else back[slot].sum(0, keepdim=True)
+                gradients[index][:, *tile.window.slices()] += slope
+        errors = [float(total) * 255**2 / target.numel() for total, target in zip(sums, targets, strict=True)]
+        return errors, gradients
+
+    def _run(
+        self, batch: Sequence[tuple[int, Tile]], lrs: Sequence[torch.Tensor], tasks: Sequence[Task]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (windows, their reconstruction), both (B, 3, ...) float32."""
+        windows = torch.stack([_as_rgb(lrs[index][:, *tile.window.slices()]) for index, tile in batch])
+        windows = windows.detach().contiguous(memory_format=torch.channels_last)
+        windows.requires_grad_(torch.is_grad_enabled())
+        details: tuple[torch.Tensor, ...] = ()
+        sources = [tasks[index].details for index, _ in batch]
+        if any(sources):
+            made = [source(tile.window) for source, (_, tile) in zip(sources, batch, strict=True) if source]
+            details = tuple(torch.cat(planes).to(self.device) for planes in zip(*made, strict=True))
+        return windows, self.backbone.upscale(windows, details)
+
+    def _visible(self, task: Task, tile: Tile, hr: torch.Tensor) -> tuple[Rect, torch.Tensor]:
+        """Return the visible HR area of a tile's core and the pixels of the window that lie in it."""
+        area = task.visible(tile.core, self.backbone.scale)
+        return area, hr[:, *area.within(tile.window.times(self.backbone.scale)).slices()]
+
+    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[tuple[int, Tile]]]:
+        """Yield lists of (picture, tile) whose windows have one size."""
+        by_shape: dict[tuple[int, int], list[tuple[int, Tile]]] = {}
+        for index, task in enumerate(tasks):
+            for tile in task.tiles:
+                by_shape.setdefault((tile.window.height, tile.window.width), []).append((index, tile))
+        for (height, width), group in by_shape.items():
+            count = max(1, self.batch_px // (height * width * self.backbone.scale**2))
+            for start in range(0, len(group), count):
+                yield group[start : start + count]
+
+    def _precision(self, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+        """Return the context that makes convolutions use `dtype`."""
+        if dtype == torch.float32:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype)
+
+    def _to_unit(self, levels: torch.Tensor) -> torch.Tensor:
+        """Return uint8 levels as float32 in [0, 1] on the device."""
+        return levels.to(self.device).to(torch.float32).div_(255)
+
+
+def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> Details | None:
+    """Return what draws the details z of a header's rule; None where they are zeros."""
+    if rule == DetailsRule.ZEROS:
+        return None
+    return partial(draw_details, backbone.details, rule=rule, seed=seed, scale=scale)
+
+
+def engine_for(backbone: Backbone, device: str = "cpu", batch_px: int | None = None) -> Engine:
+    """Return the engine that suits a device.
+
+    Args:
+        backbone: any; it is moved to the device.
+        device: "cpu", "cuda" or "cuda:N".
+        batch_px: HR pixels in flight; default: what suits the device.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    place = find_device(device)
+    if place.type == "cuda":
+        # The reference decode is float32 on every device; TF32 would flip levels.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        return Engine(backbone.to(place), place, torch.bfloat16, batch_px or 1 << 24)
+    # bf16 is emulated, and slower than float32, where the processor lacks it.
+    fast = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return Engine(backbone.to(place), place, fast, batch_px or 1 << 20)
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device of a name; "auto" is the first GPU, or else the CPU.
+
+    Raises:
+        UsageError: it does not exist here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"no device is called {name!r}; there are auto, cpu, cuda and cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found); use --device cpu")
+    return device
+
+
+def _as_rgb(planes: torch.Tensor) -> torch.Tensor:
+    """(1 or 3, h, w) -> (3, h, w)."""
+    return planes if planes.shape[0] == 3 else planes.expand(3, -1, -1)
+
+
+def _as_channels(planes: torch.Tensor, channels: int) -> torch.Tensor:
+    """(3, h, w) -> (channels, h, w): the mean, for grey."""
+    return planes if channels == 3 else planes.mean(0, keepdim=True)

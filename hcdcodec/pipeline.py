@@ -1,0 +1,281 @@
+"""Files to files: the stages of encoding and of decoding, and the rule that leaves up-to-date results alone."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from hcdcodec import container, flow, image, storage
+from hcdcodec.backbones import load_backbone
+from hcdcodec.decoder import decode_picture
+from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.errors import ContainerError, OutputError, UnsupportedError, UsageError
+from hcdcodec.files import Job
+from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
+from hcdcodec.outcome import Outcome, Status
+from hcdcodec.passes import Engine, engine_for
+from hcdcodec.storage import Freshness, Stamp
+
+PNG_LEVEL = 4
+"""Preset of oxipng."""
+
+THREADS = 2
+"""Reading and writing threads: decompression and oxipng overlap with the networks without crowding them out."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are treated, in both directions.
+
+    Attributes:
+        force: replace whatever stands at a target, up to date or not ours.
+        checksum: compare digests even where size and time agree.
+        preserve: give results the times of their sources.
+        max_pixels: larger HR pictures are refused before they are allocated.
+        threads: for reading, and as many for writing.
+    """
+
+    force: bool = False
+    checksum: bool = False
+    preserve: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    threads: int = THREADS
+
+
+@dataclass(frozen=True)
+class _Source:
+    """One read picture on its way to the device."""
+
+    picture: Picture
+    size: int
+    digest: bytes
+    times: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class _Timed:
+    encoded: Encoded
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Encode files with one engine.
+
+    Attributes:
+        engine: network, device and precision.
+        options: how pictures are encoded.
+        files: how files are treated.
+    """
+
+    engine: Engine
+    options: EncodeOptions
+    files: FileOptions = FileOptions()
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yield one outcome a job, in order."""
+        stages = flow.Stages(self._read, lambda source: source.picture.pixel_count, self._work, self._write)
+        return flow.run(jobs, stages, threads=self.files.threads, group_px=self.engine.batch_px)
+
+    def is_fresh(self, job: Job) -> bool:
+        """Tell whether a job's result is up to date.
+
+        Raises:
+            OutputError: something that is not ours stands in the way.
+        """
+        settings = self.options.digest(self.engine.backbone)
+        return _is_fresh(job, _encoded_stamp(job), settings, self.files, _file_digest)
+
+    def _read(self, job: Job) -> _Source | Outcome:
+        if self.is_fresh(job):
+            return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
+        data, times = _load(job)
+        picture = image.read_picture(data, max_pixels=self.files.max_pixels)
+        return _Source(picture, len(data), storage.source_digest(data), times)
+
+    def _work(self, sources: list[_Source]) -> list[_Timed]:
+        start = time.perf_counter()
+        made = encode_pictures(self.engine, [source.picture for source in sources], self.options)
+        each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
+        return [
+            _Timed(encoded, each * source.picture.pixel_count) for encoded, source in zip(made, sources, strict=True)
+        ]
+
+    def _write(self, job: Job, source: _Source, timed: _Timed) -> Outcome:
+        start = time.perf_counter()
+        encoded, picture = timed.encoded, source.picture
+        header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
+        data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+        _store(job, data, source.times if self.files.preserve else None)
+        return Outcome(
+            name=job.name,
+            target=job.target,
+            status=Status.DONE,
+            source_bytes=source.size,
+            target_bytes=len(data),
+            height=picture.height,
+            width=picture.width,
+            psnr_before=psnr(encoded.refined.error_before),
+            psnr=psnr(encoded.refined.error),
+            passes=encoded.refined.passes,
+            seconds=timed.seconds + time.perf_counter() - start,
+        )
+
+
+@dataclass(frozen=True)
+class _Package:
+    """One unpacked LR on its way to the device."""
+
+    packed: container.Packed
+    size: int
+    times: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The engines that headers ask for, each loaded once.
+
+    Attributes:
+        device: where they compute.
+        weights_dir: directory to search for weights before all others.
+    """
+
+    device: str = "cpu"
+    weights_dir: Path | None = None
+    _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
+
+    def get(self, header: container.Header) -> Engine:
+        """Return the engine whose weights a header names.
+
+        Raises:
+            UnsupportedError: no such network in this release.
+            ModelError: its weights are not installed.
+        """
+        key = header.backbone, header.scale, header.model_hash
+        if key not in self._loaded:
+            prefix = header.model_hash.hex()
+            try:
+                backbone = load_backbone(
+                    header.backbone, header.scale, hash_prefix=prefix, weights_dir=self.weights_dir
+                )
+            except UsageError as error:
+                raise UnsupportedError(f"{error}; decode with a newer release") from error
+            self._loaded[key] = engine_for(backbone, self.device)
+        return self._loaded[key]
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Decode files, each with the network that its header names.
+
+    Attributes:
+        engines: where networks come from.
+        target_format: file format of the results.
+        files: how files are treated.
+    """
+
+    engines: Engines
+    target_format: Format = Format.PNG
+    files: FileOptions = FileOptions()
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yield one outcome a job, in order."""
+        stages = flow.Stages(self._read, lambda package: package.packed.header.pixel_count, self._work, self._write)
+        return flow.run(jobs, stages, threads=self.files.threads, group_px=1)
+
+    def is_fresh(self, job: Job) -> bool:
+        """Tell whether a job's result is up to date.
+
+        Raises:
+            OutputError: something that is not ours stands in the way.
+        """
+        return _is_fresh(job, _decoded_stamp(job), b"", self.files, _lr_digest)
+
+    def _read(self, job: Job) -> _Package | Outcome:
+        if self.is_fresh(job):
+            return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
+        data, times = _load(job)
+        return _Package(container.unpack(data, max_pixels=self.files.max_pixels), len(data), times)
+
+    def _work(self, packages: list[_Package]) -> list[tuple[Picture, float]]:
+        start = time.perf_counter()
+        made = [decode_picture(self.engines.get(package.packed.header), package.packed) for package in packages]
+        return [(picture, (time.perf_counter() - start) / len(made)) for picture in made]
+
+    def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
+        start = time.perf_counter()
+        picture, seconds = made
+        data = image.write_picture(picture, self.target_format, lr_digest=package.packed.header.lr_digest)
+        _store(job, data, package.times if self.files.preserve else None)
+        return Outcome(
+            name=job.name,
+            target=job.target,
+            status=Status.DONE,
+            source_bytes=package.size,
+            target_bytes=len(data),
+            height=picture.height,
+            width=picture.width,
+            seconds=seconds + time.perf_counter() - start,
+        )
+
+
+def psnr(error: float) -> float:
+    """Return the PSNR in dB of a mean squared error in levels squared; infinite for none."""
+    return 10 * math.log10(255**2 / error) if error > 0 else math.inf
+
+
+def _is_fresh(
+    job: Job, recorded: Stamp | None, settings: bytes, files: FileOptions, digest_of: Callable[[Path], bytes]
+) -> bool:
+    """Tell whether a target is up to date; refuse to replace what is not ours."""
+    if files.force:
+        return False
+    state = storage.freshness(job, recorded, settings, checksum=files.checksum, digest_of=digest_of)
+    if state is Freshness.FOREIGN:
+        raise OutputError(f"{job.target} exists and was not made by hcdcodec; move it away or use --force")
+    return state is Freshness.FRESH
+
+
+def _encoded_stamp(job: Job) -> Stamp | None:
+    """Return what an existing LR says of its source; None where there is none, or it is not ours."""
+    if job.target is None or not job.target.is_file():
+        return None
+    try:
+        header = container.peek(storage.read(job.target))
+    except ContainerError:
+        return None
+    return Stamp(header.source_size, header.source_digest, header.settings_digest)
+
+
+def _decoded_stamp(job: Job) -> Stamp | None:
+    """Return what an existing reconstruction says of its LR; None where there is none, or it is not ours."""
+    if job.target is None or not job.target.is_file():
+        return None
+    digest = image.read_lr_digest(storage.read(job.target))
+    return None if digest is None else Stamp(None, digest, b"")
+
+
+def _file_digest(path: Path) -> bytes:
+    return storage.source_digest(storage.read(path))
+
+
+def _lr_digest(path: Path) -> bytes:
+    return container.peek(storage.read(path)).lr_digest
+
+
+def _load(job: Job) -> tuple[bytes, tuple[int, int] | None]:
+    """Return a source's bytes and its times; standard input has none."""
+    if job.source is None:
+        return sys.stdin.buffer.read(), None
+    status = job.source.stat()
+    return storage.read(job.source), (status.st_atime_ns, status.st_mtime_ns)
+
+
+def _store(job: Job, data: bytes, times: tuple[int, int] | None) -> None:
+    if job.target is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        storage.write_atomic(job.target, data, times=times)

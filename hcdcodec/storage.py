@@ -1,0 +1,191 @@
+"""Bytes to and from the disk: whole files or none, and the rule that says whether a result is still up to date.
+
+    nothing at the target                         MISSING   write
+    not one of our files                          FOREIGN   refuse
+    other settings, or another source size        STALE     redo
+    not older than its source                     FRESH     skip
+    else: same source digest, or not              FRESH, or STALE
+
+A result is written under a hidden name beside its target, forced to the disk and renamed onto the target: at every
+moment the target is the complete old file or the complete new one, whatever is killed, unplugged or full.
+"""
+
+import contextlib
+import enum
+import errno
+import hashlib
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hcdcodec.errors import OutputError, PictureError
+from hcdcodec.files import Job
+from hcdcodec.walk import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
+
+_BLOCKED = "a file stands where a directory is needed; move it away, or name another destination"
+_EXPLANATIONS = {
+    errno.ENOSPC: "the disk is full; free some space and run again",
+    errno.EDQUOT: "the disk quota is used up; free some space and run again",
+    errno.EFBIG: "larger than files may be here; raise the limit (ulimit -f) and run again",
+    errno.EROFS: "the file system is read-only; name another destination",
+    errno.EACCES: "permission denied; check who may write to the destination",
+    errno.EPERM: "not permitted; check who may write to the destination",
+    errno.ENAMETOOLONG: "the result's name is too long for the file system; shorten the source's name",
+    errno.EEXIST: _BLOCKED,
+    errno.ENOTDIR: _BLOCKED,
+}
+
+
+def read(path: Path) -> bytes:
+    """Read a whole source file.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = os.strerror(error.errno or errno.EIO).lower()
+        raise PictureError(f"cannot be read ({reason}); check the file and who may read it") from error
+
+
+def write_atomic(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
+    """Put `data` at `path`, completely or not at all; missing directories are made, a link's destination is replaced.
+
+    Args:
+        path: where to; if something stands there, it must be a regular file.
+        data: the whole content.
+        times: times of last access and modification that the file is to have, in ns since 1970; None: now.
+
+    Raises:
+        OutputError: it cannot be stored; whatever stood at `path` is untouched.
+    """
+    try:
+        final = Path(os.path.realpath(path))
+        _check_replaceable(final)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _replace(final, data, times)
+    except OSError as error:
+        raise OutputError(_explain(error)) from error
+    _sync_directory(final.parent)
+
+
+def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
+    """Remove what killed runs left in `directory`; younger files may belong to a run that still goes on.
+
+    Args:
+        directory: where results are written; need not exist.
+        age_s: age in seconds from which a file that is being written counts as left behind.
+
+    Returns:
+        How many files were removed.
+    """
+    removed = 0
+    for leftover in directory.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+        with contextlib.suppress(OSError):  # another run may sweep at the same time
+            if leftover.lstat().st_mtime < time.time() - age_s:
+                leftover.unlink()
+                removed += 1
+    return removed
+
+
+def source_digest(data: bytes) -> bytes:
+    """Return the 8 bytes by which a header recognises its source: the start of SHA-256."""
+    return hashlib.sha256(data).digest()[:8]
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What a result records about where it came from."""
+
+    source_size: int | None
+    """Bytes; None: not recorded, so that only the digest can tell."""
+    source_digest: bytes
+    settings_digest: bytes
+
+
+class Freshness(enum.Enum):
+    """What stands at a target, and what to do about it."""
+
+    MISSING = "nothing there: write it"
+    FRESH = "up to date: skip"
+    STALE = "made from another source or with other settings: redo"
+    FOREIGN = "not made by hcdcodec: refuse"
+
+
+def freshness(
+    job: Job,
+    recorded: Stamp | None,
+    settings_digest: bytes,
+    *,
+    checksum: bool,
+    digest_of: Callable[[Path], bytes],
+) -> Freshness:
+    """Judge the target of `job` without looking at a pixel.
+
+    Args:
+        job: source and target; a result on standard output is always missing, one of standard input never fresh.
+        recorded: what the target says of itself; None: it does not exist, or is not ours.
+        settings_digest: digest of the settings that a new result would be made with.
+        checksum: always compare digests, since sizes and times can agree by chance or by `touch`.
+        digest_of: digest of a source as the stamp records it; asked only where nothing cheaper decides.
+    """
+    target = status_of(job.target) if job.target else None
+    if target is None:
+        return Freshness.MISSING
+    if recorded is None:
+        return Freshness.FOREIGN
+    source = status_of(job.source) if job.source else None
+    if job.source is None or source is None or recorded.settings_digest != settings_digest:
+        return Freshness.STALE
+    if recorded.source_size not in (None, source.st_size):
+        return Freshness.STALE
+    dated = recorded.source_size is not None and target.st_mtime_ns >= source.st_mtime_ns
+    if (dated and not checksum) or digest_of(job.source) == recorded.source_digest:
+        return Freshness.FRESH
+    return Freshness.STALE
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to rename over /dev/null and its like, which would replace the device by a file."""
+    status = status_of(path)
+    if status and not stat.S_ISREG(status.st_mode):
+        raise OutputError("a directory or device stands in the way; name another destination")
+
+
+def _replace(path: Path, data: bytes, times: tuple[int, int] | None) -> None:
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            if times:
+                os.utime(file.fileno(), ns=times)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:  # an interrupt, too, must leave nothing behind
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _sync_directory(path: Path) -> None:
+    """Make the new name survive a power cut as well.
+
+    Failure is no error: the result is complete, and some file systems cannot do this at all.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _explain(error: OSError) -> str:
+    code = error.errno or errno.EIO
+    return _EXPLANATIONS.get(code, f"cannot be written ({os.strerror(code).lower()}); check the destination")

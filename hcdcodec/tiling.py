@@ -1,0 +1,71 @@
+"""Tile plans: pure geometry, in LR samples.
+
+A plan covers a (height, width) LR with windows of one size. Each window owns a core; the cores partition the LR, and
+around each core the window holds at least `halo` samples of context, or the LR's border. Windows are shifted inward at
+the borders, never filled: a network sees the same border in a tile as in the whole picture.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rect:
+    """Half-open rectangle of LR samples."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def times(self, factor: int) -> "Rect":
+        """Return the same area on a grid `factor` times finer."""
+        return Rect(self.top * factor, self.left * factor, self.height * factor, self.width * factor)
+
+    def slices(self) -> tuple[slice, slice]:
+        """Return (rows, columns) for indexing the last two axes."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+    def within(self, outer: "Rect") -> "Rect":
+        """Return the same area relative to the corner of `outer`."""
+        return Rect(self.top - outer.top, self.left - outer.left, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A window to compute and the core of it to keep."""
+
+    window: Rect
+    core: Rect
+
+
+def plan(height: int, width: int, tile: int, halo: int) -> tuple[Tile, ...]:
+    """Cover an LR with equal windows.
+
+    Args:
+        height: LR height.
+        width: LR width.
+        tile: largest core, at least 1; 0 = one window for the whole LR.
+        halo: samples of context around each core.
+
+    Returns:
+        Tiles in row order; one tile where the LR is no larger than a window.
+    """
+    return tuple(
+        Tile(Rect(top, left, window_h, window_w), Rect(core_top, core_left, core_h, core_w))
+        for top, window_h, core_top, core_h in _spans(height, tile, halo)
+        for left, window_w, core_left, core_w in _spans(width, tile, halo)
+    )
+
+
+def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (window start, window length, core start, core length) along one axis."""
+    window = tile + 2 * halo
+    if tile == 0 or length <= window:
+        yield 0, length, 0, length
+        return
+    starts = [*range(0, length - window, tile), length - window]
+    for i, start in enumerate(starts):
+        core = start + halo if i else 0
+        end = starts[i + 1] + halo if i + 1 < len(starts) else length
+        yield start, window, core, end - core

@@ -1,0 +1,164 @@
+"""Official checkpoints: read, renamed, refused."""
+
+import hashlib
+import io
+import subprocess
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import pytest
+import torch
+from parity import official_tensors
+
+from hcdcodec.backbones import checkpoint
+from hcdcodec.backbones.checkpoint import blob_sha1, load_tensors, official_name, read_checkpoint
+from hcdcodec.backbones.hcflow import HcFlow
+from hcdcodec.backbones.irn import Irn
+from hcdcodec.errors import ModelError
+
+NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}
+
+
+@pytest.fixture(scope="module")
+def irn() -> dict[str, torch.Tensor]:
+    return official_tensors("irn_x2")
+
+
+def saved(path: Path, content: object, *, legacy: bool = False) -> Path:
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def content(value: object) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("which", NETWORKS)
+def test_official_layout_is_recognised_and_fits(which: str, tmp_path: Path) -> None:
+    official = official_tensors(which)
+    found = read_checkpoint(saved(tmp_path / "x.pth", OrderedDict(official)))
+    assert f"{found.backbone}_x{found.scale}" == which
+    assert found.official == ""
+    NETWORKS[which]().load_state_dict(dict(found.tensors), strict=True)
+    for name, values in found.tensors.items():
+        assert torch.equal(values, official[official_name(name, found.backbone)])
+
+
+def test_old_format_is_read(irn: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    found = read_checkpoint(saved(tmp_path / "x.pth", irn, legacy=True))
+    assert len(found.tensors) == len(irn) - 1
+
+
+def test_wrapper_and_prefix_are_taken_off() -> None:
+    inner = {"module.a": torch.ones(2), "module.b": torch.zeros(1)}
+    for wrapper in ("state_dict", "params"):
+        assert load_tensors(content({wrapper: inner, "epoch": 3})).keys() == {"a", "b"}
+    assert load_tensors(content({"module.a": torch.ones(2), "b": torch.ones(1)})).keys() == {"module.a", "b"}
+
+
+def test_known_files_are_named(irn: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "x.pth", irn)
+    monkeypatch.setattr(checkpoint, "OFFICIAL_FILES", {blob_sha1(path.read_bytes()): "IRN_x2.pth"})
+    assert read_checkpoint(path).official == "IRN_x2.pth"
+
+
+def test_blob_sha1_is_gits() -> None:
+    assert blob_sha1(b"") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+    assert blob_sha1(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
+
+
+class Payload:
+    """Runs a command when unpickled carelessly."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return subprocess.check_call, (["touch", str(self.target)],)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_code_in_a_pickle_never_runs(legacy: bool, irn: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    target = tmp_path / "ran"
+    path = saved(tmp_path / "x.pth", {**irn, "extra": Payload(target)}, legacy=legacy)
+    with pytest.raises(ModelError, match="more than tensors"):
+        read_checkpoint(path)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {},
+        [torch.ones(1)],
+        {"a": 1},
+        {1: torch.ones(1)},
+        {"a": torch.ones(1, dtype=torch.int64)},
+        {"a": torch.ones(2, 2).to_sparse()},
+        {"a": torch.ones(2, device="meta")},
+        {"params": {"a": "text"}},
+    ],
+)
+def test_anything_but_named_tensors_is_refused(value: object) -> None:
+    with pytest.raises(ModelError, match="named tensors"):
+        load_tensors(content(value))
+
+
+def test_damage_is_refused(irn: dict[str, torch.Tensor]) -> None:
+    whole = content(irn)
+    for data in (b"", b"\x80", b"not a pickle", whole[: len(whole) // 2], whole[:-100]):
+        with pytest.raises(ModelError, match="damaged"):
+            load_tensors(data)
+
+
+def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path / "x.pth", {"a": torch.zeros(1000)})
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", 2000)
+    with pytest.raises(ModelError, match="has more than"):
+        read_checkpoint(path)
+    squeezed = io.BytesIO()
+    with zipfile.ZipFile(squeezed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data/0", bytes(1_000_000))
+    assert len(squeezed.getvalue()) < 2000
+    with pytest.raises(ModelError, match="unpacks to far more"):
+        load_tensors(squeezed.getvalue())
+    monkeypatch.setattr(checkpoint, "MAX_BYTES", path.stat().st_size)
+    with pytest.raises(ModelError, match="neither an IRN"):
+        read_checkpoint(path)
+
+
+def test_missing_file_is_a_model_error(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="No such file"):
+        read_checkpoint(tmp_path / "none.pth")
+
+
+def test_differences_are_named(irn: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    other = dict(irn)
+    del other["operations.3.F.conv1.bias"]
+    other["operations.9.F.conv1.bias"] = torch.zeros(32)
+    other["operations.2.G.conv5.bias"] = torch.zeros(4)
+    with pytest.raises(ModelError) as caught:
+        read_checkpoint(saved(tmp_path / "x.pth", other))
+    assert "does not fit irn x2" in str(caught.value)
+    assert "1 missing: operations.3.F.conv1.bias" in str(caught.value)
+    assert "1 unknown: operations.9.F.conv1.bias" in str(caught.value)
+    assert "1 other shape: operations.2.G.conv5.bias (4,) for (9,)" in str(caught.value)
+
+
+def test_values_are_checked(irn: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    name = "operations.2.G.conv5.bias"
+    with pytest.raises(ModelError, match="not finite"):
+        read_checkpoint(saved(tmp_path / "x.pth", irn | {name: torch.full_like(irn[name], torch.nan)}))
+    name = "operations.0.haar_weights"
+    with pytest.raises(ModelError, match="not the Haar transform"):
+        read_checkpoint(saved(tmp_path / "x.pth", irn | {name: -irn[name]}))
+
+
+def test_tensors_share_no_memory_with_the_file(irn: dict[str, torch.Tensor], tmp_path: Path) -> None:
+    found = read_checkpoint(saved(tmp_path / "x.pth", irn))
+    digests = {hashlib.sha256(values.numpy().tobytes()).digest() for values in found.tensors.values()}
+    assert len(digests) == len(found.tensors)
+    assert all(values.is_contiguous() and values.dtype == torch.float32 for values in found.tensors.values())

@@ -1,0 +1,361 @@
+"""Names become jobs by the rules of the command line, and no output can ever replace a source or another output."""
+
+import contextlib
+import io
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from hcdcodec.errors import UsageError
+from hcdcodec.files import Job, Plan, names_from, plan_decode, plan_encode, shard
+
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
+
+
+def is_picture(head: bytes) -> bool:
+    return head.startswith(PICTURE[:8]) and len(head) <= 64
+
+
+def encode(sources: Sequence[str | Path], destination: str | Path, *, listed: bool = False) -> Plan:
+    return plan_encode([str(s) for s in sources], str(destination), is_picture=is_picture, listed=listed)
+
+
+def decode(sources: Sequence[str | Path], destination: str | Path, *, suffix: str = ".png") -> Plan:
+    return plan_decode([str(s) for s in sources], str(destination), suffix=suffix)
+
+
+def targets(plan: Plan) -> list[str]:
+    return [str(job.target) for job in plan.jobs]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that tests can speak of names as users do."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(*names: str, content: bytes = PICTURE) -> None:
+    for name in names:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(content)
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo", "photo.hcd.png", ".png", ".hcd.png", "é t.JPG"])
+def test_encode_appends_to_the_whole_name(here: Path, name: str) -> None:
+    put(name)
+    assert targets(encode([name], "out/")) == [f"out/{name}.hcd.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "expected"),
+    [
+        ("photo.jpg.hcd.png", ".png", "photo.jpg.png"),
+        ("photo.png.hcd.png", ".png", "photo.png"),
+        ("photo.PNG.HCD.png", ".png", "photo.PNG"),
+        ("photo.jpg.hcd.png", ".webp", "photo.jpg.webp"),
+        ("photo.tif.hcd.png", ".tiff", "photo.tif"),
+        ("photo.hcd.png", ".png", "photo.png"),
+        ("renamed.png", ".webp", "renamed.webp"),
+        ("renamed", ".png", "renamed.png"),
+        (".hcd.png", ".webp", ".hcd.webp"),
+    ],
+)
+def test_decoded_names(here: Path, name: str, suffix: str, expected: str) -> None:
+    put(name)
+    assert targets(decode([name], "out/", suffix=suffix)) == [f"out/{expected}"]
+
+
+def test_undecodable_and_odd_names_come_back_unchanged(here: Path) -> None:
+    names = [os.fsdecode(b"in/caf\xe9.jpg"), "in/new\nline.jpg", "in/ -.jpg"]
+    put(*names)
+    jobs = encode(["in"], "out").jobs
+    assert sorted(str(job.source) for job in jobs) == sorted(names)
+    assert all(job.source is not None and job.source.read_bytes() == PICTURE for job in jobs)
+
+
+# --- where results go -------------------------------------------------------------------------------------------------
+
+
+def test_one_file_to_one_file(here: Path) -> None:
+    put("a.jpg")
+    plan = encode(["a.jpg"], "sub/b.png")
+    assert plan.jobs == (Job(Path("a.jpg"), Path("sub/b.png"), "a.jpg", "a.jpg", named=True),)
+    assert plan.root == Path("sub")
+
+
+@pytest.mark.parametrize("destination", ["new/", "existing"])
+def test_one_file_into_a_directory(here: Path, destination: str) -> None:
+    put("in/a.jpg")
+    Path("existing").mkdir()
+    plan = encode(["in/a.jpg"], destination)
+    assert targets(plan) == [f"{Path(destination)}/a.jpg.hcd.png"]
+    assert plan.root == Path(destination)
+
+
+def test_several_files_make_the_destination_a_directory(here: Path) -> None:
+    put("a.jpg", "b/c.jpg")
+    assert targets(encode(["a.jpg", "b/c.jpg"], "out")) == ["out/a.jpg.hcd.png", "out/c.jpg.hcd.png"]
+
+
+def test_a_directory_is_mirrored_in_sorted_order(here: Path) -> None:
+    put("in/b.jpg", "in/a/z.jpg", "in/a/b/y.jpg", "in/c.jpg")
+    plan = encode(["in"], "out")
+    assert targets(plan) == [f"out/{n}.hcd.png" for n in ("a/b/y.jpg", "a/z.jpg", "b.jpg", "c.jpg")]
+    assert [job.key for job in plan.jobs] == ["a/b/y.jpg", "a/z.jpg", "b.jpg", "c.jpg"]
+    assert not any(job.named for job in plan.jobs)
+
+
+def test_standard_streams(here: Path) -> None:
+    put("a.jpg")
+    assert encode(["-"], "-").jobs == (Job(None, None, "standard input", "", named=True),)
+    assert targets(encode(["-"], "b.png")) == ["b.png"]
+    plan = encode(["a.jpg"], "-")
+    assert (plan.jobs[0].source, plan.jobs[0].target, plan.root) == (Path("a.jpg"), None, None)
+
+
+@pytest.mark.parametrize(
+    ("sources", "destination", "why"),
+    [
+        ([], "out", "no source"),
+        (["a.jpg"], "", "destination is empty"),
+        (["a.jpg", "-"], "out", "single source"),
+        (["a.jpg", "in/b.jpg"], "-", "single source"),
+        (["in"], "-", "directory does not fit"),
+        (["-"], "in", "no name to store"),
+        (["-"], "new/", "no name to store"),
+        (["a.jpg", "in/b.jpg"], "file", "where a directory is needed"),
+        (["in"], "file", "where a directory is needed"),
+        (["a.jpg"], "b.jpg", "PNG data"),
+        (["a.jpg"], "/dev/null", "no regular file"),
+    ],
+)
+def test_calls_that_make_no_sense(here: Path, sources: list[str], destination: str, why: str) -> None:
+    put("a.jpg", "in/b.jpg", "file")
+    with pytest.raises(UsageError, match=why):
+        encode(sources, destination)
+
+
+def test_a_decoded_file_must_be_named_as_its_format(here: Path) -> None:
+    put("a.hcd.png")
+    assert targets(decode(["a.hcd.png"], "b.tif", suffix=".tiff")) == ["b.tif"]
+    with pytest.raises(UsageError, match="WEBP"):
+        decode(["a.hcd.png"], "b.png", suffix=".webp")
+
+
+# --- what is taken ----------------------------------------------------------------------------------------------------
+
+
+def test_a_walk_for_encoding_goes_by_content(here: Path) -> None:
+    put("in/a.jpg", "in/picture", "in/done.png.hcd.png", "in/DONE.HCD.PNG", "in/.hcd-0123.tmp")
+    put("in/README.jpg", content=b"words")
+    put("in/empty.png", content=b"")
+    plan = encode(["in"], "out")
+    assert [job.key for job in plan.jobs] == ["a.jpg", "picture"]
+    assert plan.ignored == (
+        ("in/DONE.HCD.PNG", "already encoded"),
+        ("in/README.jpg", "no picture"),
+        ("in/done.png.hcd.png", "already encoded"),
+        ("in/empty.png", "no picture"),
+    )
+
+
+def test_a_walk_for_decoding_goes_by_name(here: Path) -> None:
+    put("in/a.jpg.hcd.png", "in/b.png", "in/.hcd.png")
+    plan = decode(["in"], "out")
+    assert targets(plan) == ["out/a.jpg.png"]
+    assert [remark.name for remark in plan.ignored] == ["in/.hcd.png", "in/b.png"]
+
+
+def test_named_files_are_taken_unseen(here: Path) -> None:
+    put("words.txt", content=b"words")
+    assert [job.named for job in encode(["words.txt"], "out/").jobs] == [True]
+
+
+def test_links_end_a_walk_nowhere(here: Path) -> None:
+    put("in/a.jpg", "elsewhere/b.jpg")
+    Path("in/again").symlink_to("..", target_is_directory=True)
+    Path("in/self").symlink_to("self")
+    Path("in/dangling").symlink_to("nothing")
+    Path("in/link.jpg").symlink_to("../elsewhere/b.jpg")
+    plan = encode(["in"], "out")
+    assert [job.key for job in plan.jobs] == ["a.jpg", "link.jpg"]
+    assert {name for name, _ in plan.ignored} == {"in/again", "in/self", "in/dangling"}
+    assert plan.problems == ()
+
+
+def test_special_files_do_not_hang(here: Path) -> None:
+    put("in/a.jpg")
+    os.mkfifo("in/pipe")
+    assert encode(["in"], "out").ignored == (("in/pipe", "no regular file"),)
+    with pytest.raises(UsageError, match="standard input"):
+        encode(["in/pipe"], "out/")
+    plan = encode(["in/pipe", "in/a.jpg"], "out")
+    assert (len(plan.jobs), [name for name, _ in plan.problems]) == (1, ["in/pipe"])
+
+
+def test_a_destination_inside_the_source_is_left_out(here: Path) -> None:
+    put("in/a.jpg", "in/out/old.jpg", "in/sub/b.jpg")
+    assert [job.key for job in encode(["in"], "in/out").jobs] == ["a.jpg", "sub/b.jpg"]
+
+
+def test_a_directory_cannot_be_its_own_destination(here: Path) -> None:
+    put("in/a.jpg")
+    Path("link").symlink_to("in", target_is_directory=True)
+    for destination in ("in", "in/../in/", "link"):
+        with pytest.raises(UsageError, match="at once"):
+            encode(["in"], destination)
+
+
+def test_deep_trees_do_not_exhaust_the_stack(here: Path) -> None:
+    for _ in range(1500):  # deeper than Python's recursion limit; the name stays below the system's 4096 bytes
+        os.mkdir("d")  # noqa: PTH102
+        os.chdir("d")
+    put("a.jpg")
+    os.chdir(here)
+    try:
+        assert [len(Path(job.key).parts) for job in encode(["d"], "out").jobs] == [1500]
+    finally:
+        subprocess.run(["rm", "-r", "d"], check=True)  # pytest's own clean-up is recursive
+
+
+@pytest.mark.parametrize("name", ["missing.jpg", "", "nul\0.jpg"])
+def test_a_name_that_leads_nowhere_fails_alone_unless_it_is_all_there_is(here: Path, name: str) -> None:
+    put("a.jpg")
+    plan = encode([name, "a.jpg"], "out")
+    assert ([job.name for job in plan.jobs], [n for n, _ in plan.problems]) == (["a.jpg"], [name])
+    with pytest.raises(UsageError, match="check the name"):
+        encode([name], "out/")
+    assert len(encode([name], "out", listed=True).problems) == 1
+
+
+@contextlib.contextmanager
+def without_privileges(*ancestors: Path) -> Iterator[None]:
+    """Root may read everything: become nobody for a while, who can still walk down `ancestors`."""
+    if os.geteuid() != 0:
+        yield
+        return
+    for folder in ancestors:
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(here: Path) -> None:
+    put("in/a.jpg", "in/secret/b.jpg", "in/z.jpg")
+    Path("in/secret").chmod(0)
+    Path("in/z.jpg").chmod(0)
+    with without_privileges(here, *here.parents[:2]):
+        plan = encode(["in"], "out")
+    Path("in/secret").chmod(0o700)
+    assert [job.key for job in plan.jobs] == ["a.jpg"]
+    assert [name for name, _ in plan.problems] == ["in/secret", "in/z.jpg"]
+    assert all("permission denied; " in why for _, why in plan.problems)
+
+
+# --- collisions -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("a/x.jpg", "b/x.jpg"), ("a/x.jpg", "b/X.JPG"), ("a/caf\u00e9.jpg", "b/cafe\u0301.jpg"), ("a/ß.jpg", "b/SS.jpg")],
+)
+def test_outputs_that_some_file_system_cannot_tell_apart(here: Path, first: str, second: str) -> None:
+    put(first, second)
+    with pytest.raises(UsageError) as caught:
+        encode(["a", "b"], "out")
+    assert first in str(caught.value)
+    assert second in str(caught.value)
+
+
+def test_a_file_named_twice_is_one_job(here: Path) -> None:
+    put("in/a.jpg", "in/b.jpg")
+    assert [job.key for job in encode(["in", "in/a.jpg", "./in/../in/b.jpg"], "out").jobs] == ["a.jpg", "b.jpg"]
+
+
+def test_extensions_keep_formats_apart(here: Path) -> None:
+    put("in/a.jpg", "in/a.png", "in/a")
+    assert len(set(targets(encode(["in"], "out")))) == 3
+
+
+def test_results_never_replace_a_source(here: Path) -> None:
+    put("a.png", "b.png.hcd.png", "b.png")
+    Path("link.png").symlink_to("a.png")
+    for destination in ("a.png", "link.png", "./x/../a.png"):
+        Path("x").mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match="is a source"):
+            encode(["a.png"], destination)
+    with pytest.raises(UsageError, match="is a source"):
+        decode(["b.png.hcd.png", "b.png"], ".")
+
+
+# --- lists and shards -------------------------------------------------------------------------------------------------
+
+
+def test_names_from_a_list() -> None:
+    assert names_from(io.BytesIO(b"a.jpg\n\nb c.jpg\ncaf\xe9"), b"\n") == ["a.jpg", "b c.jpg", os.fsdecode(b"caf\xe9")]
+    assert names_from(io.BytesIO(b"a\nb\0-\0"), b"\0") == ["a\nb", "-"]
+    assert names_from(io.BytesIO(b""), b"\n") == []
+
+
+def test_listed_names_keep_their_path(here: Path) -> None:
+    put("in/a.jpg", "in/b/a.jpg", "-")
+    absolute = str(here / "in/b/a.jpg")
+    plan = encode(["./in/a.jpg", "in", "in/b/../b/a.jpg", absolute, "-"], "out", listed=True)
+    assert targets(plan) == [
+        "out/in/a.jpg.hcd.png",
+        "out/in/b/a.jpg.hcd.png",
+        f"out{absolute}.hcd.png",
+        "out/-.hcd.png",
+    ]
+    assert plan.ignored == (("in", "a directory in a list of files"),)
+    assert all(job.named for job in plan.jobs)
+
+
+def test_lists_cannot_climb_out_of_the_destination(here: Path) -> None:
+    put("a.jpg", "in/b.jpg")
+    os.chdir("in")
+    for name in ("../a.jpg", "x/../../a.jpg"):
+        Path("x").mkdir(exist_ok=True)
+        with pytest.raises(UsageError, match="leads out"):
+            encode([name], "out", listed=True)
+
+
+def test_an_empty_list_is_no_error(here: Path) -> None:
+    assert encode([], "out", listed=True).jobs == ()
+    with pytest.raises(UsageError, match="standard output"):
+        encode([], "-", listed=True)
+
+
+def jobs_named(count: int) -> list[Job]:
+    return [Job(Path(f"{i}.jpg"), None, f"{i}.jpg", f"{i}.jpg", named=False) for i in range(count)]
+
+
+def test_shards_share_everything_once_and_evenly() -> None:
+    jobs = jobs_named(400)
+    shares = [shard(jobs, index, 4) for index in (1, 2, 3, 4)]
+    assert sorted(job.key for share in shares for job in share) == sorted(job.key for job in jobs)
+    assert all(70 < len(share) < 130 for share in shares)
+
+
+def test_a_new_file_moves_no_other_between_shards() -> None:
+    assert set(shard(jobs_named(50), 2, 3)) <= set(shard(jobs_named(60), 2, 3))
+
+
+def test_shards_agree_between_releases() -> None:
+    assert [job.key for job in shard(jobs_named(8), 1, 2)] == ["0.jpg", "2.jpg", "3.jpg", "6.jpg", "7.jpg"]
+
+
+@pytest.mark.parametrize(("index", "count"), [(0, 4), (5, 4), (1, 0), (-1, 2)])
+def test_shards_that_do_not_exist(index: int, count: int) -> None:
+    with pytest.raises(UsageError, match="share"):
+        shard([], index, count)

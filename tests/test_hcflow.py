@@ -1,0 +1,101 @@
+"""HCFlow against the reference's vectors, its inverse, its gradients, its start."""
+
+import pytest
+import torch
+from parity import error, parity_network, vectors
+
+from hcdcodec.backbones.flow_steps import ActNorm
+from hcdcodec.backbones.hcflow import HcFlow
+
+
+@pytest.fixture(scope="module")
+def hcflow() -> HcFlow:
+    return parity_network(HcFlow())  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="module")
+def reference() -> dict[str, torch.Tensor]:
+    return vectors("hcflow_x4")
+
+
+def test_downscale_is_the_reference(hcflow: HcFlow, reference: dict[str, torch.Tensor]) -> None:
+    lr, (z1, z2) = hcflow.forward_details(reference["hr"])
+    assert error(lr, reference["lr_clamped"]) <= 1e-4
+    assert error(z1, reference["z1"]) <= 1e-4
+    assert error(z2, reference["z2"]) <= 1e-4
+    assert torch.equal(hcflow.downscale(reference["hr"]), lr)
+
+
+def test_upscale_is_the_reference(hcflow: HcFlow, reference: dict[str, torch.Tensor]) -> None:
+    ours = hcflow.upscale(reference["lr_quantised"])
+    assert error(ours, reference["up_heat_zero"]) <= 1e-4
+
+
+def test_no_details_are_zeros(hcflow: HcFlow, reference: dict[str, torch.Tensor]) -> None:
+    lr = reference["lr_quantised"]
+    zeros = [torch.zeros(1, plane.channels, 8 * plane.factor, 12 * plane.factor) for plane in hcflow.details]
+    assert torch.equal(hcflow.upscale(lr), hcflow.upscale(lr, zeros))
+
+
+def test_with_its_details_the_hr_comes_back(hcflow: HcFlow, reference: dict[str, torch.Tensor]) -> None:
+    assert error(hcflow.upscale(*hcflow.forward_details(reference["hr"])), reference["hr"]) <= 1e-5
+
+
+def test_details_are_as_announced(hcflow: HcFlow) -> None:
+    _, details = hcflow.forward_details(torch.rand(2, 3, 8, 12))
+    announced = [(2, plane.channels, 2 * plane.factor, 3 * plane.factor) for plane in hcflow.details]
+    assert [tuple(z.shape) for z in details] == announced
+
+
+def test_clamped_samples_keep_their_gradient() -> None:
+    # Untrained, the network is its Haar transform: a constant far outside [0, 1] is clamped both ways.
+    hcflow = HcFlow().requires_grad_(False)
+    hr = torch.full((1, 3, 8, 8), 1.5, requires_grad=True)
+    lr = hcflow.downscale(hr)
+    lr.sum().backward()
+    assert torch.equal(lr, torch.ones_like(lr))
+    torch.testing.assert_close(hr.grad, torch.full_like(hr, 1 / 16))
+    low = torch.full((1, 3, 2, 2), -0.5, requires_grad=True)
+    back = hcflow.upscale(low)
+    back.sum().backward()
+    assert torch.equal(back, torch.zeros_like(back))
+    torch.testing.assert_close(low.grad, torch.full_like(low, 16))
+
+
+def test_recomputing_changes_no_gradient(hcflow: HcFlow, reference: dict[str, torch.Tensor]) -> None:
+    gradients = []
+    for threshold in (1, 2**40):
+        hcflow.recompute_from_px = threshold
+        lr = reference["lr_quantised"].clone().requires_grad_()
+        (hcflow.upscale(lr) - reference["hr"]).square().sum().backward()
+        hr = reference["hr"].clone().requires_grad_()
+        hcflow.downscale(hr).square().sum().backward()
+        gradients.append((lr.grad, hr.grad))
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+    assert all(gradient.abs().max() > 0 for gradient in gradients[0])
+
+
+def test_initialise_normalises_every_step() -> None:
+    hcflow = HcFlow()
+    hr = torch.rand(2, 3, 16, 24)
+    hcflow.initialise(hr)
+    outputs: list[torch.Tensor] = []
+    norms = [module for module in hcflow.modules() if isinstance(module, ActNorm)]
+    for norm in norms:
+        norm.register_forward_hook(lambda norm, inputs, output: outputs.append(output))
+    with torch.no_grad():
+        hcflow.forward_details(hr)
+    assert len(outputs) == len(norms) == 2 * (8 + 6 * 3)
+    for output in outputs:
+        assert output.mean(dim=(0, 2, 3)).abs().max() < 1e-3
+        assert (output.std(dim=(0, 2, 3)) - 1).abs().max() < 0.05
+
+
+def test_every_parameter_of_the_decoder_learns() -> None:
+    hcflow = parity_network(HcFlow()).requires_grad_(True)
+    hcflow.upscale(hcflow.downscale(torch.rand(1, 3, 16, 16))).square().sum().backward()
+    assert [name for name, values in hcflow.named_parameters() if values.grad is None] == []
+
+
+def test_parameters_are_the_papers() -> None:
+    assert sum(values.numel() for values in HcFlow().parameters()) == 4_396_206

@@ -1,0 +1,75 @@
+"""IRN against the reference's vectors, its inverse, its gradients."""
+
+import pytest
+import torch
+from parity import error, parity_network, vectors
+
+from hcdcodec.backbones.irn import Irn
+from hcdcodec.errors import UsageError
+
+
+@pytest.fixture(scope="module", params=[2, 4])
+def irn(request: pytest.FixtureRequest) -> Irn:
+    return parity_network(Irn(request.param))  # type: ignore[return-value]
+
+
+@pytest.fixture
+def reference(irn: Irn) -> dict[str, torch.Tensor]:
+    return vectors(f"irn_x{irn.scale}")
+
+
+def test_downscale_is_the_reference(irn: Irn, reference: dict[str, torch.Tensor]) -> None:
+    lr, details = irn.forward_details(reference["hr"])
+    assert error(lr, reference["lr_float"]) <= 1e-4
+    assert error(details[0], reference["details"]) <= 1e-4
+    assert torch.equal(irn.downscale(reference["hr"]), lr)
+
+
+def test_upscale_is_the_reference(irn: Irn, reference: dict[str, torch.Tensor]) -> None:
+    lr = reference["lr_quantised"]
+    assert error(irn.upscale(lr), reference["up_z_zero"]) <= 1e-4
+    assert error(irn.upscale(lr, (reference["z_normal"],)), reference["up_z_normal"]) <= 1e-4
+
+
+def test_with_its_details_the_hr_comes_back(irn: Irn, reference: dict[str, torch.Tensor]) -> None:
+    assert error(irn.upscale(*irn.forward_details(reference["hr"])), reference["hr"]) <= 1e-5
+
+
+def test_details_are_as_announced(irn: Irn) -> None:
+    _, details = irn.forward_details(torch.rand(2, 3, 8, 12))
+    (plane,) = irn.details
+    assert [tuple(z.shape) for z in details] == [(2, plane.channels, 8 // irn.scale, 12 // irn.scale)]
+    assert plane.factor == 1
+
+
+def test_recomputing_changes_no_gradient(irn: Irn, reference: dict[str, torch.Tensor]) -> None:
+    gradients = []
+    for threshold in (1, 2**40):
+        irn.recompute_from_px = threshold
+        lr = reference["lr_quantised"].clone().requires_grad_()
+        (irn.upscale(lr) - reference["hr"]).square().sum().backward()
+        hr = reference["hr"].clone().requires_grad_()
+        irn.downscale(hr).square().sum().backward()
+        gradients.append((lr.grad, hr.grad))
+    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
+    assert all(gradient.abs().max() > 0 for gradient in gradients[0])
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_untrained_is_the_area_mean_and_learns(scale: int) -> None:
+    irn = Irn(scale)
+    hr = torch.rand(2, 3, 16, 24)
+    lr = irn.downscale(hr)
+    torch.testing.assert_close(lr, torch.nn.functional.avg_pool2d(hr, scale))
+    (irn.upscale(lr) - hr).square().sum().backward()
+    assert irn.levels[0][0].high_shift.conv5.weight.grad.abs().max() > 0
+
+
+def test_parameters_are_the_papers() -> None:
+    counts = {scale: sum(values.numel() for values in Irn(scale).parameters()) for scale in (2, 4)}
+    assert counts == {2: 1_667_952, 4: 4_355_136}
+
+
+def test_other_scales_are_refused() -> None:
+    with pytest.raises(UsageError, match="irn has no scale 3"):
+        Irn(3)

@@ -1,0 +1,188 @@
+"""Every sentence that a user reads, and the exit status that a script reads."""
+
+import base64
+import json
+import math
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hcdcodec.outcome import Outcome, Status
+from hcdcodec.report import Report, Verbosity, Work, json_line, message, printable
+
+DONE = Outcome(
+    name="in/a.jpg",
+    status=Status.DONE,
+    target=Path("out/a.jpg.hcd.png"),
+    source_bytes=400_000,
+    target_bytes=100_000,
+    height=1000,
+    width=500,
+    psnr_before=30.0,
+    psnr=31.5,
+    passes=24,
+    seconds=1.25,
+)
+SKIPPED = Outcome(name="in/b.jpg", status=Status.SKIPPED, message="up to date", source_bytes=999)
+FAILED = Outcome(name="in/c.jpg", status=Status.FAILED, message="truncated; fetch it again")
+IGNORED = Outcome(name="in/d.txt", status=Status.IGNORED, message="no picture")
+
+
+class Clock:
+    """Time that passes when told to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def report_of(
+    *outcomes: Outcome, work: Work = Work.ENCODE, verbosity: Verbosity = Verbosity.NORMAL, seconds: float = 2.0
+) -> Report:
+    clock = Clock()
+    report = Report(work, verbosity, clock)
+    for outcome in outcomes:
+        report.add(outcome)
+    clock.now += seconds
+    return report
+
+
+# --- lines for people -------------------------------------------------------------------------------------------------
+
+
+def test_failures_are_always_said() -> None:
+    for verbosity in Verbosity:
+        assert report_of(verbosity=verbosity).line(FAILED) == "hcdcodec: in/c.jpg: truncated; fetch it again"
+
+
+@pytest.mark.parametrize("outcome", [DONE, SKIPPED, IGNORED])
+@pytest.mark.parametrize("verbosity", [Verbosity.QUIET, Verbosity.NORMAL])
+def test_what_went_well_is_said_only_when_asked(outcome: Outcome, verbosity: Verbosity) -> None:
+    assert report_of(verbosity=verbosity).line(outcome) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "work", "expected"),
+    [
+        (DONE, Work.ENCODE, "in/a.jpg: encoded, 400 kB -> 100 kB, 31.50 dB, 24 passes, 1.2 s"),
+        (replace(DONE, psnr=None, passes=0), Work.DECODE, "in/a.jpg: decoded, 400 kB -> 100 kB, 1.2 s"),
+        (replace(DONE, psnr=math.inf), Work.ENCODE, "in/a.jpg: encoded, 400 kB -> 100 kB, no error, 24 passes, 1.2 s"),
+        (replace(DONE, target_bytes=0, psnr=None, passes=0), Work.VERIFY, "in/a.jpg: verified, 1.2 s"),
+        (SKIPPED, Work.ENCODE, "in/b.jpg: skipped, up to date"),
+        (IGNORED, Work.ENCODE, "in/d.txt: ignored, no picture"),
+    ],
+)
+def test_verbose_lines(outcome: Outcome, work: Work, expected: str) -> None:
+    assert report_of(work=work, verbosity=Verbosity.VERBOSE).line(outcome) == f"hcdcodec: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a b/caf\u00e9 \u6f22.jpg", "a b/caf\u00e9 \u6f22.jpg"),
+        (os.fsdecode(b"caf\xe9.jpg"), r"caf\xe9.jpg"),
+        ("new\nline\r\t.jpg", r"new\nline\r\t.jpg"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("gpj.\u202eexe", r"gpj.\u202eexe"),
+        ("\U000e0001", r"\U000e0001"),
+    ],
+)
+def test_names_cannot_break_a_line_or_drive_a_terminal(name: str, expected: str) -> None:
+    assert printable(name) == expected
+    assert message(name, "x; y") == f"hcdcodec: {expected}: x; y"
+    assert message("x", name).encode("utf-8").count(b"\n") == 0
+
+
+# --- summary ----------------------------------------------------------------------------------------------------------
+
+
+def test_summary_of_encoding() -> None:
+    larger = replace(DONE, source_bytes=600_000, target_bytes=150_000, psnr_before=33.0, psnr=33.5)
+    assert report_of(DONE, larger, SKIPPED, FAILED, IGNORED, IGNORED).summary().splitlines() == [
+        "2 encoded, 1 up to date, 1 failed, 2 ignored",
+        "1.00 MB -> 250 kB, 25.0 % of the source files, 2.000 bpp",
+        "PSNR 32.50 dB on average, +1.00 dB by the search",
+        "2.0 s, 0.50 MP/s",
+    ]
+
+
+def test_summary_of_decoding_has_no_ratio_and_no_quality() -> None:
+    outcome = replace(DONE, psnr=None, psnr_before=None, passes=0, source_bytes=999, target_bytes=12_345)
+    assert report_of(outcome, work=Work.DECODE).summary().splitlines() == [
+        "1 decoded",
+        "999 bytes -> 12.3 kB",
+        "2.0 s, 0.25 MP/s",
+    ]
+
+
+def test_summary_says_when_nothing_was_saved() -> None:
+    assert "150.0 % of the source files: nothing saved" in report_of(replace(DONE, target_bytes=600_000)).summary()
+
+
+def test_summary_without_work() -> None:
+    assert report_of().summary() == "no pictures found"
+    assert report_of(FAILED, SKIPPED).summary() == "1 up to date, 1 failed"
+
+
+def test_quiet_has_no_summary() -> None:
+    assert report_of(DONE, verbosity=Verbosity.QUIET).summary() == ""
+
+
+def test_exact_pictures_do_not_spoil_the_mean() -> None:
+    quality = report_of(DONE, replace(DONE, psnr=math.inf)).summary().splitlines()[2]
+    assert quality == "PSNR 31.50 dB on average, +1.50 dB by the search, 1 without any error"
+    assert "nan" not in report_of(replace(DONE, psnr_before=math.inf, psnr=math.inf)).summary()
+
+
+def test_a_standing_clock_divides_by_nothing() -> None:
+    assert report_of(DONE, seconds=0.0).summary().endswith("0.0 s")
+
+
+# --- lines and numbers for programs -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [((), 0), ((DONE, SKIPPED, IGNORED), 0), ((FAILED,), 1), ((FAILED, DONE), 1), ((DONE, FAILED, DONE), 1)],
+)
+def test_exit_status(outcomes: tuple[Outcome, ...], expected: int) -> None:
+    assert report_of(*outcomes).exit_status == expected
+
+
+def test_json_has_every_member() -> None:
+    assert json.loads(json_line(DONE)) == {
+        "name": "in/a.jpg",
+        "target": "out/a.jpg.hcd.png",
+        "status": "done",
+        "message": "",
+        "source_bytes": 400_000,
+        "target_bytes": 100_000,
+        "height": 1000,
+        "width": 500,
+        "psnr_before": 30.0,
+        "psnr": 31.5,
+        "exact": False,
+        "passes": 24,
+        "seconds": 1.25,
+    }
+    assert json.loads(json_line(FAILED)).keys() == json.loads(json_line(DONE)).keys()
+
+
+def test_json_stays_json_at_infinity() -> None:
+    record = json.loads(json_line(replace(DONE, psnr=math.inf)), parse_constant=pytest.fail)
+    assert (record["psnr"], record["exact"]) == (None, True)
+
+
+def test_json_carries_any_name_exactly() -> None:
+    name = os.fsdecode(b"caf\xe9\n\xe6\xbc\xa2.jpg")
+    line = json_line(replace(DONE, name=name, target=Path(name)))
+    assert line.isascii()
+    assert "\n" not in line
+    record = json.loads(line)
+    assert record["name"] == "caf\\xe9\n\u6f22.jpg"
+    for member in ("name", "target"):
+        assert os.fsdecode(base64.b64decode(record[f"{member}_base64"])) == name
+    assert json.loads(json_line(replace(DONE, name="caf\u00e9\n.jpg")))["name"] == "caf\u00e9\n.jpg"

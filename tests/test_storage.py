@@ -1,0 +1,247 @@
+"""Targets are whole or absent whatever happens, and only results that are still true are kept."""
+
+import errno
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hcdcodec.errors import OutputError, PictureError
+from hcdcodec.files import Job
+from hcdcodec.storage import (
+    _EXPLANATIONS,
+    Freshness,
+    Stamp,
+    _explain,
+    freshness,
+    read,
+    source_digest,
+    sweep,
+    write_atomic,
+)
+
+
+def test_write_makes_directories_and_replaces(tmp_path: Path) -> None:
+    path = tmp_path / "a/b/c.png"
+    write_atomic(path, b"old")
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_write_obeys_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "a", b"")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o640
+
+
+def test_write_keeps_times_to_the_nanosecond(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "a", b"", times=(10**18 + 1, 10**18 + 7))
+    assert (tmp_path / "a").stat().st_mtime_ns == 10**18 + 7
+
+
+def test_write_goes_through_links(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("elsewhere/file")
+    write_atomic(tmp_path / "link", b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "elsewhere/file").read_bytes() == b"x"
+
+
+@pytest.fixture
+def small_files_only() -> Iterator[int]:
+    """The kernel cuts every write off at this many bytes, as a full disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    yield 4096
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path: Path, small_files_only: int) -> None:
+    path = tmp_path / "a.png"
+    write_atomic(path, b"old")
+    with pytest.raises(OutputError, match="ulimit"):
+        write_atomic(path, bytes(small_files_only + 1))
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("file/a.png", "a file stands where"),
+        ("file/deeper/a.png", "a file stands where"),
+        ("folder", "stands in the way"),
+        ("pipe", "stands in the way"),
+        ("x" * 300, "name is too long"),
+    ],
+)
+def test_places_where_nothing_can_be_written(tmp_path: Path, name: str, why: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError, match=why):
+        write_atomic(tmp_path / name, b"x")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_devices_are_never_replaced() -> None:
+    with pytest.raises(OutputError, match="device"):
+        write_atomic(Path("/dev/null"), b"x")
+    assert Path("/dev/null").is_char_device()
+
+
+WRITER = """
+import itertools, pathlib, sys
+from hcdcodec.storage import write_atomic
+for letter in itertools.cycle((b"a", b"b")):
+    write_atomic(pathlib.Path(sys.argv[1]), letter * 3_000_000)
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.013, 0.037])
+def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path, delay_s: float) -> None:
+    path = tmp_path / "a.png"
+    with subprocess.Popen([sys.executable, "-c", WRITER, path]) as writer:
+        while not path.exists():
+            assert writer.poll() is None
+            time.sleep(0.005)
+        time.sleep(delay_s)
+        writer.send_signal(signal.SIGKILL)
+    data = path.read_bytes()
+    assert data in (b"a" * 3_000_000, b"b" * 3_000_000)
+    sweep(tmp_path, age_s=-1)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sweep_takes_only_old_leftovers(tmp_path: Path) -> None:
+    for name in (".hcd-old.tmp", ".hcd-young.tmp", "old.png", ".old.tmp"):
+        (tmp_path / name).touch()
+        if "old" in name:
+            os.utime(tmp_path / name, (0, 0))
+    assert sweep(tmp_path) == 1
+    assert not (tmp_path / ".hcd-old.tmp").exists()
+    assert len(list(tmp_path.iterdir())) == 3
+    assert sweep(tmp_path / "missing") == 0
+
+
+def test_reading(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read(tmp_path / "a") == b"abc"
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(PictureError, match=r"cannot be read \(.*\); check"):
+            read(path)
+
+
+def test_source_digest_is_the_start_of_sha256() -> None:
+    assert source_digest(b"abc").hex() == "ba7816bf8f01cfea"  # FIPS 180-2, appendix B.1
+
+
+# --- freshness --------------------------------------------------------------------------------------------------------
+
+SETTINGS = b"settings"
+
+
+def digest_of(path: Path) -> bytes:
+    return source_digest(path.read_bytes())
+
+
+def never_asked(path: Path) -> bytes:
+    raise AssertionError(f"{path} was read although size and time had decided")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A source written at second 1000 and its result at second 2000."""
+    source, target = tmp_path / "a.jpg", tmp_path / "a.jpg.hcd.png"
+    source.write_bytes(b"picture")
+    target.write_bytes(b"result")
+    os.utime(source, (1000, 1000))
+    os.utime(target, (2000, 2000))
+    return Job(source, target, "a.jpg", "a.jpg", named=True)
+
+
+STAMP = Stamp(len(b"picture"), source_digest(b"picture"), SETTINGS)
+
+
+def judge(job: Job, stamp: Stamp | None = STAMP, *, settings: bytes = SETTINGS, checksum: bool = False) -> Freshness:
+    return freshness(job, stamp, settings, checksum=checksum, digest_of=digest_of)
+
+
+def touch(path: Path | None, second: int) -> None:
+    assert path is not None
+    os.utime(path, (second, second))
+
+
+@pytest.mark.parametrize("second", [999, 1000])
+def test_agreeing_size_and_time_are_enough(job: Job, second: int) -> None:
+    touch(job.source, second)
+    touch(job.target, 1000)
+    assert freshness(job, STAMP, SETTINGS, checksum=False, digest_of=never_asked) is Freshness.FRESH
+
+
+def test_an_absent_target_is_missing_whatever_was_recorded(job: Job) -> None:
+    assert job.target is not None
+    job.target.unlink()
+    assert judge(job) is judge(job, None) is Freshness.MISSING
+
+
+def test_a_result_on_standard_output_is_missing(job: Job) -> None:
+    assert judge(Job(job.source, None, "a", "a", named=True)) is Freshness.MISSING
+
+
+def test_a_target_without_a_stamp_is_foreign(job: Job) -> None:
+    assert judge(job, None) is judge(job, None, checksum=True) is Freshness.FOREIGN
+
+
+def test_other_settings_are_stale(job: Job) -> None:
+    assert freshness(job, STAMP, b"other", checksum=True, digest_of=never_asked) is Freshness.STALE
+
+
+def test_another_size_is_stale(job: Job) -> None:
+    stamp = Stamp(1, STAMP.source_digest, SETTINGS)
+    assert freshness(job, stamp, SETTINGS, checksum=True, digest_of=never_asked) is Freshness.STALE
+
+
+def test_a_touched_source_is_fresh_and_a_changed_one_stale(job: Job) -> None:
+    assert job.source is not None
+    touch(job.source, 3000)
+    assert judge(job) is Freshness.FRESH
+    job.source.write_bytes(b"PICTURE")
+    assert judge(job) is Freshness.STALE
+
+
+def test_checksum_sees_what_size_and_time_hide(job: Job) -> None:
+    assert job.source is not None
+    job.source.write_bytes(b"PICTURE")
+    touch(job.source, 1000)
+    assert judge(job) is Freshness.FRESH
+    assert judge(job, checksum=True) is Freshness.STALE
+
+
+def test_without_a_recorded_size_the_digest_decides(job: Job) -> None:
+    assert judge(job, Stamp(None, STAMP.source_digest, SETTINGS)) is Freshness.FRESH
+    assert judge(job, Stamp(None, b"another!", SETTINGS)) is Freshness.STALE
+
+
+def test_sources_that_cannot_be_looked_at_are_redone(job: Job) -> None:
+    assert judge(Job(None, job.target, "standard input", "", named=True)) is Freshness.STALE
+    assert job.source is not None
+    job.source.unlink()
+    assert judge(job) is Freshness.STALE
+
+
+def test_every_known_failure_says_what_to_do() -> None:
+    for code in (*_EXPLANATIONS, errno.EIO):
+        sentence = _explain(OSError(code, "system's words"))
+        assert sentence.count("; ") == 1
+        assert "system's words" not in sentence
