@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -26,9 +26,13 @@ from hcdcodec.errors import HcdError, ModelError, UsageError
 from hcdcodec.grid import DEFAULT_QUALITY
 
 if TYPE_CHECKING:
+    from hcdcodec.backbones.weights import Entry
+    from hcdcodec.container import Packed
     from hcdcodec.files import Job, Plan
+    from hcdcodec.image import Picture
     from hcdcodec.outcome import Outcome
     from hcdcodec.pipeline import FileOptions
+    from hcdcodec.walk import Remark
 
 EXIT_FAILED, EXIT_USAGE, EXIT_WEIGHTS, EXIT_LOCKED, EXIT_INTERRUPTED = 1, 2, 3, 75, 130
 
@@ -221,9 +225,67 @@ def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool) -> Non
     sys.exit(_each(paths, check))
 
 
+@cli.command(
+    cls=_Examples,
+    epilog="""
+    hcdcodec train photos/ --start installed --minutes 30 --val held-out/
+    hcdcodec train photos/ --minutes 600 --device cuda --compile --set batch=32 --set patch=192
+    """,
+)
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
+@_option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size.")
+@_option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models list'.")
+@_option("--minutes", type=float, required=True, help="Time box; the schedule is fitted to it.")
+@click.option("--start", default="", metavar="FILE|installed", help="Weights to begin with.  [default: none]")
+@_option("--out", type=click.Path(path_type=Path), default=Path("trained"), help="Weights directory for the result.")
+@_option("--val", multiple=True, metavar="DIR", help="Pictures to measure on; their middles are used.")
+@_option("--resume/--no-resume", default=True, help="Go on with what an interrupted call left in --out.")
+@_option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Change a number of the recipe.")
+@click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, for the manifest.")
+@_option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
+@_option("--threads", type=click.IntRange(0), default=0, help="Threads that compute on the CPU; 0: one a core.")
+@_option("--exact", is_flag=True, help="Train in float32 even where bfloat16 is faster.")
+@_option("--compile", "compiled", is_flag=True, help="Compile the network first; pays on GPUs.")
+@_option("--recompute-from", type=click.IntRange(1), help="HR pixels a batch from which irn and hcflow save memory.")
+@_option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, **given: Any) -> None:
+    """Train a network on the pictures in DIR..., or fine-tune it to them.
+
+    The result is a weights directory for --weights-dir. A call that was interrupted goes on where it stopped when it is
+    repeated. The numbers for --set are listed when a name is wrong.
+    """
+    from hcdcodec.recipe import Recipe
+
+    recipe = Recipe(backbone, scale, minutes).with_settings(given["settings"])
+
+    import torch
+
+    from hcdcodec import train as train_room
+    from hcdcodec.crops import read_gallery
+
+    torch.set_num_threads(given["threads"] or torch.get_num_threads())
+    start = train_room.read_start(given["start"], recipe, given["weights_dir"])
+    gallery = read_gallery(folders, recipe.patch)
+    if gallery.small or gallery.unreadable:
+        click.echo(f"left out: {gallery.small} too small, {gallery.unreadable} not readable", err=True)
+    if not given["resume"]:
+        train_room.state_path(recipe, given["out"]).unlink(missing_ok=True)
+    trained = train_room.train(
+        recipe,
+        gallery,
+        given["out"],
+        partial(click.echo, err=True),
+        start=start,
+        validation=read_gallery(given["val"], train_room.SMALLEST) if given["val"] else None,
+        machine=train_room.Machine(given["device"], given["exact"], given["compiled"], given["recompute_from"]),
+        licence=given["licence"],
+    )
+    click.echo(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}", err=True)
+
+
 @cli.group()
 def models() -> None:
-    """Show the networks and their weights."""
+    """Show the networks, and install weights for them."""
 
 
 @models.command("list")
@@ -241,11 +303,101 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
         return
     for name, family in FAMILIES.items():
         click.echo(f"{name:10} {family.about}")
-        for path, entry in entries:
-            if entry.name == name:
-                click.echo(f"           x{entry.scale}  {entry.hash[:12]}  {entry.parameters:>9,} values  {path}")
-                for figure, value in entry.measured.items():
-                    click.echo(f"                 {figure}: {value}")
+        for scale in family.scales:
+            fitting = [(path, entry) for path, entry in entries if (entry.name, entry.scale) == (name, scale)]
+            click.echo("".join(_entry_lines(path, entry) for path, entry in fitting), nl=False)
+            if not fitting:
+                click.echo(f"  x{scale}  not installed; {family.remedy}")
+
+
+def _entry_lines(path: Path, entry: "Entry") -> str:
+    """Return what `models list` says about installed weights."""
+    z = f"normal of deviation {entry.details_scale:g}" if entry.details_scale else "zeros"
+    title = f"  x{entry.scale}  {entry.hash[:12]}  {entry.parameters:,} parameters, z {z}, licence: {entry.licence}"
+    figures = (f"{figure}: {value} dB" for figure, value in entry.measured.items())
+    return "".join(f"{line}\n" for line in (title, f"      {path}", *(f"      {figure}" for figure in figures)))
+
+
+@models.command(
+    "import",
+    cls=_Examples,
+    epilog="""
+    hcdcodec models import IRN_x4.pth
+    hcdcodec models import IRN_x4.pth --backbone irn --scale 4 --weights-dir weights/
+    """,
+)
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.pth")
+@_option("-b", "--backbone", type=click.Choice(["irn", "hcflow"]), help="Refuse a file for another network.")
+@_option("-s", "--scale", type=int, help="Refuse a file for another scale.")
+@_option("--weights-dir", type=click.Path(path_type=Path), help="Install here.  [default: the user's data directory]")
+def import_model(file: Path, backbone: str | None, scale: int | None, weights_dir: Path | None) -> None:
+    """Install an official checkpoint of IRN or HCFlow.
+
+    None of the code that such a file can hold is run. With --weights-dir, name the same directory to encode and decode,
+    or set HCDCODEC_WEIGHTS to it.
+    """
+    from hcdcodec.backbones.importing import NORMAL, ZEROS, import_checkpoint
+    from hcdcodec.backbones.weights import user_directory
+
+    def bring(path: str) -> None:
+        made = import_checkpoint(Path(path), weights_dir or user_directory(), backbone=backbone, scale=scale)
+        entry, psnr = made.entry, made.entry.measured
+        click.echo(
+            f"{entry.name} x{entry.scale} {entry.hash[:12]} from {made.official or 'a file unknown to this release'}: "
+            f"PSNR of the test chart {psnr[ZEROS]:.2f} dB with z zeros, {psnr[NORMAL]:.2f} dB with z normal, "
+            f"so z {'normal' if entry.details_scale else 'zeros'}; {made.path}"
+        )
+
+    sys.exit(_each((str(file),), bring))
+
+
+@cli.command(
+    cls=_Examples,
+    epilog="""
+    hcdcodec compare photo.jpg small/photo.jpg.hcd.png
+    hcdcodec compare photo.png photo.webp --picture sheet.png
+    hcdcodec compare photos/ small/ --html page.html
+    """,
+)
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path), metavar="DECODED|LR")
+@_option("--json", "as_json", is_flag=True, help="Write one JSON object a picture.")
+@_option("--picture", type=click.Path(path_type=Path), metavar="PNG", help="Two files: original, decoded, LR, error.")
+@_option("--html", "html_page", type=click.Path(path_type=Path), metavar="HTML", help="The same as one page, for all.")
+@_option("--border", type=click.IntRange(0), help="Pixels that PSNR-Y and SSIM leave out.  [default: the scale, or 4]")
+@_option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+def compare(
+    original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
+) -> None:
+    """Say how close pictures are to their originals: PSNR, SSIM, and bits per pixel of the file compared.
+
+    An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
+    """
+    from hcdcodec import comparison, panel, storage
+    from hcdcodec.report import message
+
+    pairs = list(comparison.pair_up(original, other))
+    if picture is not None and original.is_dir():
+        raise UsageError("--picture shows one picture; use --html for folders")
+    restore, compared, sections = _restorer(given["weights_dir"]), [], []
+    for pair in pairs:
+        try:
+            result = comparison.compare(pair, restore, border=given["border"])
+        except HcdError as error:
+            click.echo(message(pair.name, str(error)), err=True)
+            continue
+        if picture is not None:
+            storage.write_atomic(picture, panel.sheet(panel.panels_of(result)))
+        if html_page is not None:
+            sections.append(panel.section(result))
+        if as_json:
+            click.echo(json.dumps(result.figures.members()))
+        compared.append(result.figures)
+    if html_page is not None:
+        storage.write_atomic(html_page, panel.page(compared, sections).encode())
+    if compared and not as_json:
+        click.echo(panel.table(compared))
+    sys.exit(EXIT_FAILED if len(compared) < len(pairs) else 0)
 
 
 def main() -> NoReturn:
@@ -263,7 +415,9 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_FAILED)
     except HcdError as error:
-        click.echo(f"hcdcodec: {error}", err=True)
+        from hcdcodec.report import printable
+
+        click.echo(f"hcdcodec: {printable(str(error))}", err=True)
         sys.exit(EXIT_WEIGHTS if isinstance(error, ModelError) else EXIT_USAGE)
     sys.exit(0)
 
@@ -282,8 +436,12 @@ def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], st
     separator = b"\0" if given["null"] else b"\n"
     if given["files_from"] == "-":
         return files.names_from(sys.stdin.buffer, separator), destination, True
-    with Path(given["files_from"]).open("rb") as stream:
-        return files.names_from(stream, separator), destination, True
+    try:
+        with Path(given["files_from"]).open("rb") as stream:
+            return files.names_from(stream, separator), destination, True
+    except OSError as error:
+        reason = f"{given['files_from']} cannot be read ({error.strerror})"
+        raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
 
 
 def _check_streams(plan: "Plan", *, as_json: bool, **_: Any) -> None:
@@ -291,10 +449,10 @@ def _check_streams(plan: "Plan", *, as_json: bool, **_: Any) -> None:
     if any(job.target is None for job in plan.jobs):
         if as_json:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
-        if sys.stdout.isatty():
-            raise UsageError("standard output is a terminal; redirect it or name a file")
-    if any(job.source is None for job in plan.jobs) and sys.stdin.isatty():
-        raise UsageError("standard input is a terminal; redirect it or name a file")
+        if sys.stdout is None or sys.stdout.isatty():
+            raise UsageError("standard output is closed or a terminal; redirect it or name a file")
+    if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
+        raise UsageError("standard input is closed or a terminal; redirect it or name a file")
 
 
 def _file_options(given: dict[str, Any]) -> "FileOptions":
@@ -323,7 +481,7 @@ def _carry_out(
 
     jobs = files.shard(plan.jobs, *given["shard"]) if given["shard"] else plan.jobs
     if given["dry_run"]:
-        _announce(jobs, is_fresh)
+        _announce(jobs, plan.problems, is_fresh)
     verbosity = Verbosity.QUIET if given["quiet"] else Verbosity.VERBOSE if given["verbose"] else Verbosity.NORMAL
     report = Report(work, verbosity)
     terminal = sys.stderr.isatty()
@@ -356,10 +514,14 @@ def _tell(report: Any, meter: Any, outcome: "Outcome", *, as_json: bool) -> None
         click.echo(json_line(outcome))
 
 
-def _announce(jobs: "Iterable[Job]", is_fresh: "Callable[[Job], bool]") -> NoReturn:
-    """Print what would be done."""
-    from hcdcodec.report import printable
+def _announce(jobs: "Iterable[Job]", problems: "Iterable[Remark]", is_fresh: "Callable[[Job], bool]") -> NoReturn:
+    """Print what would be done, and what would fail already for want of a readable file."""
+    from hcdcodec.report import message, printable
 
+    status = 0
+    for name, why in problems:
+        click.echo(message(name, why), err=True)
+        status = EXIT_FAILED
     for job in jobs:
         try:
             state = "up to date" if is_fresh(job) else "to do"
@@ -367,7 +529,7 @@ def _announce(jobs: "Iterable[Job]", is_fresh: "Callable[[Job], bool]") -> NoRet
             state = f"refused: {error}"
         target = "standard output" if job.target is None else printable(str(job.target))
         click.echo(f"{printable(job.name)} -> {target} ({state})")
-    sys.exit(0)
+    sys.exit(status)
 
 
 @contextmanager
@@ -380,6 +542,9 @@ def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
 
     try:
         root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
+    try:
         with FileLock(root / ".hcdcodec.lock", timeout=0):
             yield
     except Timeout:
@@ -399,6 +564,23 @@ def _each(paths: Sequence[str], do: Callable[[str], None]) -> int:
             click.echo(message(path, str(error)), err=True)
             status = EXIT_FAILED
     return status
+
+
+def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
+    """Return what decodes an LR; networks are loaded when the first one is met."""
+
+    def restore(packed: "Packed") -> "Picture":
+        from hcdcodec.decoder import decode_picture
+
+        return decode_picture(engines().get(packed.header), packed)
+
+    @cache
+    def engines() -> Any:
+        from hcdcodec.pipeline import Engines
+
+        return Engines("cpu", weights_dir)
+
+    return restore
 
 
 def _described(fields: dict[str, Any]) -> dict[str, Any]:

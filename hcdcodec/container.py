@@ -73,8 +73,8 @@ def pack(header: Header, lr: Levels, *, alpha: Levels | None, metadata: Metadata
     _check_pack(header, lr, alpha, level)
     rule = AlphaRule.NONE if alpha is None else AlphaRule.PLANE
     payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr)).to_bytes()
-    # A profile for RGB in a PNG stored as grey would be invalid.
-    # The pixels are compressed first and alone: then nothing that follows can be dropped or moved by the optimiser.
+    # Pixels are compressed alone, so that the optimiser can neither drop nor move what follows. It must not see grey in
+    # colours under an RGB profile: such a PNG would be invalid.
     pixels = _smallest_png(lr, level, to_grey=not metadata.has_rgb_profile)
     chunks = [
         png.Chunk(png.HEADER_CHUNK, payload),

@@ -38,7 +38,8 @@ def _restore(engine: Engine, header: Header, lr: npt.NDArray[np.uint8]) -> npt.N
     """(h, w, C) -> (H, W, C), both uint8."""
     details = details_source(engine.backbone, header.details_rule, header.details_seed, header.details_scale)
     task = Task(header.height, header.width, plan(lr.shape[0], lr.shape[1], header.tile, header.halo), details)
-    planes = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1).to(engine.device).to(torch.float32).div_(255)
+    levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
+    planes = levels.to(engine.device).to(torch.float32).div_(255)
     pixels = np.empty((header.height, header.width, lr.shape[2]), np.uint8)
     for _, area, hr in engine.upscale([planes], [task]):
         levels = hr.clamp(0, 1).mul(255).round().to(torch.uint8)

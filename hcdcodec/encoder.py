@@ -11,6 +11,7 @@ import torch
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.details import DetailsRule
 from hcdcodec.container import Header
+from hcdcodec.errors import UsageError
 from hcdcodec.grid import DEFAULT_QUALITY, grid_of
 from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, refine, search_of
 from hcdcodec.image import Picture
@@ -23,6 +24,9 @@ TILE = 256
 DISTANT_TILE, DISTANT_HALO = 96, 16
 """Core and halo for networks that see farther than is worth computing; the search then sees the same tiles."""
 
+DETAILS_SCALE_MAX = 16
+"""Networks are trained with a deviation of 1; far beyond, reconstructions are noise."""
+
 
 @dataclass(frozen=True)
 class EncodeOptions:
@@ -33,12 +37,21 @@ class EncodeOptions:
         quality: 1 to 100, chooses the LR grid.
         details_scale: standard deviation of the details z; None = what the weights were trained for.
         details_seed: of the details z, where they are not zeros.
+
+    Raises:
+        UsageError: no such deviation.
     """
 
     search: Search = field(default_factory=lambda: search_of(DEFAULT_EFFORT))
     quality: int = DEFAULT_QUALITY
     details_scale: float | None = None
     details_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.details_scale is not None and not 0 <= self.details_scale <= DETAILS_SCALE_MAX:
+            raise UsageError(
+                f"{self.details_scale} is no deviation of details z; 0 to {DETAILS_SCALE_MAX} are possible"
+            )
 
     def digest(self, backbone: Backbone) -> bytes:
         """Return 8 bytes that change when the same picture would be encoded otherwise."""

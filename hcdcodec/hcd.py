@@ -7,10 +7,11 @@ Whatever they find is accepted only where the reference decode of the rounded LR
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
+from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.errors import UsageError
 from hcdcodec.grid import Grid
 from hcdcodec.passes import Engine, Task
@@ -22,19 +23,22 @@ class Ste:
 
     Attributes:
         steps: updates of the LR, two passes each; 0 = none.
-        step_size: first Adam step in LR levels at grid 1; it falls to zero along a cosine.
-        coarse_step: step size in grid steps where that is larger.
-        momentum: decay of the mean gradient.
-        memory: decay of the mean squared gradient.
+        step_size: largest first step in LR levels; steps fall to zero along a cosine.
+        likeness_db: PSNR against the antialiased bicubic LR below which the search is pulled back: it stays a picture.
+        momentum: decay of the mean gradient. Low: within ten steps, much momentum only overshoots.
+        memory: decay of the mean squared gradient, which sets each sample's pace.
+        softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move
+            as far as edges, for nothing.
         patience: steps without gain of `tolerance` after which a picture's search ends.
         tolerance: gain in dB that counts.
     """
 
     steps: int
-    step_size: float = 1.0
-    coarse_step: float = 0.5
-    momentum: float = 0.9
-    memory: float = 0.9
+    step_size: float = 6.0
+    likeness_db: float = 33.0
+    momentum: float = 0.5
+    memory: float = 0.99
+    softness: float = 1.0
     patience: int = 4
     tolerance: float = 0.01
 
@@ -61,7 +65,7 @@ class Paper:
 Search = Ste | Paper
 
 DEFAULT_EFFORT = 5
-_STEPS = (0, 1, 2, 4, 6, 9, 14, 22, 36, 60)
+_STEPS = (0, 1, 2, 3, 5, 8, 12, 18, 30, 60)
 
 
 def search_of(effort: int) -> Ste:
@@ -122,8 +126,11 @@ def quantise(lr: torch.Tensor, grid: Grid) -> torch.Tensor:
     Returns:
         The nearest allowed values, float32 in [0, 1], exactly k / 255.
     """
-    steps = _steps(lr, grid)
-    return (lr.mul(255).div_(steps).round_().mul_(steps)).clamp_(0, 255).div_(255)
+    levels, steps = lr.mul(255), _steps(lr, grid)
+    multiples = levels.div(steps).round_().mul_(steps).clamp_(0, 255)
+    # Where no multiple is 255, white is a level of its own, closer to the last multiple than a step.
+    last = torch.div(255, steps, rounding_mode="floor").mul_(steps)
+    return torch.where(2 * levels > last + 255, 255, multiples).div_(255)
 
 
 def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[Refined]:
@@ -197,7 +204,11 @@ def _judge(engine: Engine, subjects: Sequence[Subject], lrs: Sequence[torch.Tens
 
 def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], search: Ste) -> list[_Proposal]:
     """Descend on all pictures together; those that stopped leave the batches."""
-    climbs = [_Climb(start.clone(), subject.grid) for start, subject in zip(starts, subjects, strict=True)]
+    plain = replace(engine, backbone=Bicubic(engine.backbone.scale))
+    climbs = [
+        _Climb(start, plain.downscale(subject.canvas, subject.task.tiles), subject.grid)
+        for start, subject in zip(starts, subjects, strict=True)
+    ]
     for step in range(search.steps):
         active = [index for index, climb in enumerate(climbs) if not climb.stopped(search)]
         if not active:
@@ -209,6 +220,8 @@ def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Ten
         )
         for index, error, gradient in zip(active, errors, gradients, strict=True):
             climbs[index].note(error)
+            # By its own error, so that the pull towards the plain LR weighs the same in every picture.
+            gradient /= max(error, 1e-3) * subjects[index].target.numel() / 255**2
             climbs[index].move(gradient, search, 0.5 * (1 + math.cos(math.pi * step / search.steps)))
     return [climb.proposal() for climb in climbs]
 
@@ -216,8 +229,9 @@ def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Ten
 class _Climb:
     """The state of one picture's search: float LR, Adam's moments, best rounded iterate."""
 
-    def __init__(self, lr: torch.Tensor, grid: Grid) -> None:
+    def __init__(self, lr: torch.Tensor, plain: torch.Tensor, grid: Grid) -> None:
         self.lr = lr
+        self.plain = plain
         self.grid = grid
         self.mean = torch.zeros_like(lr)
         self.square = torch.zeros_like(lr)
@@ -237,14 +251,24 @@ class _Climb:
         self.passes += 2
 
     def move(self, gradient: torch.Tensor, search: Ste, schedule: float) -> None:
-        """Take one Adam step, each channel at the pace of its grid, and stay in [0, 1]."""
+        """Take one step, each sample at its own pace, and stay in [0, 1].
+
+        Args:
+            gradient: of the logarithm of the squared error.
+            search: options.
+            schedule: 1 at the beginning, towards 0.
+        """
         count = len(self.history)
+        strayed = self.lr - self.plain
+        distance = strayed.square().mean()
+        if distance > 10 ** (-search.likeness_db / 10):
+            gradient = gradient + 2 * strayed / (distance * strayed.numel())
         self.mean.lerp_(gradient, 1 - search.momentum)
         self.square.lerp_(gradient.square(), 1 - search.memory)
         mean = self.mean / (1 - search.momentum**count)
-        square = self.square / (1 - search.memory**count)
-        pace = (_steps(self.lr, self.grid) * search.coarse_step).clamp_(min=search.step_size) / 255
-        self.lr = (self.lr - pace * schedule * mean / (square.sqrt_() + 1e-20)).clamp_(0, 1)
+        pace = (self.square / (1 - search.memory**count)).sqrt_()
+        pace += search.softness * pace.square().mean().sqrt() + 1e-20
+        self.lr = (self.lr - schedule * search.step_size / 255 * mean / pace).clamp_(0, 1)
 
     def stopped(self, search: Ste) -> bool:
         """Tell whether the last `patience` steps were not worth their passes."""

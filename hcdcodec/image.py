@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import ExifTags, Image
 
 from hcdcodec import kinds, png
 from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
@@ -26,9 +26,7 @@ Planes = npt.NDArray[np.float32]
 Sample = TypeVar("Sample", bound=np.generic)
 
 DEFAULT_MAX_PIXELS = 1 << 28
-_PNG_PALETTE = 3
 _WEBP_SIDE_MAX = 16383
-_TIFF_XMP = 700
 
 
 class Mode(enum.IntEnum):
@@ -135,7 +133,7 @@ def png_pixels(chunks: Sequence[png.Chunk]) -> tuple[Levels, Levels | None]:
         pixels, alpha = _arrays(image)
     transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
     if transparency is not None and alpha is None:
-        alpha = _png_alpha(transparency, head, np.asarray(image) if head.colour == _PNG_PALETTE else pixels)
+        alpha = _png_alpha(transparency, head, np.asarray(image) if head.colour == png.PALETTE else pixels)
     return pixels, alpha
 
 
@@ -146,7 +144,7 @@ def write_picture(picture: Picture, fmt: Format, *, lr_digest: bytes | None = No
         picture: what to store. WebP knows no grey and stores it as RGB; TIFF takes EXIF apart into its own tags; only
             PNG takes `Metadata.chunks`.
         fmt: the kind of file.
-        lr_digest: 16 bytes that say from which LR picture this one was decoded; PNG only.
+        lr_digest: of the LR file that this picture was decoded from (alpha and metadata count too); PNG only.
 
     Raises:
         OutputError: this kind of file cannot hold the picture.
@@ -162,7 +160,7 @@ def write_picture(picture: Picture, fmt: Format, *, lr_digest: bytes | None = No
 
 
 def read_lr_digest(data: bytes) -> bytes | None:
-    """Read which LR picture a decoded PNG was made from.
+    """Read which LR file a decoded PNG was made from.
 
     Args:
         data: the file, or its beginning up to the pixels.
@@ -221,7 +219,7 @@ def _read_png(data: bytes, max_pixels: int) -> Picture:
     _check_size(head.height, head.width, max_pixels)
     metadata = Metadata.from_chunks(chunks)
     pixels, alpha = png_pixels(chunks)
-    return Picture(_from_palette(pixels, metadata) if head.colour == _PNG_PALETTE else pixels, alpha, metadata)
+    return Picture(_from_palette(pixels, metadata) if head.colour == png.PALETTE else pixels, alpha, metadata)
 
 
 def _read_other(data: bytes, max_pixels: int) -> Picture:
@@ -261,7 +259,7 @@ def _png_alpha(transparency: bytes, head: png.Ihdr, samples: Levels) -> Levels:
         head: of the same file; its depth is the unit of the colour.
         samples: palette indices, or decoded pixels.
     """
-    if head.colour == _PNG_PALETTE:
+    if head.colour == png.PALETTE:
         table = np.full(256, 255, np.uint8)
         entries = np.frombuffer(transparency[:256], np.uint8)
         table[: len(entries)] = entries
@@ -273,9 +271,7 @@ def _png_alpha(transparency: bytes, head: png.Ihdr, samples: Levels) -> Levels:
 
 
 def _to_pillow(picture: Picture) -> Image.Image:
-    if picture.alpha is None:
-        return Image.fromarray(picture.pixels)
-    return Image.fromarray(np.dstack((picture.pixels, picture.alpha)))
+    return Image.fromarray(picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha)))
 
 
 def _save(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -292,6 +288,12 @@ def _save_webp(image: Image.Image, metadata: Metadata) -> bytes:
 
 
 def _save_tiff(image: Image.Image, metadata: Metadata) -> bytes:
-    tags = {} if metadata.xmp is None else {_TIFF_XMP: metadata.xmp}
-    payloads = {"icc_profile": metadata.icc, "exif": metadata.exif, "dpi": metadata.dpi}
-    return _save(image, "TIFF", compression="tiff_deflate", tiffinfo=tags, **payloads)
+    try:
+        with kinds.pillow_reads():
+            tags = metadata.to_tiff()
+    except DamagedError as error:
+        raise OutputError("damaged EXIF data cannot go into a TIFF; choose PNG or WebP") from error
+    # The writer that compresses cannot nest tags, as EXIF does.
+    compression = "raw" if ExifTags.IFD.Exif in tags or ExifTags.IFD.GPSInfo in tags else "tiff_deflate"
+    payloads = {"icc_profile": metadata.icc, "dpi": metadata.dpi}
+    return _save(image, "TIFF", compression=compression, exif=tags, **payloads)

@@ -59,13 +59,15 @@ def pillow_reads() -> Iterator[None]:
     except (HcdError, MemoryError):
         raise
     except Exception as error:
-        raise DamagedError("picture is truncated, damaged or of a rare kind; fetch it again or save it as PNG") from error
+        raise DamagedError("picture is truncated, damaged or of a rare kind; fetch or convert it again") from error
 
 
 def open_lazily(data: bytes) -> Image.Image:
     """Open a picture without decoding its pixels, whatever its size."""
+    Image.init()
+    known = [name for name in _PILLOW_NAMES if name in Image.OPEN]  # AVIF came with Pillow 11.3
     with _no_limit():
-        return Image.open(io.BytesIO(data), formats=_PILLOW_NAMES)
+        return Image.open(io.BytesIO(data), formats=known)
 
 
 def load(image: Image.Image) -> Image.Image:

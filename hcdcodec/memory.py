@@ -10,12 +10,14 @@ from hcdcodec import container
 from hcdcodec.backbones import load_backbone
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.grid import DEFAULT_QUALITY
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Metadata, Picture
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pipeline import PNG_LEVEL, Engines
+
+METHODS = ("ste", "paper")
 
 
 def encode(
@@ -49,6 +51,8 @@ def encode(
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
     """
+    if method not in METHODS:
+        raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
     picture = _picture(pixels)
     options = EncodeOptions(Paper() if method == "paper" else search_of(effort), quality)
     engine = _engine(backbone, scale, device, weights_dir)
@@ -84,7 +88,8 @@ def decode(
 def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
     """Split an array into colour and alpha."""
     channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
-    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or channels not in (1, 2, 3, 4) or not pixels.size:
+    known = pixels.ndim == 2 or (pixels.ndim == 3 and channels in (2, 3, 4))
+    if pixels.dtype != np.uint8 or not known or not pixels.size:
         raise PictureError(f"{pixels.dtype} array of shape {pixels.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
     planes = pixels.reshape(*pixels.shape[:2], channels)
     alpha = planes[..., -1] if channels in (2, 4) else None

@@ -73,7 +73,7 @@ class Metadata:
         """Take the metadata out of a picture that is no PNG, once its pixels are loaded."""
         icc, exif, xmp = (image.info.get(key) for key in ("icc_profile", "exif", "xmp"))
         if image.format == "TIFF":
-            exif = _tiff_exif(image)
+            exif = _descriptive(image.getexif(), _TIFF_TAGS)  # orientation is not among them: Pillow has applied it
         return cls(
             icc=icc or None,
             exif=exif.removeprefix(_EXIF_PREFIX) or None if isinstance(exif, bytes) else None,
@@ -97,6 +97,15 @@ class Metadata:
             text = b"\1\0\0\0" + zlib.compress(self.xmp, 9) if compact else b"\0\0\0\0" + self.xmp
             chunks.append(png.Chunk(b"iTXt", _XMP_KEYWORD + b"\0" + text))
         return tuple(chunks)
+
+    def to_tiff(self) -> Image.Exif:
+        """Make the tags of a TIFF: what EXIF says about the picture and not about a file, and the XMP packet."""
+        source, tags = Image.Exif(), Image.Exif()
+        source.load(self.exif or b"")
+        tags.load(_descriptive(source, (*_TIFF_TAGS, ExifTags.Base.Orientation)) or b"")
+        if self.xmp is not None:
+            tags[ExifTags.Base.XMLPacket] = self.xmp
+        return tags
 
     @property
     def has_rgb_profile(self) -> bool:
@@ -133,13 +142,13 @@ def _read_itxt(payload: bytes) -> bytes:
     return png.inflate(language_on[2], limit=_PAYLOAD_MAX) if rest[0] else language_on[2]
 
 
-def _tiff_exif(image: Image.Image) -> bytes | None:
-    source, exif = image.getexif(), Image.Exif()
-    exif.update({tag: source[tag] for tag in _TIFF_TAGS if tag in source})
+def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
+    """Copy some tags, and the groups that hold exposure and position, into an EXIF block of their own."""
+    exif = Image.Exif()
+    exif.update({tag: source[tag] for tag in tags if tag in source})
     for group in _TIFF_GROUPS:
         exif.get_ifd(group).update(source.get_ifd(group))
-    filled = len(exif) or any(exif.get_ifd(group) for group in _TIFF_GROUPS)
-    return exif.tobytes() if filled else None
+    return exif.tobytes() if len(exif) or any(exif.get_ifd(group) for group in _TIFF_GROUPS) else None
 
 
 def _density(dpi: object) -> tuple[png.Chunk, ...]:

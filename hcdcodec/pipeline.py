@@ -3,8 +3,9 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from hcdcodec import container, flow, image, storage
@@ -76,7 +77,9 @@ class Encoding:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
-        stages = flow.Stages(self._read, lambda source: source.picture.pixel_count, self._work, self._write)
+        jobs = tuple(jobs)
+        read = partial(self._read, given=_standard_input(jobs))
+        stages = flow.Stages(read, lambda source: source.picture.pixel_count, self._work, self._write)
         return flow.run(jobs, stages, threads=self.files.threads, group_px=self.engine.batch_px)
 
     def is_fresh(self, job: Job) -> bool:
@@ -88,10 +91,10 @@ class Encoding:
         settings = self.options.digest(self.engine.backbone)
         return _is_fresh(job, _encoded_stamp(job), settings, self.files, _file_digest)
 
-    def _read(self, job: Job) -> _Source | Outcome:
+    def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
         if self.is_fresh(job):
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
-        data, times = _load(job)
+        data, times = _load(job, given)
         picture = image.read_picture(data, max_pixels=self.files.max_pixels)
         return _Source(picture, len(data), storage.source_digest(data), times)
 
@@ -130,6 +133,7 @@ class _Package:
 
     packed: container.Packed
     size: int
+    digest: bytes
     times: tuple[int, int] | None
 
 
@@ -182,7 +186,9 @@ class Decoding:
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
-        stages = flow.Stages(self._read, lambda package: package.packed.header.pixel_count, self._work, self._write)
+        jobs = tuple(jobs)
+        read = partial(self._read, given=_standard_input(jobs))
+        stages = flow.Stages(read, lambda package: package.packed.header.pixel_count, self._work, self._write)
         return flow.run(jobs, stages, threads=self.files.threads, group_px=1)
 
     def is_fresh(self, job: Job) -> bool:
@@ -191,13 +197,14 @@ class Decoding:
         Raises:
             OutputError: something that is not ours stands in the way.
         """
-        return _is_fresh(job, _decoded_stamp(job), b"", self.files, _lr_digest)
+        return _is_fresh(job, _decoded_stamp(job), b"", self.files, _file_digest)
 
-    def _read(self, job: Job) -> _Package | Outcome:
+    def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
         if self.is_fresh(job):
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
-        data, times = _load(job)
-        return _Package(container.unpack(data, max_pixels=self.files.max_pixels), len(data), times)
+        data, times = _load(job, given)
+        packed = container.unpack(data, max_pixels=self.files.max_pixels)
+        return _Package(packed, len(data), storage.source_digest(data), times)
 
     def _work(self, packages: list[_Package]) -> list[tuple[Picture, float]]:
         start = time.perf_counter()
@@ -207,7 +214,7 @@ class Decoding:
     def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
         start = time.perf_counter()
         picture, seconds = made
-        data = image.write_picture(picture, self.target_format, lr_digest=package.packed.header.lr_digest)
+        data = image.write_picture(picture, self.target_format, lr_digest=package.digest)
         _store(job, data, package.times if self.files.preserve else None)
         return Outcome(
             name=job.name,
@@ -261,14 +268,15 @@ def _file_digest(path: Path) -> bytes:
     return storage.source_digest(storage.read(path))
 
 
-def _lr_digest(path: Path) -> bytes:
-    return container.peek(storage.read(path)).lr_digest
+def _standard_input(jobs: Sequence[Job]) -> bytes:
+    """Read standard input if a job wants it: here, since no signal ends the wait of a thread that reads."""
+    return sys.stdin.buffer.read() if any(job.source is None for job in jobs) else b""
 
 
-def _load(job: Job) -> tuple[bytes, tuple[int, int] | None]:
-    """Return a source's bytes and its times; standard input has none."""
+def _load(job: Job, given: bytes) -> tuple[bytes, tuple[int, int] | None]:
+    """Return a source's bytes and its times; standard input, `given`, has none."""
     if job.source is None:
-        return sys.stdin.buffer.read(), None
+        return given, None
     status = job.source.stat()
     return storage.read(job.source), (status.st_atime_ns, status.st_mtime_ns)
 

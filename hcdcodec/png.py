@@ -23,6 +23,7 @@ HEADER_CHUNK = b"hcDC"  # ancillary, private, unsafe to copy: true for exactly t
 HEADER_KEYWORD = b"hcdcodec"  # the tEXt twin, for tools that drop private chunks
 ALPHA_CHUNK = b"hcDA"
 LR_DIGEST_CHUNK = b"hcDS"
+PALETTE = 3  # the colour type whose samples are indices
 
 _FRAME = struct.Struct(">I4s")
 _FRAME_SIZE = 12
@@ -62,13 +63,13 @@ def walk(data: bytes) -> Iterator[Chunk]:
     """
     if not data.startswith(SIGNATURE):
         raise DamagedError("PNG signature is missing; fetch the file again")
-    position, seen, last = len(SIGNATURE), frozenset[bytes](), b""
+    position, seen, last = len(SIGNATURE), set[bytes](), b""
     while last != b"IEND":
         chunk = _chunk_at(data, position)
         _check_order(chunk, seen, last)
         yield chunk
         position += _FRAME_SIZE + len(chunk.payload)
-        seen, last = seen | {chunk.type}, chunk.type
+        seen.add(last := chunk.type)
 
 
 def ihdr(chunk: Chunk) -> Ihdr:
@@ -144,7 +145,7 @@ def _chunk_at(data: bytes, position: int) -> Chunk:
     return Chunk(name, payload)
 
 
-def _check_order(chunk: Chunk, seen: frozenset[bytes], last: bytes) -> None:
+def _check_order(chunk: Chunk, seen: set[bytes], last: bytes) -> None:
     if not seen:
         ihdr(chunk)
     elif chunk.type == b"IHDR" or (chunk.type == b"PLTE" and seen & {b"PLTE", b"IDAT"}):

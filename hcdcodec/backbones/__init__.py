@@ -9,6 +9,8 @@ import torch
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.backbones.crn import Crn
+from hcdcodec.backbones.hcflow import HcFlow
+from hcdcodec.backbones.irn import Irn
 from hcdcodec.backbones.weights import find, model_hash, read_weights
 from hcdcodec.errors import ModelError, UsageError
 
@@ -20,10 +22,20 @@ class Family:
     Attributes:
         about: one line for `models list`.
         build: scale -> untrained network, for trained families; any scale for those without weights.
+        remedy: what to do where its weights are missing.
     """
 
     about: str
     build: Mapping[int, Callable[[], Backbone]] | Callable[[int], Backbone]
+    remedy: str = ""
+
+    @property
+    def scales(self) -> tuple[int, ...]:
+        """Return the scales for which weights can be installed."""
+        return tuple(sorted(self.build)) if isinstance(self.build, Mapping) else ()
+
+
+_IMPORT = "import the official checkpoint with 'hcdcodec models import FILE.pth'"
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -31,9 +43,12 @@ FAMILIES: Mapping[str, Family] = {
         "this project's plain convolutional pair, trained to be searched (default)",
         {
             4: lambda: Crn(4, width=64, encoder_depth=4, decoder_depth=14),
-            2: lambda: Crn(2, width=64, encoder_depth=4, decoder_depth=14, fold=2),
+            2: lambda: Crn(2, width=48, encoder_depth=4, decoder_depth=10),
         },
+        "install hcdcodec with its weights, or train with 'hcdcodec train'",
     ),
+    "irn": Family("the paper's first network: Xiao et al., ECCV 2020", {2: lambda: Irn(2), 4: lambda: Irn(4)}, _IMPORT),
+    "hcflow": Family("the paper's second network: Liang et al., ICCV 2021", {4: HcFlow}, _IMPORT),
     "bicubic": Family("antialiased bicubic both ways, no weights", Bicubic),
 }
 
@@ -83,7 +98,7 @@ def load_backbone(
     state: dict[str, torch.Tensor] = {}
     if next(network.parameters(), None) is not None:
         if weights is None:
-            weights, entry = find(name, scale, hash_prefix, weights_dir)
+            weights, entry = find(name, scale, hash_prefix, weights_dir, remedy=FAMILIES[name].remedy)
             network.details_scale = entry.details_scale
         state = read_weights(Path(weights))
         fill(network, state)

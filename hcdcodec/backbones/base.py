@@ -29,6 +29,8 @@ class Backbone(nn.Module):
         details: the details z that `upscale` takes; empty for networks that need none.
         details_scale: standard deviation of the z that these weights were trained for; 0 = zeros.
         model_hash: hash of the weights (`weights.model_hash`), hexadecimal.
+        recompute_from_px: HR pixels in a batch from which gradients recompute what they need instead of keeping it;
+            only networks whose inside takes much memory heed it.
     """
 
     name: str
@@ -38,6 +40,14 @@ class Backbone(nn.Module):
     details: tuple[DetailPlane, ...] = ()
     details_scale: float = 0.0
     model_hash: str = ""
+    recompute_from_px: int = 0
+
+    def initialise(self, hr: torch.Tensor) -> None:
+        """Fit what an untrained network takes from data, before training; most take nothing.
+
+        Args:
+            hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
+        """
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """Make the LR picture.

@@ -1,6 +1,6 @@
 """CRN: this project's plain convolutional rescaling pair, small enough to search through on a CPU.
 
-All convolutions are 3x3 at LR resolution (or coarser, see `fold`); residual steps are `v + act(conv(v))`. The encoder
+All convolutions are 3x3 at LR resolution; residual steps are `v + act(conv(v))`. The encoder
 adds a learned correction to the area mean, the decoder one to bilinear interpolation. At x4, 64 wide and 14 deep, the
 decoder costs 34k multiply-adds for each HR pixel; IRN x4 costs 584k.
 """
@@ -22,7 +22,6 @@ class Trunk(nn.Module):
         self.head = nn.Conv2d(channels_in, width, 3, padding=1)
         self.body = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(depth))
         self.tail = nn.Conv2d(width, channels_out, 3, padding=1)
-        # The pair starts as area mean and bilinear interpolation: training only ever has to improve on those.
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
@@ -42,27 +41,27 @@ class Crn(Backbone):
         width: channels inside both trunks.
         encoder_depth: residual convolutions in the encoder.
         decoder_depth: residual convolutions in the decoder.
-        fold: the trunks work at 1/fold of the LR's size each way, so that x2 costs as little per HR pixel as x4.
     """
 
-    def __init__(self, scale: int, width: int, encoder_depth: int, decoder_depth: int, fold: int = 1) -> None:
+    def __init__(self, scale: int, width: int, encoder_depth: int, decoder_depth: int) -> None:
         super().__init__()
         self.name = "crn"
         self.scale = scale
-        self.fold = fold
-        self.multiple = scale * fold
-        self.halo_px = (decoder_depth + 2) * fold
-        hr_channels, lr_channels = 3 * self.multiple**2, 3 * fold**2
-        self.encoder = Trunk(hr_channels, lr_channels, width, encoder_depth)
-        self.decoder = Trunk(lr_channels, hr_channels, width, decoder_depth)
+        self.multiple = scale
+        self.halo_px = decoder_depth + 2
+        self.encoder = Trunk(3 * scale**2, 3, width, encoder_depth)
+        self.decoder = Trunk(3, 3 * scale**2, width, decoder_depth)
+        # The decoder starts as bilinear interpolation; the encoder starts with a message in the LR, since a decoder
+        # that never sees one does not learn to read.
+        nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """See `Backbone.downscale`."""
-        correction = self.encoder(F.pixel_unshuffle(hr - 0.5, self.multiple)).float()
-        return F.avg_pool2d(hr, self.scale) + F.pixel_shuffle(correction, self.fold)
+        correction = self.encoder(F.pixel_unshuffle(hr - 0.5, self.scale)).float()
+        return F.avg_pool2d(hr, self.scale) + correction
 
     def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """See `Backbone.upscale`."""
-        correction = self.decoder(F.pixel_unshuffle(lr - 0.5, self.fold)).float()
+        correction = self.decoder(lr - 0.5).float()
         smooth = F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
-        return smooth + F.pixel_shuffle(correction, self.multiple)
+        return smooth + F.pixel_shuffle(correction, self.scale)

@@ -17,7 +17,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
-from hcdcodec.errors import ModelError
+from hcdcodec.errors import ModelError, OutputError
 
 MANIFEST = "manifest.json"
 
@@ -68,9 +68,13 @@ def directories(first: Path | None = None) -> tuple[Path, ...]:
     package = Path(__file__).resolve().parent.parent
     named = [first] if first else []
     environment = [Path(value)] if (value := os.environ.get("HCDCODEC_WEIGHTS")) else []
-    user = Path(platformdirs.user_data_dir("hcdcodec")) / "weights"
     # A wheel carries the shipped weights inside the package; a checkout has them beside it.
-    return (*named, *environment, user, package / "weights", package.parent / "weights")
+    return (*named, *environment, user_directory(), package / "weights", package.parent / "weights")
+
+
+def user_directory() -> Path:
+    """Return the weights directory of the user, where imports go by default; it need not exist."""
+    return Path(platformdirs.user_data_dir("hcdcodec")) / "weights"
 
 
 def read_manifest(directory: Path) -> tuple[Entry, ...]:
@@ -97,7 +101,14 @@ def installed(first: Path | None = None) -> tuple[tuple[Path, Entry], ...]:
     return tuple(found.values())
 
 
-def find(name: str, scale: int, prefix: str = "", first: Path | None = None) -> tuple[Path, Entry]:
+def find(
+    name: str,
+    scale: int,
+    prefix: str = "",
+    first: Path | None = None,
+    *,
+    remedy: str = "see 'hcdcodec models list'",
+) -> tuple[Path, Entry]:
     """Return the first installed file for a backbone.
 
     Args:
@@ -105,6 +116,7 @@ def find(name: str, scale: int, prefix: str = "", first: Path | None = None) -> 
         scale: HR size / LR size.
         prefix: start of the model hash that is asked for, hexadecimal; empty = any.
         first: directory to search before all others.
+        remedy: what to do where no weights for this backbone are installed.
 
     Raises:
         ModelError: there is none.
@@ -114,7 +126,7 @@ def find(name: str, scale: int, prefix: str = "", first: Path | None = None) -> 
         if entry.hash.startswith(prefix):
             return path, entry
     if not candidates:
-        raise ModelError(f"no weights for {name} x{scale} are installed; see 'hcdcodec models list'")
+        raise ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
     have = ", ".join(entry.hash[:12] for _, entry in candidates)
     raise ModelError(
         f"needs the {name} x{scale} weights {prefix[:12]}, but only {have} is installed; "
@@ -139,18 +151,28 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) -> Path:
-    """Write weights and their manifest entry; an entry of the same backbone, scale and file is replaced.
+    """Write weights and their manifest entry; an entry of the same file is replaced.
+
+    Of several entries of one backbone and scale the newest stands first, and is the one that encoding takes.
 
     Returns:
         The written file.
+
+    Raises:
+        OutputError: the directory cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / entry.file
     tensors = {name: values.detach().cpu().contiguous() for name, values in state.items()}
-    _replace(path, save(tensors, metadata={"backbone": entry.name, "scale": str(entry.scale), "hash": entry.hash}))
     kept: Sequence[Entry] = [old for old in read_manifest(directory) if old.file != entry.file]
-    models = sorted((asdict(item) for item in [*kept, entry]), key=lambda item: (item["name"], item["scale"]))
-    _replace(directory / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())
+    models = sorted((asdict(item) for item in [entry, *kept]), key=lambda item: (item["name"], item["scale"]))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        _replace(path, save(tensors, metadata={"backbone": entry.name, "scale": str(entry.scale), "hash": entry.hash}))
+        _replace(directory / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())
+    except OSError as error:
+        raise OutputError(
+            f"cannot write weights to {directory} ({error.strerror}); choose another directory"
+        ) from error
     return path
 
 

@@ -1,0 +1,75 @@
+"""The pictures that benchmarks run on: the shipped photographs, or folders under $HCDCODEC_IMAGES."""
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hcdcodec.image import SNIFF_BYTES, Picture, read_picture, sniff
+
+SHIPPED = Path(__file__).parents[1] / "tests" / "data" / "photos"
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """A folder of pictures.
+
+    Attributes:
+        name: what tables and files call it.
+        files: sorted.
+        crop: longest side in pixels, cut from the centre; 0 = no limit.
+        multiple: sides are cut to multiples of this, as the rescaling field does.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    crop: int
+    multiple: int
+
+    def __iter__(self) -> Iterator[tuple[str, Picture]]:
+        """Yield (name, picture) without alpha and metadata: codecs are compared by the colours alone."""
+        for path in self.files:
+            yield path.stem, Picture(_cut(read_picture(path.read_bytes()).pixels, self.crop, self.multiple))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose pictures."""
+    parser.add_argument(
+        "--set",
+        dest="sets",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders, under $HCDCODEC_IMAGES if that is set, such as test/Kodak; default: the shipped photographs",
+    )
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N pictures of a folder")
+    parser.add_argument("--crop", type=int, default=0, metavar="PX", help="only the centre of each picture")
+
+
+def chosen(given: argparse.Namespace, multiple: int = 1) -> list[PictureSet]:
+    """Return the sets that the options name; the sides of their pictures are multiples of `multiple`."""
+    root = Path(os.environ.get("HCDCODEC_IMAGES", "."))
+    folders = [root / name for name in given.sets] or [SHIPPED]
+    cut = ("_first" + str(given.limit) if given.limit else "") + ("_crop" + str(given.crop) if given.crop else "")
+    return [PictureSet(folder.name + cut, _files(folder, given.limit), given.crop, multiple) for folder in folders]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Return the arithmetic mean."""
+    return sum(values) / len(values)
+
+
+def _files(folder: Path, limit: int) -> tuple[Path, ...]:
+    found = [path for path in sorted(folder.iterdir()) if path.is_file() and sniff(path.read_bytes()[:SNIFF_BYTES])]
+    if not found:
+        raise SystemExit(f"there are no pictures in {folder}; name another folder or set HCDCODEC_IMAGES")
+    return tuple(found[: limit or None])
+
+
+def _cut(pixels: np.ndarray, crop: int, multiple: int) -> np.ndarray:
+    height, width = (max(multiple, min(size, crop or size) // multiple * multiple) for size in pixels.shape[:2])
+    top, left = ((pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2) if crop else (0, 0)
+    return np.ascontiguousarray(pixels[top : top + height, left : left + width])

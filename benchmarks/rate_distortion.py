@@ -1,0 +1,191 @@
+"""Rate-distortion curves of ours, the paper's scheme and other codecs, through real files.
+
+    python benchmarks/rate_distortion.py --limit 1 --crop 256
+    HCDCODEC_IMAGES=images python benchmarks/rate_distortion.py --set test/Kodak val --scales 4 2 --efforts 0 5
+
+Means are taken over the pictures at equal settings. PSNR-RGB counts whole pictures; PSNR-Y leaves out `scale` pixels on
+each side, 4 for other codecs. For each set: a CSV of means, one of single pictures, one of conclusions (BD-rates, where
+ours is ahead of JPEG, bytes at the quality of the paper's scheme with the same weights and PNG coding), and plots.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import curves
+import pictures
+import record
+import trips
+from pictures import PictureSet
+from rivals import CODECS, Codec
+
+from hcdcodec import metrics
+from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.metrics import Scores
+
+QUALITIES = (100, 90, 82, 75, 68, 61, 49, 38, 28, 18, 8)
+JPEG, PAPER, WINDOWED = CODECS[0].name, "paper's scheme", "paper's scheme on 128-px windows"
+MEASURES = ("psnr_rgb", "psnr_y")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One picture at one setting of one codec."""
+
+    codec: str
+    setting: str
+    picture: str
+    bpp: float
+    scores: Scores
+
+
+def main() -> None:
+    """Measure every set and write what was found."""
+    given = _arguments()
+    ours = [partial(_ours, given, scale) for scale in given.scales if _is_installed(given, scale)]
+    for pictured in pictures.chosen(given):
+        points = [point for codec in CODECS for point in _theirs(codec, pictured)]
+        points += [point for measure in ours for point in measure(pictured)]
+        rows = _means(points)
+        stem = given.out / f"rate_distortion_{pictured.name}"
+        missing = [f"{codec.name}: not installed; {codec.remedy}" for codec in CODECS if not codec.available]
+        record.say(rows)
+        record.write_csv(stem.with_suffix(".csv"), rows, missing)
+        record.write_csv(stem.with_name(f"{stem.name}_pictures.csv"), [_row(point) for point in points], missing)
+        conclusions = list(_conclusions(rows))
+        record.say(conclusions)
+        record.write_csv(stem.with_name(f"{stem.name}_conclusions.csv"), conclusions, missing)
+        for measure in MEASURES:
+            path = stem.with_name(f"{stem.name}_{measure}.svg")
+            record.write_plot(path, partial(_draw, rows, measure), f"{pictured.name}: {measure} against bytes")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    pictures.add_options(parser)
+    trips.add_options(parser)
+    record.add_options(parser)
+    parser.add_argument("--scales", type=int, nargs="+", default=[4], help="default: 4")
+    parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT])
+    parser.add_argument("--qualities", type=int, nargs="+", default=list(QUALITIES))
+    parser.add_argument("--windows", action="store_true", help="the paper's scheme on LR windows of 128, too")
+    return parser.parse_args()
+
+
+def _is_installed(given: argparse.Namespace, scale: int) -> bool:
+    try:
+        trips.engine_of(given, scale=scale)
+    except SystemExit as error:
+        print(f"{given.backbone} x{scale} is left out: {error}")
+        return False
+    return True
+
+
+def _theirs(codec: Codec, pictured: PictureSet) -> Iterator[Point]:
+    if not codec.available:
+        print(f"{codec.name}: not installed; {codec.remedy}")
+        return
+    for name, picture in pictured:
+        for setting in codec.settings:
+            bpp, decoded = codec.travel(picture, setting)
+            yield Point(codec.name, str(setting), name, bpp, metrics.score(picture.pixels, decoded))
+
+
+def _ours(given: argparse.Namespace, scale: int, pictured: PictureSet) -> Iterator[Point]:
+    engine = trips.engine_of(given, scale=scale)
+    label = f"{given.backbone} x{scale}"
+    for name, picture in pictured:
+        for effort in given.efforts:
+            for quality in given.qualities:
+                trip = trips.travel(engine, picture, search_of(effort), quality)
+                yield Point(f"{label} effort {effort}", str(quality), name, trip.bpp, trip.scores(picture, scale))
+        trip = trips.travel(engine, picture, Paper())
+        yield Point(f"{label} {PAPER}", "", name, trip.bpp, trip.scores(picture, scale))
+        if given.windows:
+            trip, _ = trips.travel_by_windows(engine, picture, Paper())
+            yield Point(f"{label} {WINDOWED}", "", name, trip.bpp, trip.scores(picture, scale))
+
+
+def _row(point: Point) -> record.Row:
+    scores = point.scores
+    return {
+        "codec": point.codec,
+        "setting": point.setting,
+        "picture": point.picture,
+        "bpp": point.bpp,
+        "psnr_rgb": scores.psnr_rgb,
+        "psnr_y": scores.psnr_y,
+        "ssim": scores.ssim,
+    }
+
+
+def _means(points: Sequence[Point]) -> list[record.Row]:
+    """Return one row for each setting of each codec."""
+    groups: dict[tuple[str, str], list[Point]] = {}
+    for point in points:
+        groups.setdefault((point.codec, point.setting), []).append(point)
+    return [
+        {
+            "codec": codec,
+            "setting": setting,
+            "pictures": len(group),
+            "bpp": pictures.mean([point.bpp for point in group]),
+            "psnr_rgb": pictures.mean([point.scores.psnr_rgb for point in group]),
+            "psnr_y": pictures.mean([point.scores.psnr_y for point in group]),
+            "ssim": pictures.mean([point.scores.ssim or 0 for point in group]),
+        }
+        for (codec, setting), group in groups.items()
+    ]
+
+
+def _curve(rows: Sequence[record.Row], codec: str, measure: str) -> list[tuple[float, float]]:
+    return [(float(row["bpp"] or 0), float(row[measure] or 0)) for row in rows if row["codec"] == codec]
+
+
+def _conclusions(rows: Sequence[record.Row]) -> Iterator[record.Row]:
+    """Compare each curve of ours with each of the others, and with the paper's scheme at the same scale."""
+    names = list(dict.fromkeys(str(row["codec"]) for row in rows))
+    rivals = [codec.name for codec in CODECS if codec.name in names]
+    for name in (name for name in names if " effort " in name and name not in rivals):
+        schemes = [other for other in names if PAPER in other and other.split()[:2] == name.split()[:2]]
+        for measure in MEASURES:
+            ours = _curve(rows, name, measure)
+            for rival in rivals:
+                yield _against_curve(name, rival, measure, ours, _curve(rows, rival, measure))
+            for scheme in schemes:
+                yield _against_point(name, scheme, measure, ours, _curve(rows, scheme, measure)[0])
+
+
+def _against_curve(name: str, rival: str, measure: str, ours: curves.Curve, theirs: curves.Curve) -> record.Row:
+    spans = ", ".join(f"{low:.3f} to {high:.3f} bpp" for low, high in curves.ahead(ours, theirs))
+    rate = curves.bd_rate(ours, theirs)
+    verdict = f"ahead at {spans}" if spans else "nowhere ahead"
+    return {**_compared(name, rival, measure), "bytes": None if rate is None else f"{rate:+.1%}", "verdict": verdict}
+
+
+def _against_point(name: str, scheme: str, measure: str, ours: curves.Curve, point: tuple[float, float]) -> record.Row:
+    rate = curves.rate_at(ours, point[1])
+    if rate is None:
+        return {**_compared(name, scheme, measure), "bytes": None, "verdict": f"{point[1]:.2f} dB is off our curve"}
+    verdict = f"{rate:.3f} instead of {point[0]:.3f} bpp at {point[1]:.2f} dB"
+    return {**_compared(name, scheme, measure), "bytes": f"{rate / point[0] - 1:+.1%}", "verdict": verdict}
+
+
+def _compared(name: str, other: str, measure: str) -> dict[str, str]:
+    return {"codec": name, "against": other, "at equal": measure}
+
+
+def _draw(rows: Sequence[record.Row], measure: str, axes: Any) -> None:
+    for codec in dict.fromkeys(str(row["codec"]) for row in rows):
+        points = sorted(_curve(rows, codec, measure))
+        ours = codec not in [rival.name for rival in CODECS]
+        axes.plot(*zip(*points, strict=True), marker="o" if ours else ".", lw=2 if ours else 1, label=codec)
+    axes.set_xlabel("bits per pixel")
+    axes.set_ylabel(f"{measure}, dB")
+    axes.set_xscale("log")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Official checkpoints become installed weights: read, filled in strictly, measured, written down."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from hcdcodec.backbones import build, fill
+from hcdcodec.backbones.base import Backbone
+from hcdcodec.backbones.chart import chart
+from hcdcodec.backbones.checkpoint import Checkpoint, read_checkpoint
+from hcdcodec.backbones.details import DetailsRule, draw_details
+from hcdcodec.backbones.weights import Entry, install, model_hash
+from hcdcodec.errors import ModelError
+from hcdcodec.tiling import Rect
+
+ZEROS, NORMAL = "chart/PSNR/z zeros", "chart/PSNR/z normal"
+"""Names of the two figures that are measured, in a manifest."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did.
+
+    Attributes:
+        entry: as it stands in the manifest now.
+        path: the written weights.
+        official: which known file the checkpoint is; empty if none.
+    """
+
+    entry: Entry
+    path: Path
+    official: str
+
+
+def import_checkpoint(
+    file: Path, directory: Path, *, backbone: str | None = None, scale: int | None = None
+) -> Imported:
+    """Install an official checkpoint.
+
+    Args:
+        file: official `.pth` file of IRN or HCFlow.
+        directory: weights directory; it is made where it is missing.
+        backbone: what the file must be for; None = whatever it is for.
+        scale: HR size / LR size that it must be for; likewise.
+
+    Raises:
+        ModelError: the file cannot be read, holds more than tensors, or is for another network.
+        OutputError: the directory cannot be written.
+    """
+    found = read_checkpoint(file)
+    if backbone not in (None, found.backbone) or scale not in (None, found.scale):
+        asked = f"{backbone or found.backbone} x{scale or found.scale}"
+        raise ModelError(f"holds {found.backbone} x{found.scale}, not {asked}; name what it holds, or nothing")
+    network = build(found.backbone, found.scale)
+    fill(network, found.tensors)
+    entry = _describe(found, file, _measure(network.eval().requires_grad_(False)))
+    return Imported(entry, install(found.tensors, entry, directory), found.official)
+
+
+def chart_psnr(network: Backbone, *choices: Sequence[torch.Tensor]) -> list[float]:
+    """Return PSNRs in dB of the chart after downscaling, rounding to 8 bits and upscaling: RGB, in 8 bits.
+
+    Args:
+        network: ready to use, on the CPU.
+        choices: details z for the chart's LR, one PSNR each; empty means zeros.
+    """
+    hr = torch.from_numpy(chart()).permute(2, 0, 1)[None].float().div_(255)
+    with torch.inference_mode():
+        lr = network.downscale(hr).clamp(0, 1).mul(255).round().div(255)
+        made = [network.upscale(lr, details).clamp(0, 1) for details in choices]
+    return [_psnr(picture.mul(255).round() - hr.mul(255).round()) for picture in made]
+
+
+def _psnr(difference: torch.Tensor) -> float:
+    """Return the PSNR in dB of a difference in levels; nan where it is not finite."""
+    error = float(difference.square().mean(dtype=torch.float64))
+    # An exact copy has no finite figure, and manifests are JSON.
+    return 10 * math.log10(255**2 / max(error, 1e-6)) if math.isfinite(error) else math.nan
+
+
+def _measure(network: Backbone) -> dict[str, float]:
+    """Return the PSNR on the chart with each rule for z.
+
+    Raises:
+        ModelError: the network makes no picture at all.
+    """
+    height, width = (size // network.scale for size in chart().shape[:2])
+    normal = draw_details(network.details, Rect(0, 0, height, width), rule=DetailsRule.NORMAL)
+    figures = dict(zip((ZEROS, NORMAL), chart_psnr(network, (), normal), strict=True))
+    if not all(map(math.isfinite, figures.values())):
+        raise ModelError("makes no finite picture of the test chart; import an official .pth file")
+    return {name: round(value, 3) for name, value in figures.items()}
+
+
+def _describe(found: Checkpoint, file: Path, measured: dict[str, float]) -> Entry:
+    """Return the manifest entry; z is drawn where that is better than zeros."""
+    digest = model_hash(found.tensors)
+    return Entry(
+        name=found.backbone,
+        scale=found.scale,
+        # Files that were encoded with other weights of this network must stay decodable.
+        file=f"{found.backbone}_x{found.scale}_{digest[:12]}.safetensors",
+        hash=digest,
+        parameters=sum(values.numel() for values in found.tensors.values()),
+        details_scale=1.0 if measured[NORMAL] > measured[ZEROS] else 0.0,
+        licence="its publisher's",
+        origin={"imported from": found.official or f"{file.name}, which is no file known to this release"},
+        measured=measured,
+    )

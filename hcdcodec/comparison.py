@@ -1,0 +1,157 @@
+"""Original against reconstruction: which files belong together, and how close they are.
+
+A reconstruction is any picture file of the same size, whoever made it, or an LR of ours, which is decoded in memory.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+
+from hcdcodec import container, image, metrics, storage
+from hcdcodec.errors import PictureError
+from hcdcodec.files import ENCODED_SUFFIX
+from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Picture
+from hcdcodec.metrics import DEFAULT_BORDER, Scores
+from hcdcodec.walk import is_directory
+
+Restore = Callable[[container.Packed], Picture]
+"""What decodes an LR; handed in, so that comparing plain pictures needs no network."""
+
+_HEAD = 1 << 16
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two files to compare.
+
+    Attributes:
+        name: of the original, relative to the compared folder.
+        original: its file.
+        other: the LR or reconstruction; None: there is none.
+    """
+
+    name: str
+    original: Path
+    other: Path | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What is said about one compared pair.
+
+    Attributes:
+        name: of the pair.
+        scores: how close.
+        exact: not a single sample differs.
+        bytes: of the file compared; None for a reconstruction that we wrote, which nobody has to keep.
+        bpp: stored bits per HR pixel.
+    """
+
+    name: str
+    scores: Scores
+    exact: bool
+    bytes: int | None
+    bpp: float | None
+
+    def members(self) -> dict[str, str | int | float | bool | None]:
+        """Return everything for JSON, which has no infinity: an infinite PSNR is null there."""
+        scores = {name: _finite(value) for name, value in asdict(self.scores).items()}
+        return {"name": self.name, **scores, "exact": self.exact, "bytes": self.bytes, "bpp": _finite(self.bpp)}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """One compared pair.
+
+    Attributes:
+        figures: how close, and how large.
+        original: (H, W) or (H, W, 3) uint8.
+        decoded: the same size.
+        lr: (h, w) or (h, w, 3) uint8; None where the file compared was no LR.
+    """
+
+    figures: Figures
+    original: Levels
+    decoded: Levels
+    lr: Levels | None
+
+
+def pair_up(original: Path, other: Path) -> Iterator[Pair]:
+    """Yield what belongs together: two files, or every picture of a folder and its mirror image in another.
+
+    Args:
+        original: a picture, or a folder that is searched for pictures.
+        other: an LR or reconstruction, or a folder whose contents mirror `original` under the names that encode and
+            decode give, or under names that differ in their extension alone.
+
+    Raises:
+        PictureError: a folder against a file, or a folder without pictures.
+    """
+    if is_directory(original) is not is_directory(other):
+        raise PictureError("a folder and a file cannot be compared; give two folders or two files")
+    if not is_directory(original):
+        yield Pair(str(original), original, other)
+        return
+    found = [path for path in sorted(original.rglob("*")) if path.is_file() and _is_source(path)]
+    if not found:
+        raise PictureError("there is no picture in this folder; name the folder of the originals first")
+    for path in found:
+        relative = path.relative_to(original)
+        yield Pair(str(relative), path, _counterpart(other / relative))
+
+
+def compare(
+    pair: Pair, restore: Restore, *, border: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> Comparison:
+    """Read, restore and score one pair. Alpha takes no part.
+
+    Args:
+        pair: two files.
+        restore: decodes an LR.
+        border: pixels that luma leaves out on each side; default: the LR's scale, or 4.
+        max_pixels: larger pictures are refused.
+
+    Raises:
+        PictureError: a file cannot be read, the sizes differ, or there is no counterpart.
+        ContainerError: a damaged LR.
+        ModelError: the weights that the LR needs are not installed.
+    """
+    if pair.other is None:
+        raise PictureError("has no counterpart in the other folder; encode or decode it first")
+    original = image.read_picture(storage.read(pair.original), max_pixels=max_pixels).pixels
+    data = storage.read(pair.other)
+    if container.is_ours(data[:_HEAD]):
+        packed = container.unpack(data, max_pixels=max_pixels)
+        lr: Levels | None
+        size: int | None
+        decoded, scale = restore(packed).pixels, packed.header.scale
+        lr, size = packed.lr, len(data)
+    else:
+        decoded, scale = image.read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER
+        lr, size = None, None if image.read_lr_digest(data) else len(data)
+    scores = metrics.score(original, decoded, border=scale if border is None else border)
+    bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
+    figures = Figures(pair.name, scores, bool(np.array_equal(original, decoded)), size, bpp)
+    return Comparison(figures, original, decoded, lr)
+
+
+def _is_source(path: Path) -> bool:
+    with path.open("rb") as file:
+        return not path.name.endswith(ENCODED_SUFFIX) and image.sniff(file.read(image.SNIFF_BYTES))
+
+
+def _counterpart(mirror: Path) -> Path | None:
+    """Return the file that stands for a picture: an LR before a reconstruction before any picture of that stem."""
+    endings = (ENCODED_SUFFIX, "", *(f".{kind}" for kind in image.Format))
+    for ending in endings:
+        if (candidate := mirror.with_name(mirror.name + ending)).is_file():
+            return candidate
+    stem = [path for path in sorted(mirror.parent.glob("*")) if path.stem == mirror.stem and path.is_file()]
+    return stem[0] if len(stem) == 1 else None
+
+
+def _finite(value: float | None) -> float | None:
+    return round(value, 4) if value is not None and isfinite(value) else None

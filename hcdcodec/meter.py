@@ -1,0 +1,56 @@
+"""How a training tells how it goes: its clock, its timers, its running means."""
+
+import time
+
+import torch
+
+from hcdcodec.objective import DB, Losses
+
+
+class Clock:
+    """Minutes of a run, those of earlier calls included."""
+
+    def __init__(self, before: float) -> None:
+        self._origin = time.monotonic() - 60 * before
+
+    @property
+    def minutes(self) -> float:
+        """Minutes by now."""
+        return (time.monotonic() - self._origin) / 60
+
+
+class Timer:
+    """Tells when so many seconds have passed since it last did."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds, self._last = seconds, time.monotonic()
+
+    def due(self) -> bool:
+        """Tell, and begin anew if so."""
+        now = time.monotonic()
+        if now - self._last < self._seconds:
+            return False
+        self._last = now
+        return True
+
+
+class Meter:
+    """Means since the last report; stays on the device, so that nothing waits for it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._pixels, self._since = 0, time.monotonic()
+        self._sums: torch.Tensor | float = 0.0
+
+    def add(self, losses: Losses, pixels: int) -> None:
+        """Count one iteration."""
+        self._sums = self._sums + torch.stack((losses.total.detach(), losses.error, losses.distance))
+        self._pixels += pixels
+        self.count += 1
+
+    def line(self) -> str:
+        """Return speed, loss, PSNR of the reconstruction and of the LR against the bicubic one."""
+        assert isinstance(self._sums, torch.Tensor)
+        loss, error, distance = (self._sums / self.count).tolist()
+        speed = self._pixels / 1e6 / max(time.monotonic() - self._since, 1e-9)
+        return f"{speed:6.2f} MP/s  loss {loss:.5f}  PSNR {-DB * error:.2f} dB  LR {-DB * distance:.2f} dB"

@@ -1,0 +1,115 @@
+"""How close a reconstruction is: PSNR and SSIM exactly as the rescaling field computes them.
+
+Luma is Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B in 0..255, not rounded; grey pictures count with
+their grey values. PSNR and SSIM on luma leave out a border as wide as the scale; PSNR on RGB, which codecs are compared
+by, takes the whole picture. Arrays are uint8 levels, the peak is 255.
+
+Source: the evaluation code of IRN and HCFlow (BasicSR), which follows MATLAB's rgb2ycbcr; Wang et al., "Image quality
+assessment: from error visibility to structural similarity", 2004.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from hcdcodec.errors import PictureError
+from hcdcodec.image import Levels, single_channel
+
+Values = npt.NDArray[np.float64]
+
+PEAK = 255.0
+DEFAULT_BORDER = 4
+
+_LUMA = np.array([65.481, 128.553, 24.966]) / 255
+_TAPS, _SIGMA = 11, 1.5
+_C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How close two pictures are.
+
+    Attributes:
+        psnr_y: dB on luma, without the border; infinite where nothing differs.
+        psnr_rgb: dB over all samples of the whole picture.
+        ssim: on luma, without the border, at most 1; None where the picture is smaller than the 11x11 window.
+    """
+
+    psnr_y: float
+    psnr_rgb: float
+    ssim: float | None
+
+
+def score(original: Levels, decoded: Levels, *, border: int = DEFAULT_BORDER) -> Scores:
+    """Compare a reconstruction with its original.
+
+    Args:
+        original: (H, W) grey or (H, W, 3) RGB.
+        decoded: the same size; a grey picture may come back as RGB (WebP knows no grey).
+        border: pixels on each side that luma leaves out, the scale by custom; less where nothing would be left.
+
+    Raises:
+        PictureError: the sizes differ.
+    """
+    if original.shape[:2] != decoded.shape[:2]:
+        sizes = " and ".join(f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (original, decoded))
+        raise PictureError(f"sizes differ ({sizes}); compare a picture with its own reconstruction")
+    first, second = _alike(original, decoded)
+    inner = inside(original.shape[0], original.shape[1], border)
+    first_y, second_y = luma(first)[inner], luma(second)[inner]
+    return Scores(psnr(first_y, second_y), psnr(first, second), ssim(first_y, second_y))
+
+
+def luma(pixels: Levels) -> Values:
+    """Return Y of (H, W, 3) RGB, not rounded, in 16..235, or the grey values of (H, W)."""
+    return 16 + pixels @ _LUMA if pixels.ndim == 3 else pixels.astype(np.float64)
+
+
+def psnr(first: Levels | Values, second: Levels | Values) -> float:
+    """Return the peak signal-to-noise ratio of two arrays of one shape in dB; infinite where nothing differs."""
+    error = float(np.mean(np.square(np.subtract(first, second, dtype=np.float64))))
+    return 10 * math.log10(PEAK**2 / error) if error > 0 else math.inf
+
+
+def ssim(first: Levels | Values, second: Levels | Values) -> float | None:
+    """Return the mean structural similarity of two (H, W) planes.
+
+    The window is an 11x11 Gaussian of deviation 1.5 and never leaves the picture; variances are not corrected for the
+    size of the sample. None where the planes are smaller than the window.
+    """
+    if min(first.shape) < _TAPS:
+        return None
+    x, y = first.astype(np.float64), second.astype(np.float64)
+    mean_x, mean_y = _blurred(x), _blurred(y)
+    variance_x, variance_y = _blurred(x * x) - mean_x**2, _blurred(y * y) - mean_y**2
+    covariance = _blurred(x * y) - mean_x * mean_y
+    likeness = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
+    return float(np.mean(likeness / ((mean_x**2 + mean_y**2 + _C1) * (variance_x + variance_y + _C2))))
+
+
+def inside(height: int, width: int, border: int) -> tuple[slice, slice]:
+    """Return (rows, columns) of a picture without its border; at least one pixel is always left."""
+    rows, columns = (min(border, (size - 1) // 2) for size in (height, width))
+    return slice(rows, height - rows), slice(columns, width - columns)
+
+
+def _alike(first: Levels, second: Levels) -> tuple[Levels, Levels]:
+    """Return both as grey, or both as RGB."""
+    if first.ndim == second.ndim:
+        return first, second
+    greys = single_channel(first), single_channel(second)
+    if greys[0] is not None and greys[1] is not None:
+        return greys[0], greys[1]
+    return tuple(np.dstack([p] * 3) if p.ndim == 2 else p for p in (first, second))  # type: ignore[return-value]
+
+
+def _blurred(plane: Values) -> Values:
+    """Filter with the window where it fits: (H, W) -> (H - 10, W - 10)."""
+    offsets = np.arange(_TAPS) - _TAPS // 2
+    taps = np.exp(-(offsets**2) / (2 * _SIGMA**2))
+    taps /= taps.sum()
+    height, width = (size - _TAPS + 1 for size in plane.shape)
+    columns = sum((tap * plane[k : k + height] for k, tap in enumerate(taps)), np.zeros((height, plane.shape[1])))
+    return sum((tap * columns[:, k : k + width] for k, tap in enumerate(taps)), np.zeros((height, width)))

@@ -1,0 +1,173 @@
+"""What a person looks at to judge a reconstruction: pictures side by side, as a PNG or as a page for a browser."""
+
+import base64
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from hcdcodec.comparison import Comparison, Figures
+from hcdcodec.image import Format, Levels, Picture, write_picture
+from hcdcodec.report import printable
+
+AMPLIFICATION = 8
+"""Factor by which errors are shown: one of a few levels would be invisible."""
+
+_GAP, _CAPTION, _TEXT = 8, 24, 14
+_WIDTH_MIN = 320
+_TITLES, _DIGITS = ("picture", "PSNR-Y", "PSNR-RGB", "SSIM", "bpp"), (2, 2, 4, 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """One captioned picture, (H, W) or (H, W, 3) uint8."""
+
+    caption: str
+    pixels: Levels
+
+
+def panels_of(comparison: Comparison) -> list[Panel]:
+    """Return original, reconstruction, LR at HR size (where there is one) and error."""
+    original, figures = comparison.original, comparison.figures
+    height, width = original.shape[:2]
+    likeness = "" if figures.scores.ssim is None else f", SSIM {figures.scores.ssim:.4f}"
+    panels = [
+        Panel(f"original, {width}x{height}", original),
+        Panel(f"decoded, {decibels(figures.scores.psnr_y)} (Y){likeness}", comparison.decoded),
+    ]
+    if comparison.lr is not None:
+        size = f"{comparison.lr.shape[1]}x{comparison.lr.shape[0]}"
+        panels.append(Panel(f"LR, {size}, {figures.bpp:.2f} bpp", enlarged(comparison.lr, height, width)))
+    return [*panels, Panel(f"error x{AMPLIFICATION}", amplified_error(original, comparison.decoded))]
+
+
+def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
+    """Lay pictures of one size out in rows.
+
+    Args:
+        panels: at least one; small ones are enlarged by whole factors, so that their captions fit.
+        columns: pictures a row.
+
+    Returns:
+        A PNG.
+    """
+    factor = math.ceil(_WIDTH_MIN / panels[0].pixels.shape[1])
+    height, width = (factor * size for size in panels[0].pixels.shape[:2])
+    rows = -(-len(panels) // columns)
+    size = columns * (width + _GAP) + _GAP, rows * (height + _CAPTION) + _GAP
+    canvas = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(_TEXT)
+    for index, panel in enumerate(panels):
+        row, column = divmod(index, columns)
+        left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION)
+        draw.text((left, top + 4), panel.caption, "black", font)
+        canvas.paste(Image.fromarray(_as_rgb(panel.pixels)).resize((width, height), 0), (left, top + _CAPTION))
+    return write_picture(Picture(np.asarray(canvas)), Format.PNG)
+
+
+def section(comparison: Comparison) -> str:
+    """Return one pair's part of a page; pointing at the reconstruction shows the original in its place."""
+    height, width = comparison.original.shape[:2]
+    first, *others = [(panel.caption, _embedded(panel.pixels)) for panel in panels_of(comparison)]
+    cells = [_cell(*first), _cell(*others[0], behind=first[1]), *(_cell(*other) for other in others[1:])]
+    style = f"--width:{width}px;--ratio:{width}/{height}"
+    return f'<section style="{style}"><h2>{_escaped(comparison.figures.name)}</h2><div>{"".join(cells)}</div></section>'
+
+
+def page(compared: Sequence[Figures], sections: Sequence[str]) -> str:
+    """Return a self-contained HTML page: the table, then every pair's section."""
+    body = "\n".join(
+        f"<tr><td>{_escaped(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for name, *cells in _rows(compared)
+    )
+    heading = "".join(f"<th>{title}</th>" for title in _TITLES)
+    pictures = "\n".join(sections)
+    return _PAGE.format(heading=heading, rows=body, sections=pictures, amplification=AMPLIFICATION)
+
+
+def table(compared: Sequence[Figures]) -> str:
+    """Return the figures as lines of text, names last."""
+    rows = [_TITLES, *_rows(compared)]
+    return "\n".join("".join(f"{cell:>10}" for cell in cells) + f"  {printable(name)}" for name, *cells in rows)
+
+
+def enlarged(pixels: Levels, height: int, width: int) -> Levels:
+    """Repeat the samples of an LR until it covers (height, width), and cut off what stands over."""
+    factor = max(-(-height // pixels.shape[0]), -(-width // pixels.shape[1]))
+    return pixels.repeat(factor, 0).repeat(factor, 1)[:height, :width]
+
+
+def amplified_error(original: Levels, decoded: Levels) -> Levels:
+    """Return the difference, amplified, around mid-grey: brighter where the reconstruction is too bright."""
+    difference = _as_rgb(decoded).astype(np.int16) - _as_rgb(original)
+    shown: Levels = np.clip(128 + AMPLIFICATION * difference, 0, 255).astype(np.uint8)
+    return shown
+
+
+def decibels(value: float) -> str:
+    """Return a PSNR as people read it."""
+    return f"{value:.2f} dB" if math.isfinite(value) else "no error"
+
+
+def _as_rgb(pixels: Levels) -> Levels:
+    return np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels
+
+
+def _rows(compared: Sequence[Figures]) -> list[tuple[str, ...]]:
+    """Return (name, figures...) for every pair, and the mean of several over those that have the figure."""
+    values = [(f.scores.psnr_y, f.scores.psnr_rgb, f.scores.ssim, f.bpp) for f in compared]
+    rows = [(f.name, *_written(row)) for f, row in zip(compared, values, strict=True)]
+    if len(rows) > 1:
+        rows.append(("mean", *_written(tuple(_mean(column) for column in zip(*values, strict=True)))))
+    return rows
+
+
+def _mean(column: Sequence[float | None]) -> float | None:
+    known = [value for value in column if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _written(row: Sequence[float | None]) -> list[str]:
+    return [
+        "-" if value is None else "no error" if math.isinf(value) else f"{value:.{digits}f}"
+        for value, digits in zip(row, _DIGITS, strict=True)
+    ]
+
+
+def _escaped(name: str) -> str:
+    return html.escape(printable(name))
+
+
+def _cell(caption: str, picture: str, *, behind: str | None = None) -> str:
+    images = f'<img src="{picture}" alt="">'
+    if behind is not None:
+        images += f'<img class="behind" src="{behind}" alt="">'
+    return f"<figure><figcaption>{html.escape(caption)}</figcaption><span>{images}</span></figure>"
+
+
+def _embedded(pixels: Levels) -> str:
+    return "data:image/webp;base64," + base64.b64encode(write_picture(Picture(pixels), Format.WEBP)).decode()
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>hcdcodec compare</title><style>
+body {{ font: 15px sans-serif; margin: 2em; }}
+td, th {{ padding: 2px 12px; text-align: right; }} td:first-child, th:first-child {{ text-align: left; }}
+section > div {{ display: grid; grid-template-columns: repeat(2, minmax(0, max(320px, var(--width)))); gap: 8px; }}
+figure {{ margin: 0; }} figcaption {{ padding: 4px 0; }}
+figure > span {{ display: block; position: relative; overflow: hidden; aspect-ratio: var(--ratio); }}
+img {{ display: block; width: 100%; height: 100%; image-rendering: pixelated; }}
+.behind {{ position: absolute; inset: 0; opacity: 0; }} figure:hover .behind {{ opacity: 1; }}
+</style></head><body>
+<h1>hcdcodec compare</h1>
+<p>Point at a reconstruction to see the original in its place.
+Errors are amplified {amplification} times around grey.</p>
+<table><tr>{heading}</tr>
+{rows}
+</table>
+{sections}
+</body></html>
+"""

@@ -1,0 +1,135 @@
+"""How a backbone is trained: every number of the recipe, and why it has the value that it has."""
+
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+from hcdcodec.errors import UsageError
+
+_GOAL = ("backbone", "scale", "minutes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, for how long, and all numbers of the training.
+
+    The loss of a crop is `loss_scale * (log(error) + likeness_weight * max(0, log(distance / allowed distance)))`, with
+    the mean squared error of the reconstruction and the mean squared distance of the LR from the bicubic one. Its mean
+    is the mean PSNR, which is what a codec is judged by: easy crops count as much as hard ones.
+
+    Attributes:
+        backbone: name in the table of backbones.
+        scale: HR size / LR size.
+        minutes: time box; the schedule is fitted to it, whatever the machine.
+        batch: crops an iteration. Few on a CPU, where updates are what is scarce; 32 and more on a GPU.
+        patch: height and width of a crop in HR pixels. Wide enough that most of it lies farther from the border than
+            a decoder sees (CRN x4: 64 pixels).
+        learning_rate: of Adam, at its highest; it falls to zero along a cosine. From a trained start, 1e-3 ended
+            0.03 dB below 5e-4 after minutes; hours bear, and need, something between.
+        warm_iterations: over which it rises from zero, as Adam's second moments are wild at first.
+        momentum: Adam's first decay.
+        memory: Adam's second decay; shorter than usual since the loss, hence its gradient, changes with the grids.
+        clip: largest norm of the gradient. Usual norms are near 0.1: only outliers are cut.
+        average: decay of the moving average of the weights, which is what is validated and shipped: it takes out the
+            noise of single batches. Shorter at the beginning, so that it forgets the start.
+        loss_scale: of the whole loss. Adam does not care; `clip` is relative to it.
+        floor: added to squared errors in [0, 1] before the logarithm: crops restored beyond 60 dB count no more.
+        likeness_db: PSNR against the antialiased bicubic LR from which on the LR counts as a picture. Less than
+            the search asks for whole pictures, since it holds for each crop, and most crops are well above it.
+        free_until: part of the time box in which that PSNR is reached, rising from `free_db`. For training from
+            nothing: a decoder that cannot read a message yet makes the encoder stop sending one. Asked for a clean LR
+            from the first iteration on, the x2 pair sat where LR = bicubic (30.2 dB on val after 3.5 minutes of one
+            core); let loose first, it left that plateau within 500 iterations.
+        free_db: where it starts.
+        likeness_weight: of a deviation beyond that, against the error.
+        coarsest: largest step of the LR grid in levels, so that one decoder serves every quality.
+        finest_share: part of the crops that train with grid step 1; the others draw it log-uniformly.
+        coarse_from: part of the time box before which all crops train with grid step 1; pairs that begin with
+            nothing may need it to leave the plateau of plain interpolation.
+        search_from: part of the time box after which crops are searched before the decoder is updated. Before, the
+            decoder changes too fast for searched LRs to mean much, and searching costs about half of the speed.
+        search_share: part of each batch that is searched: these train the decoder for the LRs it will get. The
+            others keep the encoder trained.
+        search_steps: steps of the LR by the default search, each a forward and a backward pass of the decoder; few, so
+            that time is left for updates.
+        search_pace: size of the first step in LR levels, falling along a cosine.
+        uniform_share: part of the crops drawn uniformly over all pixels; the others by the sharpness of their
+            picture, since flat crops teach little.
+        seed: of everything drawn.
+    """
+
+    backbone: str
+    scale: int
+    minutes: float
+    batch: int = 5
+    patch: int = 144
+    learning_rate: float = 7e-4
+    warm_iterations: int = 300
+    momentum: float = 0.9
+    memory: float = 0.99
+    clip: float = 0.5
+    average: float = 0.999
+    loss_scale: float = 0.01
+    floor: float = 1e-6
+    likeness_db: float = 31.0
+    free_until: float = 0.0
+    free_db: float = 10.0
+    likeness_weight: float = 1.0
+    coarsest: float = 24.0
+    finest_share: float = 0.5
+    coarse_from: float = 0.0
+    search_from: float = 0.55
+    search_share: float = 0.6
+    search_steps: int = 3
+    search_pace: float = 5.0
+    uniform_share: float = 0.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            UsageError: a number makes no sense.
+        """
+        positive = ("minutes", "batch", "patch", "learning_rate", "clip", "loss_scale", "floor")
+        wrong = [name for name in positive if not getattr(self, name) > 0]
+        shares = [field.name for field in fields(self) if field.name.endswith(("_share", "_from"))]
+        wrong += [name for name in ("momentum", "memory", "average", *shares) if not 0 <= getattr(self, name) <= 1]
+        counts = ("warm_iterations", "search_steps", "likeness_weight", "search_pace", "seed")
+        wrong += [name for name in counts if not getattr(self, name) >= 0]
+        wrong += [] if 1 <= self.coarsest <= 255 else ["coarsest"]
+        if wrong:
+            raise UsageError(f"the recipe's {wrong[0]} = {getattr(self, wrong[0])} is out of range; choose another")
+
+    def with_settings(self, settings: Iterable[str]) -> "Recipe":
+        """Return the recipe with some numbers changed.
+
+        Args:
+            settings: "name=value" each.
+
+        Raises:
+            UsageError: no such name, or no number.
+        """
+        types = {field.name: field.type for field in fields(self) if field.name not in _GOAL}
+        changes: dict[str, float] = {}
+        for setting in settings:
+            name, _, text = setting.partition("=")
+            if name not in types:
+                raise UsageError(f"the recipe has no {name!r}; it has {', '.join(types)}")
+            try:
+                changes[name] = int(text) if types[name] is int else float(text)
+            except ValueError as error:
+                raise UsageError(f"{setting!r} gives no number; write {name}=NUMBER") from error
+        return replace(self, **changes)  # type: ignore[arg-type]
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """Return what differs from the defaults, as `with_settings` takes it."""
+        own = [field for field in fields(self) if field.name not in _GOAL]
+        return tuple(f"{f.name}={getattr(self, f.name)}" for f in own if getattr(self, f.name) != f.default)
+
+    def command(self) -> str:
+        """Return the command that trains by this recipe."""
+        words = ["hcdcodec", "train", "DIR...", "--backbone", self.backbone, "--scale", str(self.scale)]
+        words += ["--minutes", f"{self.minutes:g}"]
+        return " ".join([*words, *(f"--set {shlex.quote(setting)}" for setting in self.settings)])

@@ -1,0 +1,214 @@
+"""Training: a backbone, a recipe, a folder of pictures, a time box; out come weights and their manifest entry.
+
+    draw crops --> downscale --> (search the LR) --> round --> upscale --> loss --> Adam, moving average
+
+Every two minutes, and when it is interrupted, a run leaves its whole state in its output directory, and the same call
+goes on from there. What is drawn depends on the number of the iteration alone, so a run that was cut sees the same
+crops as one that was not.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from hcdcodec.backbones.weights import Entry, find, install, model_hash, read_weights
+from hcdcodec.crops import Gallery, drawn_ahead
+from hcdcodec.hcd import DEFAULT_EFFORT
+from hcdcodec.image import Picture
+from hcdcodec.meter import Meter, Timer
+from hcdcodec.recipe import Recipe
+from hcdcodec.trainer import Machine as Machine
+from hcdcodec.trainer import Start as Start
+from hcdcodec.trainer import Trainer
+from hcdcodec.validation import Score, score
+
+VALIDATION_SIDE = 256  # pixels of a centre crop
+SMALLEST = 32  # pixels each way of a picture to validate on
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Seconds between what a run does beside training.
+
+    Attributes:
+        report: one line about the progress.
+        save: the state is written.
+        validate: PSNR on the validation pictures.
+    """
+
+    report: float = 30.0
+    save: float = 120.0
+    validate: float = 300.0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to.
+
+    Attributes:
+        path: the written weights.
+        entry: their manifest entry.
+        iterations: updates, those of earlier calls included.
+    """
+
+    path: Path
+    entry: Entry
+    iterations: int
+
+
+def read_start(which: str, recipe: Recipe, weights_dir: Path | None = None) -> Start:
+    """Read the weights to begin with.
+
+    Args:
+        which: a safetensors file, "installed" for the ones that encoding would take, or empty for none.
+        recipe: names the network.
+        weights_dir: directory to search before all others.
+
+    Raises:
+        ModelError: they are missing or damaged.
+    """
+    if not which:
+        return Start({})
+    path = find(recipe.backbone, recipe.scale, first=weights_dir)[0] if which == "installed" else Path(which)
+    tensors = read_weights(path)
+    return Start(tensors, model_hash(tensors))
+
+
+def state_path(recipe: Recipe, out: Path) -> Path:
+    """Return where a run keeps its state."""
+    return out / f"{recipe.backbone}_x{recipe.scale}.training.pt"
+
+
+def train(
+    recipe: Recipe,
+    gallery: Gallery,
+    out: Path,
+    say: Say,
+    *,
+    start: Start,
+    validation: Gallery | None = None,
+    machine: Machine | None = None,
+    rhythm: Rhythm | None = None,
+    licence: str = "",
+) -> Trained:
+    """Train until the time box is full; go on where an earlier call in the same directory stopped.
+
+    Args:
+        recipe: what, for how long, and how.
+        gallery: pictures to train on, none smaller than a crop.
+        out: weights directory; the state is kept there too.
+        say: takes one line about the progress.
+        start: weights to begin with; an earlier call's state goes before.
+        validation: pictures to measure on; None: nothing is measured.
+        machine: where to compute.
+        rhythm: how often to report, save and validate.
+        licence: of the resulting weights.
+
+    Raises:
+        UsageError: the directory holds a run by another recipe, or the recipe does not fit the network.
+        ModelError: the start does not fit the network, the state is damaged, or training diverged.
+        OutputError: the state or the weights cannot be written.
+    """
+    trainer, path = Trainer(recipe, gallery, machine or Machine()), state_path(recipe, out)
+    crops = validation.centres(VALIDATION_SIDE, trainer.network.multiple) if validation else []
+    if path.exists():
+        trainer.restore(path)
+        greeting = f"go on at iteration {trainer.iteration}, after {trainer.clock.minutes:.1f} minutes"
+    else:
+        trainer.begin(start)
+        greeting = f"begin with {len(gallery.pictures)} pictures, {gallery.pixels / 1e6:.1f} MP"
+    trainer.save(path)  # what cannot be written is better known now than after hours
+    with _kept(trainer, path):
+        say(greeting)
+        _go_on(trainer, path, rhythm or Rhythm(), crops, say)
+    return _finish(trainer, out, crops, say, licence)
+
+
+@contextlib.contextmanager
+def _kept(trainer: Trainer, path: Path) -> Iterator[None]:
+    """Write the state to `path` at the end, however it comes: interrupts are exceptions, and hours must not be lost."""
+    try:
+        yield
+    finally:
+        trainer.save(path)
+
+
+def _go_on(trainer: Trainer, path: Path, rhythm: Rhythm, crops: Sequence[Picture], say: Say) -> None:
+    """Update until the time is up."""
+    report, save, validate = map(Timer, (rhythm.report, rhythm.save, rhythm.validate))
+    workers = 8 if trainer.engine.device.type == "cuda" else 1
+    with contextlib.closing(drawn_ahead(trainer.draw, trainer.iteration, workers)) as batches:
+        while trainer.progress < 1:
+            trainer.update(next(batches))
+            if report.due():
+                _report(trainer, say)
+            if save.due():
+                trainer.save(path)
+            if crops and validate.due():
+                say(f"validation: {_described(_score(trainer, crops, effort=0))}")
+    _report(trainer, say)
+
+
+def _report(trainer: Trainer, say: Say) -> None:
+    """Say how far training is and how it goes since the last line."""
+    if trainer.meter.count:
+        where = f"{trainer.iteration:7d}  {trainer.clock.minutes:6.1f} of {trainer.recipe.minutes:g} min"
+        say(f"{where}  {trainer.meter.line()}")
+    trainer.meter = Meter()
+
+
+def _score(trainer: Trainer, crops: Sequence[Picture], *, effort: int) -> Score:
+    return score(replace(trainer.engine, backbone=trainer.average), crops, effort)
+
+
+def _finish(trainer: Trainer, out: Path, crops: Sequence[Picture], say: Say, licence: str) -> Trained:
+    """Measure and write the weights."""
+    state = trainer.average.state_dict()
+    name, scale = trainer.network.name, trainer.recipe.scale
+    entry = Entry(
+        name=name,
+        scale=scale,
+        file=f"{name}_x{scale}.safetensors",
+        hash=model_hash(state),
+        parameters=sum(values.numel() for values in state.values()),
+        licence=licence,
+        origin=_origin(trainer),
+        measured=_measured(trainer, crops, say),
+    )
+    return Trained(install(state, entry, out), entry, trainer.iteration)
+
+
+def _measured(trainer: Trainer, crops: Sequence[Picture], say: Say) -> dict[str, float]:
+    """Return the manifest's figures."""
+    figures: dict[str, float] = {}
+    for effort in (0, DEFAULT_EFFORT) if crops else ():
+        found = _score(trainer, crops, effort=effort)
+        say(f"validation, effort {effort}: {_described(found)}")
+        for name, value in (("psnr", found.psnr), ("lr psnr", found.likeness), ("lr worst", found.likeness_worst)):
+            figures[f"val{VALIDATION_SIDE}/{name}/effort {effort}"] = round(value, 3)
+    return figures
+
+
+def _origin(trainer: Trainer) -> dict[str, str]:
+    """Return where the weights come from, in words that name nothing of this machine but its kind."""
+    device = trainer.engine.device
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
+    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
+    return {
+        "command": trainer.recipe.command() + (" --start FILE" if trainer.start_hash else ""),
+        "recipe": ", ".join(f"{name}={value}" for name, value in asdict(trainer.recipe).items()),
+        "start": trainer.start_hash[:12] or "none",
+        "sources": f"{len(trainer.gallery.pictures)} pictures, {trainer.gallery.pixels / 1e6:.1f} MP",
+        "minutes": f"{min(trainer.clock.minutes, trainer.recipe.minutes):.1f}",
+        "iterations": str(trainer.iteration),
+        "hardware": f"{device.type}: {kind}{threads}, torch {torch.__version__}",
+    }
+
+
+def _described(found: Score) -> str:
+    return f"PSNR {found.psnr:.2f} dB, LR {found.likeness:.2f} dB, worst {found.likeness_worst:.2f} dB"

@@ -1,0 +1,234 @@
+"""A training in memory: network, moving average, optimiser, how far it is; one update; its state on the disk."""
+
+import copy
+import io
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hcdcodec.backbones import build, fill
+from hcdcodec.backbones.base import Backbone
+from hcdcodec.crops import Gallery
+from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.meter import Clock, Meter
+from hcdcodec.objective import Batch, Objective
+from hcdcodec.passes import Engine, engine_for
+from hcdcodec.recipe import Recipe
+from hcdcodec.storage import write_atomic
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how training computes; nothing here changes what is trained for.
+
+    Attributes:
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        exact: convolutions in float32 even where bfloat16 is faster.
+        compiled: the network's two functions go through torch.compile first.
+        recompute_from_px: HR pixels in a batch from which invertible networks save memory; None: their own choice.
+    """
+
+    device: str = "auto"
+    exact: bool = False
+    compiled: bool = False
+    recompute_from_px: int | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights to begin with.
+
+    Attributes:
+        tensors: state dict; empty = none, the network's own beginning.
+        hash: their model hash; empty = none.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    hash: str = ""
+
+
+class Trainer:
+    """A training.
+
+    Args:
+        recipe: what, for how long, and how.
+        gallery: pictures, none smaller than a crop.
+        machine: where to compute.
+
+    Attributes:
+        engine: where and how precisely the network computes.
+        network: what is trained.
+        average: moving average of its weights; what is validated and shipped.
+        iteration: updates so far.
+        clock: minutes so far.
+        meter: means since they were last reported.
+        start_hash: model hash of the weights that it began with; empty = none.
+
+    Raises:
+        UsageError: the recipe does not fit the network.
+    """
+
+    def __init__(self, recipe: Recipe, gallery: Gallery, machine: Machine) -> None:
+        torch.manual_seed(recipe.seed)
+        network = build(recipe.backbone, recipe.scale)
+        if not any(values.requires_grad for values in network.parameters()):
+            raise UsageError(f"{recipe.backbone} has nothing to train; choose another backbone")
+        if recipe.patch % network.multiple:
+            raise UsageError(f"patch {recipe.patch} does not fit {network.name}; take a multiple of {network.multiple}")
+        self.recipe, self.gallery = recipe, gallery
+        self.engine = _engine(network, machine)
+        self.network = self.engine.backbone
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.objective = _objective(self.network, recipe, self.engine.fast, compiled=machine.compiled)
+        self.optimiser = torch.optim.Adam(
+            self.network.parameters(), lr=recipe.learning_rate, betas=(recipe.momentum, recipe.memory), fused=True
+        )
+        self.chances = gallery.chances(recipe.uniform_share)
+        self.iteration, self.start_hash, self.meter = 0, "", Meter()
+        self.clock = Clock(0.0)
+
+    @property
+    def progress(self) -> float:
+        """Return the part of the time box that is over."""
+        return self.clock.minutes / self.recipe.minutes
+
+    @property
+    def likeness_db(self) -> float:
+        """Return the PSNR that the LR is held to now."""
+        free = self.recipe.free_until
+        reached = min(1.0, self.progress / free) if free else 1.0
+        return self.recipe.free_db + reached * (self.recipe.likeness_db - self.recipe.free_db)
+
+    def begin(self, start: Start) -> None:
+        """Take the weights to begin with, or the network's own beginning."""
+        if start.tensors:
+            fill(self.network, start.tensors)
+            self.start_hash = start.hash
+        else:
+            self.network.initialise(self._placed(self.draw(0)).hr)
+        self.average.load_state_dict(self.network.state_dict())
+
+    def draw(self, number: int) -> Batch:
+        """Return the batch of an iteration, still uint8 and on the CPU."""
+        random = np.random.default_rng((self.recipe.seed, number))
+        crops = torch.from_numpy(self.gallery.draw(random, self.chances, self.recipe.batch, self.recipe.patch))
+        crops = crops.permute(0, 3, 1, 2)  # rows of (R, G, B) are what channels_last means
+        steps = np.rint(np.exp(random.random(self.recipe.batch) * math.log(self.recipe.coarsest)))
+        steps[random.random(self.recipe.batch) < self.recipe.finest_share] = 1
+        grid = torch.from_numpy(steps.astype(np.float32)).view(-1, 1, 1, 1)
+        return Batch(crops.pin_memory() if self.engine.device.type == "cuda" else crops, grid)
+
+    def update(self, drawn: Batch) -> None:
+        """Take one step on what `draw` returned."""
+        progress, batch = self.progress, self._placed(drawn)
+        if progress < self.recipe.coarse_from:
+            batch = Batch(batch.hr, torch.ones_like(batch.grid))
+        searching = self.recipe.search_steps and progress >= self.recipe.search_from
+        searched = int(self.recipe.batch * self.recipe.search_share) if searching else 0
+        losses = self.objective.losses(batch, searched, self.likeness_db)
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, progress, self.recipe.warm_iterations)
+        self.optimiser.step()
+        kept = min(self.recipe.average, (self.iteration + 1) / (self.iteration + 10))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
+        self.iteration += 1
+        self.meter.add(losses, drawn.hr.numel() // 3)
+
+    def _placed(self, drawn: Batch) -> Batch:
+        """Return a drawn batch as the objective takes it, on the device."""
+        device = self.engine.device
+        hr = drawn.hr.to(device, non_blocking=True).float().div_(255)
+        return Batch(hr, drawn.grid.to(device, non_blocking=True))
+
+    def save(self, path: Path) -> None:
+        """Write the state: tensors and plain numbers only.
+
+        Raises:
+            ModelError: training diverged; the last good state is left alone.
+            OutputError: it cannot be written.
+        """
+        if not all(bool(torch.isfinite(values).all()) for values in self.average.parameters()):
+            raise ModelError("training diverged; run again with a smaller learning_rate")
+        content = {
+            "recipe": asdict(self.recipe),
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "iteration": self.iteration,
+            "minutes": self.clock.minutes,
+            "start": self.start_hash,
+        }
+        stream = io.BytesIO()
+        torch.save(content, stream)
+        write_atomic(path, stream.getvalue())
+
+    def restore(self, path: Path) -> None:
+        """Take up what `save` wrote.
+
+        Raises:
+            ModelError: it is damaged.
+            UsageError: it is a training by another recipe.
+        """
+        content = _read_state(path)
+        own, other = asdict(self.recipe), content["recipe"]
+        differing = [name for name in own if other.get(name) != own[name]]
+        if differing:
+            name = differing[0]
+            raise UsageError(
+                f"the output directory holds a training with {name} {other.get(name)}, not {own[name]}; "
+                "continue that one, start over with --no-resume, or name another directory"
+            )
+        fill(self.network, content["network"])
+        fill(self.average, content["average"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.iteration, self.start_hash = content["iteration"], content["start"]
+        self.clock = Clock(content["minutes"])
+
+
+def _engine(network: Backbone, machine: Machine) -> Engine:
+    """Put a network where it is trained; the engine's precision is also the training's."""
+    if machine.recompute_from_px is not None:
+        network.recompute_from_px = machine.recompute_from_px
+    engine = engine_for(network, machine.device)
+    moved = engine.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return replace(engine, backbone=moved, fast=torch.float32 if machine.exact else engine.fast)
+
+
+def _objective(network: Backbone, recipe: Recipe, precision: torch.dtype, *, compiled: bool) -> Objective:
+    """Return the loss, with the network's functions compiled if that is wanted."""
+    prepared = partial(torch.compile, dynamic=False) if compiled else _as_it_is
+    return Objective(network, recipe, precision, prepared(network.downscale), prepared(network.upscale))
+
+
+def _as_it_is(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return function
+
+
+def _schedule(iteration: int, progress: float, warm_iterations: int) -> float:
+    """Return the part of the learning rate that applies: up along a line, down along a cosine."""
+    return min(1.0, (iteration + 1) / max(warm_iterations, 1)) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _read_state(path: Path) -> Mapping[str, Any]:
+    """Read what a run left; only tensors and plain numbers are ever rebuilt.
+
+    Raises:
+        ModelError: it is damaged or something else.
+    """
+    try:
+        content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(content["recipe"], dict):
+            return content
+    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        raise ModelError(f"{path.name} in the output directory is damaged; start over with --no-resume") from error
+    raise ModelError(f"{path.name} in the output directory is no training; name another directory")

@@ -1,0 +1,134 @@
+"""What several test modules share: a tiny network that needs no shipped weights, and drawn pictures.
+
+torch is imported inside the fixtures that need it: most modules run without it.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+if TYPE_CHECKING:
+    from hcdcodec.passes import Engine
+
+# Test pictures are so small that threads cost more than they save; subprocesses inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+Levels = npt.NDArray[np.uint8]
+Draw = Callable[..., Levels]
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A network of random weights that is known by name and installed."""
+
+    name: str
+    scale: int
+    weights_dir: Path
+
+    def engine(self, *, batch_px: int = 1 << 20) -> "Engine":
+        """Return an engine that computes in float32 only, as the reference decode does."""
+        return float32_engine(self.name, self.scale, weights_dir=self.weights_dir, batch_px=batch_px)
+
+
+def float32_engine(name: str, scale: int, *, weights_dir: Path | None = None, batch_px: int = 1 << 20) -> "Engine":
+    """Return an engine on the CPU without short cuts."""
+    import torch
+
+    from hcdcodec.backbones import load_backbone
+    from hcdcodec.passes import Engine
+
+    return Engine(load_backbone(name, scale, weights_dir=weights_dir), torch.device("cpu"), torch.float32, batch_px)
+
+
+@pytest.fixture
+def install_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Tiny]:
+    """A function that adds a small random CRN to the table of backbones and to a weights directory."""
+    import torch
+
+    from hcdcodec.backbones import FAMILIES, Family
+    from hcdcodec.backbones.crn import Crn
+    from hcdcodec.backbones.weights import Entry, install, model_hash
+
+    def make(name: str = "tiny", scale: int = 4, *, seed: int = 0, distant: bool = False) -> Tiny:
+        def build() -> Crn:
+            network = Crn(scale, width=8, encoder_depth=1, decoder_depth=1)
+            network.name = name
+            if distant:
+                network.halo_px = None
+            return network
+
+        network, generator = build(), torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for values in network.parameters():
+                values.copy_(0.06 * torch.randn(values.shape, generator=generator))
+        state = network.state_dict()
+        weights_dir = tmp_path / "weights of tests"
+        count = sum(values.numel() for values in state.values())
+        install(state, Entry(name, scale, f"{name}_x{scale}.safetensors", model_hash(state), count), weights_dir)
+        monkeypatch.setitem(FAMILIES, name, Family("random, for tests", {scale: build}))  # type: ignore[arg-type]
+        return Tiny(name, scale, weights_dir)
+
+    return make
+
+
+@pytest.fixture
+def tiny(install_tiny: Callable[..., Tiny]) -> Tiny:
+    return install_tiny()
+
+
+@pytest.fixture(scope="session")
+def draw() -> Draw:
+    """A function that draws a picture: (height, width[, channels]) uint8 with slopes, an edge and some grain."""
+
+    def drawn(height: int, width: int, channels: int = 0, *, seed: int = 0) -> Levels:
+        random = np.random.default_rng(seed)
+        rows, columns = np.mgrid[:height, :width]
+        planes = []
+        for _ in range(max(channels, 1)):
+            down, across, phase = random.uniform(0.05, 0.25, 3) * (1, 1, 20)
+            waves = 120 + 70 * np.sin(down * rows + across * columns + phase)
+            disc = np.hypot(rows - height / 2, columns - width / 3) < min(height, width) / 4
+            planes.append(waves + 40 * disc + random.normal(0, 4, (height, width)))
+        levels = np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
+        return levels if channels else levels[..., 0]
+
+    return drawn
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run of the command line left behind."""
+
+    status: int
+    out: bytes
+    err: str
+
+
+@pytest.fixture
+def hcdcodec(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> Iterator[Callable[..., Ran]]:
+    """A function that runs the command line in this process, as the installed script does."""
+    from hcdcodec.cli import main
+
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: str | Path) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["hcdcodec", *map(str, arguments)])
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capfdbinary.readouterr()
+        assert isinstance(left.value.code, int)
+        return Ran(left.value.code, out, err.decode(errors="surrogateescape"))
+
+    yield run
+    signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,472 @@
+"""The command line as users, scripts, pipes and cron meet it."""
+
+import io
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import Draw, Levels, Ran, Tiny
+from filelock import FileLock
+from PIL import Image
+
+import hcdcodec as package
+from hcdcodec.cli import cli
+
+Run = Callable[..., Ran]
+
+FAST = ("-b", "bicubic", "-e", "0")
+SCRIPT = Path(sys.executable).with_name("hcdcodec")
+# A shell that starts jobs in the background lets them ignore SIGINT, and what they start inherits that.
+OBEDIENT = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from hcdcodec.cli import main; main()"
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that tests can speak of names as users do."""
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
+@pytest.fixture
+def put(draw: Draw, here: Path) -> Callable[..., None]:
+    """A function that saves drawn pictures under names in the working directory."""
+
+    def save(*names: str, size: tuple[int, ...] = (12, 10, 3)) -> None:
+        for seed, name in enumerate(names):
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+            with Path(name).open("wb") as file:
+                Image.fromarray(draw(*size, seed=seed)).save(file, "PNG")
+
+    return save
+
+
+def tree(top: str | Path) -> set[str]:
+    return {str(path.relative_to(top)) for path in Path(top).rglob("*") if not path.is_dir()}
+
+
+def standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+
+
+def pixels_of(data: bytes | str) -> Levels:
+    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as opened:
+        return np.asarray(opened)
+
+
+# --- help -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "info", "verify"])
+def test_help_ends_with_examples(command: str) -> None:
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    examples = result.output.partition("Examples:")[2]
+    assert f"  hcdcodec {command} " in examples
+
+
+@pytest.mark.parametrize("command", ["encode", "decode"])
+def test_help_names_defaults(command: str) -> None:
+    output = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
+    for option in ("--device TEXT", "--jobs INTEGER RANGE", "--max-pixels INTEGER RANGE"):
+        assert "[default: " in output.partition(option)[2].partition(" --")[0]
+
+
+def test_short_help_and_version() -> None:
+    assert CliRunner().invoke(cli, ["-h"]).output == CliRunner().invoke(cli, ["--help"]).output
+    assert package.__version__ in CliRunner().invoke(cli, ["--version"]).output
+
+
+# --- exit statuses ----------------------------------------------------------------------------------------------------
+
+
+def test_0_there_and_back(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/deep/b.jpg")
+    assert hcdcodec("encode", "in", "small", *FAST) == Ran(0, b"", "")
+    assert tree("small") == {"a.png.hcd.png", "deep/b.jpg.hcd.png"}
+    assert hcdcodec("decode", "small", "out") == Ran(0, b"", "")
+    assert tree("out") == {"a.png", "deep/b.jpg.png"}
+    assert pixels_of("out/a.png").shape == (12, 10, 3)
+    # Once more: up to date is as good as done.
+    assert hcdcodec("encode", "in", "small", *FAST).status == 0
+    assert hcdcodec("decode", "small", "out").status == 0
+
+
+def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png", "b.png")
+    Path("a.png").write_bytes(Path("a.png").read_bytes()[:60])
+    ran = hcdcodec("encode", "a.png", "b.png", "missing.png", "small/", *FAST)
+    assert ran.status == 1
+    assert tree("small") == {"b.png.hcd.png"}
+    lines = ran.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith("hcdcodec: missing.png: no such file or directory; ")
+    assert lines[1].startswith("hcdcodec: a.png: PNG is truncated; ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nothing"],
+        ["encode"],
+        ["encode", "a.png"],
+        ["encode", "a.png", "small/", "--effort", "10"],
+        ["encode", "a.png", "small/", "--quality", "0"],
+        ["encode", "a.png", "small/", "--backbone", "nothing"],
+        ["encode", "a.png", "small/", "--scale", "3"],
+        ["encode", "a.png", "small/", "--device", "toaster"],
+        ["encode", "a.png", "small/", "--device", "cuda:99"],
+        ["encode", "a.png", "small/", "--shard", "3/2"],
+        ["encode", "a.png", "small/", "--shard", "x"],
+        ["encode", "missing.png", "small/"],
+        ["encode", "a.png", "a.png"],
+        ["encode", "a.png", "small.jpg"],
+        ["encode", "in", "-"],
+        ["encode", "-", "a.png", "small/"],
+        ["encode", "-", "small/"],
+        ["encode", "a.png", "-", "--json"],
+        ["encode", "in", "in"],
+        ["encode", "in", "a.png"],
+        ["encode", "in", "a.png/deeper", "--lock"],
+        ["encode", "--files-from", "missing.txt", "small/"],
+        ["encode", "--files-from", "in", "small/"],
+        ["encode", "--files-from", "-"],
+        ["encode", "--files-from", "-", "a.png", "small/"],
+        ["decode", "a.png", "out/", "--format", "jpeg"],
+        ["info"],
+        ["verify"],
+    ],
+)
+def test_2_the_call_makes_no_sense(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    standard_input(monkeypatch, b"")
+    put("a.png", "in/b.png")
+    before = tree(".")
+    ran = hcdcodec(*arguments)
+    assert ran.status == 2
+    assert ran.out == b""
+    assert "Traceback" not in ran.err and ran.err
+    assert tree(".") == before
+    assert not Path("small").exists()
+
+
+def test_3_weights_are_missing(put: Callable[..., None], hcdcodec: Run, tiny: Tiny) -> None:
+    put("a.png")
+    arguments = ("encode", "a.png", "small/", "-b", tiny.name, "-e", "0")
+    ran = hcdcodec(*arguments)
+    assert ran.status == 3
+    assert ran.err.startswith("hcdcodec: no weights for tiny x4 are installed; ")
+    assert not Path("small").exists()
+    assert hcdcodec(*arguments, "--weights-dir", tiny.weights_dir).status == 0
+    assert hcdcodec("verify", "small/a.png.hcd.png").status == 1
+    assert hcdcodec("verify", "small/a.png.hcd.png", "--weights-dir", tiny.weights_dir).status == 0
+    assert hcdcodec("decode", "small", "out").status == 1
+    assert hcdcodec("decode", "small", "out", "--weights-dir", tiny.weights_dir).status == 0
+
+
+def test_75_the_destination_is_locked(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png")
+    Path("small").mkdir()
+    with FileLock("small/.hcdcodec.lock"):
+        ran = hcdcodec("encode", "a.png", "small/", *FAST, "--lock")
+        assert ran.status == 75
+        assert ran.err == "hcdcodec: small: another run holds this destination; wait for it to end\n"
+        assert tree("small") <= {".hcdcodec.lock"}
+    assert hcdcodec("encode", "a.png", "small/", *FAST, "--lock").status == 0
+    assert "a.png.hcd.png" in tree("small")
+    assert hcdcodec("decode", "small", "out/", "--lock").status == 0
+    assert tree("out") - {".hcdcodec.lock"} == {"a.png"}
+
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+
+def test_json_lines(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/bad.png", "in/c.png")
+    Path("in/bad.png").write_bytes(Path("in/bad.png").read_bytes()[:-1])
+    Path("in/notes.txt").write_text("no picture")
+    arguments = ("encode", "in", "missing", "small", *FAST, "--json")
+    records = [json.loads(line) for line in hcdcodec(*arguments).out.splitlines()]
+    assert {record["name"]: record["status"] for record in records} == {
+        "in/a.png": "done",
+        "in/bad.png": "failed",
+        "in/c.png": "done",
+        "in/notes.txt": "ignored",
+        "missing": "failed",
+    }
+    done = next(record for record in records if record["name"] == "in/a.png")
+    assert done["target"] == "small/a.png.hcd.png"
+    assert done["target_bytes"] == Path("small/a.png.hcd.png").stat().st_size
+    assert (done["height"], done["width"]) == (12, 10)
+    assert 10 < done["psnr_before"] == done["psnr"] < 60
+    again = [json.loads(line)["status"] for line in hcdcodec(*arguments).out.splitlines()]
+    assert again.count("skipped") == 2
+
+
+def test_quiet_says_failures_only(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png")
+    assert hcdcodec("encode", "a.png", "small/", *FAST, "-q") == Ran(0, b"", "")
+    assert hcdcodec("encode", "a.png", "gone.png", "small/", *FAST, "-q").err.count("\n") == 1
+    assert hcdcodec("verify", "-q", "small/a.png.hcd.png") == Ran(0, b"", "")
+
+
+def test_verbose_says_one_line_a_picture_and_a_summary(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/b.png")
+    Path("in/notes.txt").write_text("no picture")
+    lines = hcdcodec("encode", "in", "small", *FAST, "-v").err.splitlines()
+    assert lines[0] == "hcdcodec: in/notes.txt: ignored, no picture"
+    assert [line.partition(", ")[0] for line in lines[1:3]] == [f"hcdcodec: in/{name}.png: encoded" for name in "ab"]
+    assert lines[3] == "2 encoded, 1 ignored"
+    lines = hcdcodec("decode", "small", "out", "-v").err.splitlines()
+    assert lines[2] == "2 decoded"
+
+
+def test_dry_run_writes_nothing(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/b.png")
+    ran = hcdcodec("encode", "in", "missing.png", "small", *FAST, "--dry-run")
+    assert ran.out.decode().splitlines() == [
+        "in/a.png -> small/a.png.hcd.png (to do)",
+        "in/b.png -> small/b.png.hcd.png (to do)",
+    ]
+    assert "hcdcodec: missing.png: no such file" in ran.err
+    assert ran.status == 1
+    assert not Path("small").exists()
+    hcdcodec("encode", "in/a.png", "small/", *FAST)
+    Path("small/b.png.hcd.png").write_text("mine")
+    lines = hcdcodec("encode", "in", "small", *FAST, "-n").out.decode().splitlines()
+    assert lines[0].endswith("(up to date)")
+    assert "not made by hcdcodec" in lines[1]
+    ran = hcdcodec("decode", "small/a.png.hcd.png", "out/", "-n")
+    assert ran == Ran(0, b"small/a.png.hcd.png -> out/a.png (to do)\n", "")
+    assert not Path("out").exists()
+
+
+def test_info_and_verify(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png", "b.png")
+    hcdcodec("encode", "a.png", "b.png", "small/", *FAST, "-Q", "50")
+    small = ["small/a.png.hcd.png", "small/b.png.hcd.png"]
+    records = [json.loads(line) for line in hcdcodec("info", "--json", *small).out.splitlines()]
+    assert [record["file"] for record in records] == small
+    assert {(r["height"], r["width"], r["scale"], r["quality"], r["backbone"]) for r in records} == {
+        (12, 10, 4, 50, "bicubic")
+    }
+    assert records[0]["source_size"] == Path("a.png").stat().st_size
+    assert b"bicubic" in hcdcodec("info", small[0]).out
+    assert hcdcodec("verify", *small).out.decode().splitlines() == [
+        f"{name}: intact, 10x12, bicubic x4" for name in small
+    ]
+    whole = Path(small[1]).read_bytes()
+    Path(small[1]).write_bytes(whole[:-1])
+    for command in ("info", "verify"):
+        ran = hcdcodec(command, "a.png", "missing.png", small[0])
+        assert ran.status == 1
+        assert [line.split(": ")[1] for line in ran.err.splitlines()] == ["a.png", "missing.png"]
+        assert small[0].encode() in ran.out
+    assert hcdcodec("verify", small[1]).status == 1
+
+
+# --- names ------------------------------------------------------------------------------------------------------------
+
+ODD = ["é ü.png", "日本.png", "new\nline.png", "bytes\udcff\udcfe.png", "-dash.png", " ; $(x) `y` 'z'.png", "%s{0}.png"]
+
+
+def test_odd_names_come_through(put: Callable[..., None], hcdcodec: Run) -> None:
+    put(*(f"in/{name}" for name in ODD))
+    ran = hcdcodec("encode", "in", "small", *FAST, "-v", "--json")
+    assert ran.status == 0
+    assert tree("small") == {f"{name}.hcd.png" for name in ODD}
+    assert len(ran.out.splitlines()) == len(ODD)
+    assert all(json.loads(line)["status"] == "done" for line in ran.out.splitlines())
+    assert sum(line.startswith("hcdcodec: in/") for line in ran.err.splitlines()) == len(ODD)
+    assert hcdcodec("decode", "small", "out", "-v").status == 0
+    assert tree("out") == set(ODD)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_names_as_arguments(put: Callable[..., None], hcdcodec: Run, name: str) -> None:
+    put(name)
+    assert hcdcodec("encode", *FAST, "--", name, "small/").status == 0
+    assert hcdcodec("info", "--", f"small/{name}.hcd.png").status == 0
+    assert hcdcodec("verify", "--", f"small/{name}.hcd.png").status == 0
+    assert hcdcodec("encode", *FAST, "-n", "--", name, "small/").out.count(b"\n") == 1
+    ran = hcdcodec("encode", *FAST, "--", f"gone {name}", "small/")
+    assert ran.status == 2
+    assert ran.err.startswith("hcdcodec: gone ") and ran.err.count("\n") == 1
+
+
+def test_links_are_followed_to_files_but_not_round_in_circles(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "elsewhere/b.png")
+    Path("in/loop").symlink_to("..")
+    Path("in/self").symlink_to("self")
+    Path("in/b.png").symlink_to("../elsewhere/b.png")
+    Path("in/dangling.png").symlink_to("nowhere")
+    assert hcdcodec("encode", "in", "small", *FAST).status == 0
+    assert tree("small") == {"a.png.hcd.png", "b.png.hcd.png"}
+
+
+def test_a_destination_inside_the_source_is_not_encoded_again(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png")
+    for _ in range(2):
+        assert hcdcodec("encode", "in", "in/small", *FAST).status == 0
+        assert tree("in") == {"a.png", "small/a.png.hcd.png"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("one/a.png", "two/a.png"),
+        ("one/a.png", "two/A.PNG"),
+        ("one/é.png", "two/" + unicodedata.normalize("NFD", "é.png")),
+    ],
+)
+def test_collisions_are_found_before_any_work(put: Callable[..., None], hcdcodec: Run, names: tuple[str, str]) -> None:
+    put("zero/fine.png", *names)
+    ran = hcdcodec("encode", "zero/fine.png", *names, "small/", *FAST)
+    assert ran.status == 2
+    assert "would both become" in ran.err
+    assert not Path("small").exists()
+
+
+def test_a_foreign_file_stays_unless_forced(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png", "small/a.png.hcd.png")
+    mine = Path("small/a.png.hcd.png").read_bytes()
+    ran = hcdcodec("encode", "a.png", "small/", *FAST)
+    assert ran.status == 1 and "--force" in ran.err
+    assert Path("small/a.png.hcd.png").read_bytes() == mine
+    assert hcdcodec("encode", "a.png", "small/", *FAST, "--force").status == 0
+    assert hcdcodec("verify", "-q", "small/a.png.hcd.png").status == 0
+
+
+@pytest.mark.parametrize("null", [True, False])
+def test_lists_of_names(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch, *, null: bool
+) -> None:
+    names = [name for name in ODD if null or "\n" not in name]
+    put(*(f"in/{name}" for name in names), "in/not listed.png")
+    separator = b"\0" if null else b"\n"
+    listing = separator.join(os.fsencode(f"in/{name}") for name in names) + separator
+    standard_input(monkeypatch, listing)
+    assert hcdcodec("encode", "--files-from", "-", *(["-0"] if null else []), "small", *FAST).status == 0
+    assert tree("small") == {f"in/{name}.hcd.png" for name in names}
+    Path("list").write_bytes(listing)
+    assert hcdcodec("encode", "--files-from", "list", *(["-0"] if null else []), "again", *FAST).status == 0
+    assert tree("again") == tree("small")
+
+
+def test_shards_share_the_work(put: Callable[..., None], hcdcodec: Run) -> None:
+    put(*(f"in/{number}.png" for number in range(12)), size=(4, 4))
+    shares = []
+    for index in range(1, 4):
+        assert hcdcodec("encode", "in", f"small{index}", *FAST, "--shard", f"{index}/3").status == 0
+        shares.append(tree(f"small{index}"))
+    assert set.union(*shares) == {f"{number}.png.hcd.png" for number in range(12)}
+    assert not any(one & other for one, other in itertools.combinations(shares, 2))
+    assert sum(1 for share in shares if share) > 1
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def test_one_picture_through_standard_streams(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("a.png")
+    standard_input(monkeypatch, Path("a.png").read_bytes())
+    small = hcdcodec("encode", "-", "-", *FAST)
+    assert (small.status, small.err) == (0, "")
+    standard_input(monkeypatch, small.out)
+    large = hcdcodec("decode", "-", "-")
+    assert (large.status, large.err) == (0, "")
+    assert np.array_equal(pixels_of(large.out), package.decode(small.out))
+    assert hcdcodec("encode", "a.png", "-", *FAST).status == 0
+    standard_input(monkeypatch, small.out)
+    assert hcdcodec("decode", "-", "out.png").status == 0
+    assert Path("out.png").read_bytes() == large.out
+    standard_input(monkeypatch, b"no picture")
+    ran = hcdcodec("encode", "-", "-", *FAST)
+    assert (ran.status, ran.out) == (1, b"")
+    assert ran.err.startswith("hcdcodec: standard input: not a picture")
+
+
+def test_real_pipes(put: Callable[..., None], here: Path) -> None:
+    put("a.png", size=(30, 40, 3))
+    with (
+        Path("a.png").open("rb") as source,
+        subprocess.Popen([SCRIPT, "encode", "-", "-", *FAST], stdin=source, stdout=subprocess.PIPE) as small,
+    ):
+        large = subprocess.run([SCRIPT, "decode", "-", "-"], stdin=small.stdout, capture_output=True, check=True)
+    assert small.returncode == 0
+    assert large.stderr == b""
+    expected = package.decode(package.encode(pixels_of("a.png"), backbone="bicubic", effort=0))
+    assert np.array_equal(pixels_of(large.stdout), expected)
+
+
+def test_a_reader_that_has_gone_is_a_failure_of_one_line(put: Callable[..., None], here: Path) -> None:
+    put("a.png", size=(900, 900, 3))  # far more than a pipe holds
+    with subprocess.Popen(
+        [SCRIPT, "encode", "a.png", "-", *FAST, "-Q", "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert err.startswith("hcdcodec: a.png: ") and err.count("\n") == 1
+
+
+# --- signals ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_leave_whole_files_and_nothing_else(
+    put: Callable[..., None], here: Path, number: signal.Signals, status: int
+) -> None:
+    put("in/0.png", size=(200, 200, 3))
+    for index in range(1, 100):
+        Path(f"in/{index}.png").write_bytes(Path("in/0.png").read_bytes())
+    command = [sys.executable, "-c", OBEDIENT, "encode", "in", "small", "-b", "bicubic", "-e", "3"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        while not list(Path().glob("small/*.hcd.png")):
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.01)
+        process.send_signal(number)
+        err = process.stderr.read().decode()
+    assert process.returncode == status
+    assert "Traceback" not in err
+    written = tree("small")
+    assert 0 < len(written) < 100
+    assert all(name.endswith(".hcd.png") and not name.startswith(".") for name in written)
+    for name in written:
+        assert package.decode((Path("small") / name).read_bytes()).shape == (200, 200, 3)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_signals_end_the_wait_for_standard_input(here: Path, number: signal.Signals, status: int) -> None:
+    command = [sys.executable, "-c", OBEDIENT, "encode", "-", "small.hcd.png", *FAST]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        # More than a pipe holds: once this is written, the other end has begun to read, and waits for more.
+        process.stdin.write(bytes(300_000))
+        process.stdin.flush()
+        time.sleep(0.5)
+        process.send_signal(number)
+        try:
+            assert process.wait(30) == status
+        finally:
+            process.kill()
+    assert not list(here.iterdir())

@@ -1,0 +1,165 @@
+"""hcdcodec compare: figures, pictures and pages, for files and for folders."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import hcdcodec
+from hcdcodec import metrics
+from hcdcodec.image import Format, Levels, Picture, write_picture
+
+ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from hcdcodec.cli import main; main()", "compare", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def save(path: Path, pixels: Levels) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(write_picture(Picture(pixels), Format.PNG))
+    return path
+
+
+@pytest.fixture(scope="module")
+def lr() -> bytes:
+    return hcdcodec.encode(ORIGINAL, backbone="bicubic", effort=0)
+
+
+@pytest.fixture
+def folders(tmp_path: Path, lr: bytes) -> tuple[Path, Path]:
+    """A folder of three originals, and what became of two of them."""
+    for name in ("a.png", "deep/b.png", "c.png"):
+        save(tmp_path / "photos" / name, ORIGINAL)
+    (tmp_path / "photos/readme.txt").write_text("no picture")
+    (tmp_path / "small/deep").mkdir(parents=True)
+    (tmp_path / "small/a.png.hcd.png").write_bytes(lr)
+    Image.fromarray(ORIGINAL).save(tmp_path / "small/deep/b.jpg", quality=50)
+    return tmp_path / "photos", tmp_path / "small"
+
+
+def test_an_lr_is_decoded_in_memory(tmp_path: Path, lr: bytes) -> None:
+    original = save(tmp_path / "a.png", ORIGINAL)
+    (tmp_path / "a.hcd.png").write_bytes(lr)
+    run = compare(original, tmp_path / "a.hcd.png", "--json")
+    expected = metrics.score(ORIGINAL, hcdcodec.decode(lr))
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == {
+        "name": str(original),
+        "psnr_y": round(expected.psnr_y, 4),
+        "psnr_rgb": round(expected.psnr_rgb, 4),
+        "ssim": round(expected.ssim or 0, 4),
+        "exact": False,
+        "bytes": len(lr),
+        "bpp": round(8 * len(lr) / (48 * 64), 4),
+    }
+
+
+def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(tmp_path: Path, lr: bytes) -> None:
+    original = save(tmp_path / "a.png", ORIGINAL)
+    decoded = tmp_path / "decoded.png"
+    decoded.write_bytes(write_picture(Picture(ORIGINAL), Format.PNG, lr_digest=bytes(16)))
+    members = json.loads(compare(original, decoded, "--json").stdout)
+    assert (members["bytes"], members["bpp"], members["exact"], members["psnr_y"]) == (None, None, True, None)
+
+
+def test_plain_pictures_need_no_torch(tmp_path: Path) -> None:
+    original = save(tmp_path / "a.png", ORIGINAL)
+    script = f"""
+import sys
+from hcdcodec import cli
+sys.argv = ["hcdcodec", "compare", {str(original)!r}, {str(original)!r}]
+try:
+    cli.main()
+except SystemExit as leaving:
+    sys.exit(leaving.code or 10 * ("torch" in sys.modules))
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "no error" in run.stdout
+
+
+def test_the_picture_shows_original_and_lr_unchanged(tmp_path: Path, lr: bytes) -> None:
+    original = save(tmp_path / "a.png", ORIGINAL.repeat(5, 0).repeat(5, 1))
+    (tmp_path / "a.hcd.png").write_bytes(
+        hcdcodec.encode(np.asarray(Image.open(original)), backbone="bicubic", effort=0)
+    )
+    run = compare(original, tmp_path / "a.hcd.png", "--picture", tmp_path / "sheet.png")
+    assert run.returncode == 0, run.stderr
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    small = np.asarray(Image.open(tmp_path / "a.hcd.png").convert("RGB"))
+    assert sheet.shape == (2 * (240 + 24) + 8, 2 * (320 + 8) + 8, 3)
+    assert np.array_equal(sheet[24:264, 8:328], np.asarray(Image.open(original)))
+    assert np.array_equal(sheet[288:528, 8:328], small.repeat(4, 0).repeat(4, 1))
+    assert (sheet[2:22, 8:328] < 128).any(), "no caption"
+
+
+def test_folders_are_compared_name_by_name(folders: tuple[Path, Path], lr: bytes) -> None:
+    run = compare(*folders, "--json")
+    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    jpeg = folders[1] / "deep/b.jpg"
+    assert [(line["name"], line["bytes"]) for line in lines] == [
+        ("a.png", len(lr)),
+        ("deep/b.png", jpeg.stat().st_size),
+    ]
+    expected = metrics.score(ORIGINAL, np.asarray(Image.open(jpeg)))
+    assert lines[1]["psnr_rgb"] == round(expected.psnr_rgb, 4)
+    assert run.returncode == 1
+    assert run.stderr == "hcdcodec: c.png: has no counterpart in the other folder; encode or decode it first\n"
+
+
+def test_the_table_ends_with_the_mean(folders: tuple[Path, Path]) -> None:
+    (folders[0] / "c.png").unlink()
+    run = compare(*folders)
+    heading, first, second, mean = (line.split() for line in run.stdout.splitlines())
+    assert heading == ["PSNR-Y", "PSNR-RGB", "SSIM", "bpp", "picture"]
+    assert (first[-1], second[-1], mean[-1]) == ("a.png", "deep/b.png", "mean")
+    for column, digits in enumerate((2, 2, 4, 3)):
+        assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=10**-digits)
+
+
+def test_sizes_that_differ_fail_alone(folders: tuple[Path, Path]) -> None:
+    save(folders[1] / "c.png", ORIGINAL[:-1])
+    run = compare(*folders, "--json")
+    assert (run.returncode, len(run.stdout.splitlines())) == (1, 2)
+    assert "c.png: sizes differ (64x48 and 64x47)" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("photos", "photos/a.png"), ("photos/a.png", "photos"), ("small", "photos/deep")]
+)
+def test_what_cannot_be_compared(folders: tuple[Path, Path], first: str, second: str) -> None:
+    (folders[1] / "deep/b.jpg").unlink()
+    run = compare(folders[0].parent / first, folders[0].parent / second)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert len(run.stderr.splitlines()) == 1
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
+def test_a_browser_shows_the_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    (folders[0] / "c.png").unlink()
+    assert compare(*folders, "--html", tmp_path / "page.html").returncode == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "http" not in text, "the page would fetch something"
+    colours = browsed(tmp_path / "page.html")
+    for colour in ORIGINAL[::8, ::8].reshape(-1, 3):
+        assert tuple(colour) in colours, "the original is not on the screen"
+
+
+def browsed(page: Path) -> set[tuple[int, ...]]:
+    """Return the colours that are on the screen when a browser shows a page."""
+    shot = page.with_suffix(".shot.png")
+    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-color-profile=srgb")
+    command = [str(BROWSER), *options, "--window-size=1000,2000", f"--user-data-dir={page.parent / 'profile'}"]
+    subprocess.run([*command, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True, timeout=120)
+    pixels = np.asarray(Image.open(io.BytesIO(shot.read_bytes())).convert("RGB"))
+    return {tuple(colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}

@@ -1,0 +1,387 @@
+"""The file format: what is packed comes back, and nothing else is ever taken for it."""
+
+import base64
+import io
+import struct
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import oxipng
+import pytest
+from PIL import Image, PngImagePlugin
+
+from hcdcodec import png
+from hcdcodec.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
+from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, UnsupportedError, UsageError
+from hcdcodec.image import Metadata, Mode, read_picture, sniff
+
+RGB_PROFILE = bytes(12) + b"mntrRGB XYZ " + bytes(300)
+FULL = Metadata(
+    icc=RGB_PROFILE,
+    exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0",
+    xmp=b"<x:xmpmeta/>",
+    chunks=(png.Chunk(b"gAMA", struct.pack(">I", 45455)), png.Chunk(b"tEXt", b"Title\0picture")),
+)
+
+Levels = npt.NDArray[np.uint8]
+
+
+def noise(*shape: int) -> Levels:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+def header(mode: Mode = Mode.RGB, height: int = 19, width: int = 23) -> Header:
+    return Header(scale=4, backbone="crn", model_hash=bytes(range(16)), height=height, width=width, mode=mode)
+
+
+def packed(lr: Levels, *, alpha: Levels | None = None, metadata: Metadata | None = None, level: int = 1) -> bytes:
+    about = header(Mode.GREY if lr.ndim == 2 else Mode.RGB)
+    return pack(about, lr, alpha=alpha, metadata=metadata or Metadata(), level=level)
+
+
+def same(one: Packed, other: Packed) -> bool:
+    planes = ((one.lr, other.lr), (one.alpha, other.alpha))
+    return (
+        one.header == other.header
+        and one.metadata == other.metadata
+        and all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in planes)
+    )
+
+
+def edited(data: bytes, change: dict[bytes, Sequence[png.Chunk]]) -> bytes:
+    """Replace all chunks of some types by others, with sound CRCs; the first of the old ones marks the place."""
+    chunks: list[png.Chunk] = []
+    left = dict(change)
+    for chunk in png.walk(data):
+        chunks += left.pop(chunk.type, ()) if chunk.type in change else [chunk]
+    return png.build(chunks)
+
+
+def resaved(data: bytes, image: Image.Image | None = None) -> bytes:
+    """Save by a tool that knows pixels and text only."""
+    twin = next(chunk.payload for chunk in png.walk(data) if chunk.type == b"tEXt")
+    text = PngImagePlugin.PngInfo()
+    text.add(b"tEXt", twin)
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(data)) as opened:
+        (image or opened).save(buffer, "PNG", pnginfo=text)
+    return buffer.getvalue()
+
+
+# Round trip
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
+def test_pictures_survive_every_level(shape: tuple[int, ...], level: int) -> None:
+    result = unpack(packed(noise(*shape), level=level))
+    assert np.array_equal(result.lr, noise(*shape))
+    assert result.lr.flags.writeable
+    assert result.alpha is None
+    assert result.metadata == Metadata()
+
+
+@pytest.mark.parametrize("level", [0, 3, 6])
+@pytest.mark.parametrize("levels", [[0], [255], [0, 255], [7, 9, 200]])
+def test_pictures_of_few_colours_survive(levels: list[int], level: int) -> None:
+    lr = np.array(levels, np.uint8)[noise(5, 6) % len(levels)]
+    for shape in (lr, np.stack([lr] * 3, axis=-1), np.stack([lr, lr, lr // 2], axis=-1)):
+        for metadata in (Metadata(), FULL):
+            assert np.array_equal(unpack(packed(shape, metadata=metadata, level=level)).lr, shape)
+
+
+def test_header_comes_back_with_its_digest() -> None:
+    about = replace(header(), source_size=5, quality=75, grid=(2, 3, 4), tile=64, halo=8)
+    data = pack(about, noise(5, 6, 3), alpha=None, metadata=Metadata(), level=1)
+    assert unpack(data).header == replace(about, lr_digest=pixel_digest(noise(5, 6, 3)))
+    assert peek(data) == unpack(data).header
+
+
+@pytest.mark.parametrize("level", [0, 3, 6])
+@pytest.mark.parametrize(
+    "alpha", [noise(19, 23), np.zeros((19, 23), np.uint8), np.where(noise(19, 23) > 99, 255, 0).astype(np.uint8)]
+)
+def test_alpha_survives(alpha: Levels, level: int) -> None:
+    result = unpack(packed(noise(5, 6, 3), alpha=alpha, level=level))
+    assert result.header.alpha_rule is AlphaRule.PLANE
+    assert result.alpha is not None
+    assert np.array_equal(result.alpha, alpha)
+
+
+def test_metadata_comes_back_byte_for_byte() -> None:
+    assert unpack(packed(noise(5, 6, 3), metadata=FULL)).metadata == FULL
+
+
+def test_the_file_is_an_ordinary_picture() -> None:
+    data = packed(noise(5, 6, 3), alpha=noise(19, 23), metadata=replace(FULL, icc=None))
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(np.asarray(image.convert("RGB")), noise(5, 6, 3))
+        assert image.info["Title"] == "picture"
+    assert sniff(data)
+
+
+def test_an_rgb_profile_never_stands_in_a_grey_png() -> None:
+    lr = np.stack([noise(5, 6) // 64] * 3, axis=-1)
+    for level in LEVELS:
+        data = packed(lr, metadata=FULL, level=level)
+        assert png.ihdr(next(png.walk(data))).colour in (2, 3)
+        assert np.array_equal(unpack(data).lr, lr)
+    assert png.ihdr(next(png.walk(packed(lr, level=6)))).colour in (0, 3)
+
+
+def test_the_header_stands_in_the_first_bytes() -> None:
+    data = packed(noise(5, 6, 3), alpha=noise(19, 23), metadata=FULL)
+    assert peek(data[:200]) == unpack(data).header
+    assert [chunk.type for chunk in png.walk(data)][:3] == [b"IHDR", b"hcDC", b"tEXt"]
+
+
+def test_same_input_same_bytes() -> None:
+    assert packed(noise(5, 6, 3), metadata=FULL) == packed(noise(5, 6, 3), metadata=FULL)
+
+
+def test_padding_to_a_multiple_may_enlarge_the_lr() -> None:
+    for lr_height in (5, 20):
+        data = pack(header(), noise(lr_height, 6, 3), alpha=None, metadata=Metadata(), level=0)
+        assert unpack(data).lr.shape == (lr_height, 6, 3)
+
+
+def test_digest() -> None:
+    grey = noise(5, 6)
+    assert pixel_digest(grey) == pixel_digest(np.stack([grey] * 3, axis=-1))
+    assert pixel_digest(grey) != pixel_digest(grey.reshape(6, 5))
+    assert pixel_digest(np.zeros((1, 2), np.uint8)).hex() == "9e1f585b99229d4760d64a95f13ab1be"
+
+
+# What pack refuses
+
+
+@pytest.mark.parametrize(
+    ("lr", "alpha", "level"),
+    [
+        (noise(5, 6), None, 1),
+        (noise(5, 6, 4), None, 1),
+        (noise(5, 6, 3).astype(np.float32), None, 1),
+        (noise(4, 6, 3), None, 1),
+        (noise(5, 22, 3), None, 1),
+        (noise(5, 6, 3), noise(5, 6), 1),
+        (noise(5, 6, 3), noise(19, 23).astype(bool), 1),
+        (noise(5, 6, 3), None, 7),
+        (noise(5, 6, 3), None, -1),
+    ],
+)
+def test_what_does_not_fit_together_is_not_packed(lr: Levels, alpha: Levels | None, level: int) -> None:
+    with pytest.raises(UsageError):
+        pack(header(), lr, alpha=alpha, metadata=Metadata(), level=level)
+
+
+# What other tools do to a file
+
+
+@pytest.mark.parametrize("level", [0, 2, 4])
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
+def test_lossless_optimisers_may_run_over_it(shape: tuple[int, ...], level: int) -> None:
+    data = packed(noise(*shape) // 64, alpha=noise(19, 23), metadata=FULL if len(shape) == 3 else None)
+    assert same(unpack(oxipng.optimize_from_memory(data, level=level, force=True)), unpack(data))
+    turned = oxipng.optimize_from_memory(data, level=level, interlace=oxipng.Interlacing.Adam7)
+    assert same(unpack(turned), unpack(data))
+
+
+def test_either_form_of_the_header_is_enough() -> None:
+    data = packed(noise(5, 6, 3), metadata=replace(FULL, chunks=()))
+    for without in (edited(data, {b"hcDC": ()}), edited(data, {b"tEXt": ()})):
+        assert len(without) < len(data)
+        assert same(unpack(without), unpack(data))
+        assert peek(without) == peek(data)
+        assert is_ours(without)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
+def test_resaved_pixels_count_not_how_they_are_stored(shape: tuple[int, ...], mode: str) -> None:
+    data = packed(noise(*shape))
+    with Image.open(io.BytesIO(data)) as image:
+        again = resaved(data, image.convert(mode))
+    assert b"hcDC" not in again
+    assert same(unpack(again), unpack(data))
+
+
+def test_text_behind_the_pixels_is_found() -> None:
+    data = edited(packed(noise(5, 6, 3)), {b"hcDC": ()})
+    chunks = {chunk.type: chunk for chunk in png.walk(data)}
+    moved = png.build(chunks[name] for name in (b"IHDR", b"IDAT", b"tEXt", b"IEND"))
+    assert same(unpack(moved), unpack(data))
+    assert peek(moved) == peek(data)
+
+
+def test_edited_pixels_are_noticed() -> None:
+    data = packed(noise(5, 6, 3))
+    changed = noise(5, 6, 3)
+    changed[2, 2, 1] ^= 1
+    for image in (changed, noise(5, 6, 3)[::-1], noise(5, 6)):
+        with pytest.raises(EditedError):
+            unpack(resaved(data, Image.fromarray(np.ascontiguousarray(image))))
+
+
+def test_resized_cropped_transparent_and_deepened_pictures_are_edited() -> None:
+    data = packed(noise(5, 6, 3))
+    transparent = np.dstack((noise(5, 6, 3), noise(5, 6)))
+    deep = noise(5, 6).astype(np.uint16) * 257
+    for pixels in (noise(3, 3, 3), noise(40, 40, 3), transparent, deep):
+        with pytest.raises(EditedError):
+            unpack(resaved(data, Image.fromarray(pixels)))
+
+
+def test_a_lossy_tool_keeping_the_chunk_is_noticed() -> None:
+    other = [chunk for chunk in png.walk(packed(noise(6, 6, 3)[1:])) if chunk.type == b"IDAT"]
+    with pytest.raises(EditedError, match="changed after encoding"):
+        unpack(edited(packed(noise(5, 6, 3)), {b"IDAT": other}))
+
+
+# What unpack refuses
+
+
+def test_no_byte_can_change_unnoticed() -> None:
+    """Every prefix, and three changes of every byte, of a file that has all kinds of chunks."""
+    data = packed(noise(5, 6, 3), alpha=noise(19, 23) // 128 * 255, metadata=replace(FULL, icc=RGB_PROFILE[:40]))
+    for length in range(len(data)):
+        with pytest.raises(ContainerError):
+            unpack(data[:length])
+    for position in range(len(data)):
+        for mask in (0x01, 0x80, 0xFF):
+            changed = bytearray(data)
+            changed[position] ^= mask
+            with pytest.raises(ContainerError) as caught:
+                unpack(bytes(changed))
+            assert "; " in str(caught.value)
+            assert "\n" not in str(caught.value)
+
+
+def test_sound_checksums_do_not_help_a_changed_header() -> None:
+    data = packed(noise(5, 6, 3))
+    payload = peek(data).to_bytes()
+    accepted = 0
+    for position in range(len(payload)):
+        for mask in (0x01, 0x80, 0xFF):
+            changed = bytearray(payload)
+            changed[position] ^= mask
+            fake = edited(data, {b"hcDC": [png.Chunk(b"hcDC", bytes(changed))], b"tEXt": ()})
+            try:
+                result = unpack(fake)
+            except ContainerError:
+                continue
+            accepted += 1
+            assert np.array_equal(result.lr, noise(5, 6, 3))
+            assert result.header.to_bytes() == changed
+    assert accepted > 100  # the fields that only the decoder can judge
+
+
+HEADER = png.Chunk(b"hcDC", peek(packed(noise(5, 6, 3))).to_bytes())
+TWIN = png.Chunk(b"tEXt", b"hcdcodec\0" + base64.b64encode(HEADER.payload))
+OTHER = replace(peek(packed(noise(5, 6, 3))), quality=1).to_bytes()
+GREY = replace(peek(packed(noise(5, 6, 3))), mode=Mode.GREY).to_bytes()
+ALPHA = replace(peek(packed(noise(5, 6, 3))), alpha_rule=AlphaRule.PLANE).to_bytes()
+NEWER = HEADER.payload[:4] + b"\1" + HEADER.payload[5:]
+
+
+def grey_png(image: Image.Image) -> png.Chunk:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return png.Chunk(b"hcDA", buffer.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ({b"hcDC": (), b"tEXt": ()}, NotOursError, "no hcdcodec header"),
+        ({b"hcDC": (HEADER, HEADER)}, DamagedError, "more than one header"),
+        ({b"tEXt": (TWIN, TWIN)}, DamagedError, "more than one text header"),
+        ({b"hcDC": (png.Chunk(b"hcDC", OTHER),)}, DamagedError, "differ"),
+        ({b"tEXt": (png.Chunk(b"tEXt", b"hcdcodec\0"),)}, DamagedError, "differ"),
+        ({b"tEXt": (png.Chunk(b"tEXt", b"hcdcodec\0no base64!"),)}, DamagedError, "text form is broken"),
+        ({b"hcDC": (), b"IEND": (HEADER, png.Chunk(b"IEND", b""))}, DamagedError, "behind the pixels"),
+        ({b"hcDC": (png.Chunk(b"hcDC", b""),)}, DamagedError, "differ"),
+        ({b"hcDC": (png.Chunk(b"hcDC", b""),), b"tEXt": ()}, DamagedError, "begin"),
+        ({b"hcDC": (png.Chunk(b"hcDC", bytes(1 << 20)),), b"tEXt": ()}, DamagedError, "begin"),
+        ({b"hcDC": (png.Chunk(b"hcDC", NEWER),), b"tEXt": ()}, UnsupportedError, "newer release"),
+        ({b"hcDC": (png.Chunk(b"hcDC", GREY),), b"tEXt": ()}, DamagedError, "colours"),
+        ({b"hcDC": (png.Chunk(b"hcDC", ALPHA),), b"tEXt": ()}, DamagedError, "alpha"),
+        ({b"hcDC": (HEADER, grey_png(Image.fromarray(noise(19, 23))))}, DamagedError, "alpha"),
+        ({b"tEXt": (TWIN, png.Chunk(b"iCCP", b"broken"))}, DamagedError, "profile"),
+    ],
+)
+def test_contradictions_are_refused(
+    change: dict[bytes, Sequence[png.Chunk]], kind: type[ContainerError], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        unpack(edited(packed(noise(5, 6, 3)), change))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (grey_png(Image.fromarray(noise(23, 19))),),
+        (grey_png(Image.fromarray(noise(19, 23, 3))),),
+        (grey_png(Image.fromarray(noise(19, 23, 2))),),
+        (grey_png(Image.fromarray(noise(19, 23).astype(np.uint16))),),
+        (png.Chunk(b"hcDA", b"no PNG"),),
+        (png.Chunk(b"hcDA", grey_png(Image.fromarray(noise(19, 23))).payload[:-1]),),
+        (png.Chunk(b"hcDA", grey_png(Image.fromarray(noise(19, 23))).payload + b"\0"),),
+        (grey_png(Image.fromarray(noise(19, 23))),) * 2,
+        (),
+    ],
+)
+def test_bad_alpha_is_refused(chunks: tuple[png.Chunk, ...]) -> None:
+    data = packed(noise(5, 6, 3), alpha=noise(19, 23))
+    with pytest.raises(DamagedError):
+        unpack(edited(data, {b"hcDA": chunks}))
+
+
+@pytest.mark.parametrize("data", [b"", b"\x89PNG", b"\xff\xd8\xff\xe0 jpeg", b"text"])
+def test_what_is_no_png_is_not_ours(data: bytes) -> None:
+    for read in (unpack, peek):
+        with pytest.raises(NotOursError, match="not a PNG"):
+            read(data)
+    assert not is_ours(data)
+
+
+def test_an_ordinary_png_is_not_ours() -> None:
+    ordinary = edited(packed(noise(5, 6, 3)), {b"hcDC": (), b"tEXt": ()})
+    for read in (unpack, peek):
+        with pytest.raises(NotOursError, match="no hcdcodec header"):
+            read(ordinary)
+    assert not is_ours(ordinary)
+    assert np.array_equal(read_picture(ordinary).pixels, noise(5, 6, 3))
+
+
+def test_bytes_behind_the_end_are_refused() -> None:
+    with pytest.raises(DamagedError, match="behind the end"):
+        unpack(packed(noise(5, 6, 3)) + b"\0")
+
+
+def test_the_limit_counts_the_decoded_picture() -> None:
+    data = packed(noise(5, 6, 3))
+    assert unpack(data, max_pixels=5 * 6 * 16).header.height == 19
+    with pytest.raises(ContainerError, match="480 pixels, the limit is 479"):
+        unpack(data, max_pixels=5 * 6 * 16 - 1)
+
+
+def test_sizes_are_checked_before_pixels_are_decoded() -> None:
+    huge = replace(header(height=400_000, width=400_000), lr_digest=bytes(16)).to_bytes()
+    ihdr = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
+    parts = (b"IHDR", ihdr), (b"hcDC", huge), (b"IDAT", b"never looked at"), (b"IEND", b"")
+    with pytest.raises(ContainerError, match="limit"):
+        unpack(png.build(png.Chunk(*part) for part in parts))
+
+
+@pytest.mark.parametrize("length", [40, 100, 150])
+def test_peek_says_when_the_beginning_is_too_short(length: int) -> None:
+    with pytest.raises(DamagedError, match="truncated"):
+        peek(packed(noise(5, 6, 3))[:length])
+
+
+def test_is_ours_even_when_damaged() -> None:
+    data = packed(noise(5, 6, 3))
+    assert is_ours(data[:60])
+    assert is_ours(data[:60] + b"!" + data[61:])

@@ -1,0 +1,233 @@
+"""Reading, computing and writing overlap, in order, in bounded memory, and every job fails alone."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hcdcodec.errors import PictureError
+from hcdcodec.files import Job
+from hcdcodec.flow import Stages, failure, run
+from hcdcodec.outcome import Outcome, Status
+
+
+def job_of(number: int) -> Job:
+    return Job(Path(f"{number}"), Path(f"{number}.out"), str(number), str(number), named=True)
+
+
+def jobs_of(count: int) -> list[Job]:
+    return [job_of(number) for number in range(count)]
+
+
+def number_of(job: Job) -> int:
+    return int(job.name)
+
+
+def done(job: Job, made: object) -> Outcome:
+    return Outcome(name=job.name, status=Status.DONE, target=job.target, message=str(made))
+
+
+def stages(
+    read: Callable[[Job], int | Outcome] = number_of,
+    work: Callable[[list[int]], list[int]] = lambda group: [-number for number in group],
+    write: Callable[[Job, int, int], Outcome] = lambda job, _, made: done(job, made),
+    weigh: Callable[[int], int] = lambda _: 1,
+) -> Stages[int, int]:
+    return Stages(read, weigh, work, write)
+
+
+def statuses(outcomes: list[Outcome]) -> dict[str, Status]:
+    return {outcome.name: outcome.status for outcome in outcomes if outcome.status is not Status.DONE}
+
+
+@pytest.mark.parametrize("group_px", [1, 3, 1000])
+@pytest.mark.parametrize("threads", [1, 4])
+@pytest.mark.parametrize("count", [0, 1, 2, 30])
+def test_outcomes_come_in_the_order_of_the_jobs(count: int, threads: int, group_px: int) -> None:
+    outcomes = list(run(iter(jobs_of(count)), stages(), threads=threads, group_px=group_px))
+    assert [(outcome.name, outcome.message) for outcome in outcomes] == [(str(n), str(-n)) for n in range(count)]
+
+
+def test_order_holds_when_later_writes_end_first() -> None:
+    second_written = threading.Event()
+
+    def write(job: Job, _: int, made: int) -> Outcome:
+        if job.name == "0":
+            assert second_written.wait(10)
+        if job.name == "1":
+            second_written.set()
+        return done(job, made)
+
+    outcomes = list(run(jobs_of(6), stages(write=write), threads=2, group_px=1))
+    assert [outcome.name for outcome in outcomes] == list("012345")
+    assert not statuses(outcomes)
+
+
+def test_neighbours_are_computed_together_up_to_the_limit() -> None:
+    groups: list[list[int]] = []
+
+    def work(group: list[int]) -> list[int]:
+        groups.append(group)
+        return group
+
+    weights = [1, 1, 1, 5, 1, 2, 1, 3, 1]
+    list(run(jobs_of(9), stages(work=work, weigh=weights.__getitem__), threads=1, group_px=3))
+    assert groups == [[0, 1, 2], [3], [4, 5], [6], [7], [8]]
+
+
+@pytest.mark.parametrize("stage", ["read", "work", "write"])
+@pytest.mark.parametrize("bad", [{0}, {4}, {0, 1, 2, 3, 4, 5, 6, 7}, {2, 3, 7}])
+def test_failures_are_alone_whatever_the_stage(stage: str, bad: set[int]) -> None:
+    def picky(number: int) -> int:
+        if number in bad:
+            raise PictureError(f"{number} is bad; leave it out")
+        return number
+
+    chosen = {
+        "read": stages(read=lambda job: picky(number_of(job))),
+        "work": stages(work=lambda group: [picky(number) for number in group]),
+        "write": stages(write=lambda job, number, _: done(job, picky(number))),
+    }[stage]
+    outcomes = list(run(jobs_of(8), chosen, threads=2, group_px=100))
+    assert [outcome.name for outcome in outcomes] == [str(number) for number in range(8)]
+    assert statuses(outcomes) == {str(number): Status.FAILED for number in bad}
+    assert all(outcome.message == f"{outcome.name} is bad; leave it out" for outcome in outcomes if outcome.status
+               is Status.FAILED)  # fmt: skip
+
+
+def test_what_reading_settles_is_neither_computed_nor_written() -> None:
+    seen: list[int] = []
+
+    def read(job: Job) -> int | Outcome:
+        if number_of(job) % 2:
+            return Outcome(name=job.name, status=Status.SKIPPED)
+        return number_of(job)
+
+    def work(group: list[int]) -> list[int]:
+        seen.extend(group)
+        return group
+
+    outcomes = list(run(jobs_of(7), stages(read=read, work=work), threads=2, group_px=4))
+    assert [outcome.name for outcome in outcomes] == list("0123456")
+    assert statuses(outcomes) == dict.fromkeys("135", Status.SKIPPED)
+    assert seen == [0, 2, 4, 6]
+
+
+def test_groups_are_halved_until_they_fit() -> None:
+    sizes: list[int] = []
+
+    def work(group: list[int]) -> list[int]:
+        sizes.append(len(group))
+        if len(group) > 2:
+            raise MemoryError
+        return group
+
+    outcomes = list(run(jobs_of(8), stages(work=work), threads=2, group_px=8))
+    assert not statuses(outcomes)
+    assert sizes == [8, 4, 2, 2, 4, 2, 2]
+
+
+def test_reading_runs_ahead_by_a_bounded_number_of_jobs() -> None:
+    taken: list[int] = []
+
+    def todo() -> Iterator[Job]:
+        for job in jobs_of(100):
+            taken.append(number_of(job))
+            yield job
+
+    outcomes = run(todo(), stages(), threads=2, group_px=1)
+    for finished in range(1, 60):
+        next(outcomes)
+        # Waiting to be computed, in one group, and waiting to be written: a few times the number of threads.
+        assert len(taken) - finished <= 16
+    assert len(list(outcomes)) == 41
+
+
+def test_reading_pauses_while_large_pictures_wait() -> None:
+    taken: list[int] = []
+    ahead: list[int] = []
+    read: list[int] = []
+
+    def todo() -> Iterator[Job]:
+        for job in jobs_of(12):
+            taken.append(number_of(job))
+            yield job
+
+    def slow(group: list[int]) -> list[int]:
+        while len(read) < len(taken):
+            time.sleep(0.001)
+        time.sleep(0.01)  # so that the thread has also handed over what it read
+        ahead.append(len(taken) - 1 - group[0])
+        return group
+
+    def reading(job: Job) -> int:
+        read.append(number_of(job))
+        return number_of(job)
+
+    list(run(todo(), stages(reading, slow, weigh=lambda _: 1 << 30), threads=1, group_px=1))
+    # Three may have begun before the first weight is known; none begins while a large one waits.
+    assert ahead == [2, 1, 0] * 4
+
+
+def test_closing_early_stops_reading_and_finishes_what_is_being_written() -> None:
+    taken: list[int] = []
+    begun: list[str] = []
+    ended: list[str] = []
+    go_on = threading.Event()
+
+    def todo() -> Iterator[Job]:
+        for job in jobs_of(1000):
+            taken.append(number_of(job))
+            yield job
+
+    def write(job: Job, _: int, made: int) -> Outcome:
+        begun.append(job.name)
+        if job.name != "0":
+            assert go_on.wait(10)
+        ended.append(job.name)
+        return done(job, made)
+
+    outcomes = run(todo(), stages(write=write), threads=2, group_px=1)
+    assert next(outcomes).name == "0"
+    threading.Timer(0.1, go_on.set).start()
+    outcomes.close()  # type: ignore[attr-defined]
+    assert begun == ended
+    assert len(taken) < 30
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read", "write"))]
+
+
+def test_an_interrupt_while_computing_gets_out_and_leaves_no_threads() -> None:
+    def work(group: list[int]) -> list[int]:
+        if 3 in group:
+            raise KeyboardInterrupt
+        return group
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run(jobs_of(1000), stages(work=work), threads=2, group_px=1))
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read", "write"))]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PictureError("no picture; give one"), "no picture; give one"),
+        (MemoryError(), "not enough memory for this picture; lower --jobs or leave it out"),
+        (FileNotFoundError(2, "No such file or directory"), "No such file or directory; check the file and its folder"),
+    ],
+)
+def test_expected_failures_say_what_to_do(error: Exception, message: str) -> None:
+    outcome = failure(job_of(7), error)
+    assert (outcome.name, outcome.status, outcome.target) == ("7", Status.FAILED, Path("7.out"))
+    assert outcome.message == message
+
+
+def test_unexpected_failures_ask_for_a_report() -> None:
+    def work(group: list[int]) -> list[int]:
+        return [1 // number for number in group]
+
+    (outcome,) = run(jobs_of(1), stages(work=work), threads=1, group_px=1)
+    assert outcome.message.startswith("INTERNAL ERROR: ZeroDivisionError: ")
+    assert "please report it" in outcome.message
+    assert "\n" not in outcome.message

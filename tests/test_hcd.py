@@ -1,0 +1,310 @@
+"""The search: what it may change, what it must never do, and what it costs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw, Levels, Tiny, float32_engine
+
+from hcdcodec.backbones.crn import Crn
+from hcdcodec.encoder import TILE
+from hcdcodec.errors import UsageError
+from hcdcodec.grid import QUALITIES, Grid, grid_of
+from hcdcodec.hcd import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
+from hcdcodec.passes import Engine, Task
+from hcdcodec.tiling import plan
+
+FINE = Grid(1, 1, 1)
+SEARCHES = [Ste(6), Paper(hr_steps=2, lr_steps=3), Paper(hr_steps=0, lr_steps=4)]
+
+
+def subject_of(pixels: Levels, engine: Engine, grid: Grid = FINE, tile: int = TILE) -> Subject:
+    """Describe a picture whose size the network divides."""
+    height, width = pixels.shape[:2]
+    planes = torch.from_numpy(np.atleast_3d(pixels).transpose(2, 0, 1).copy())
+    scale, halo = engine.backbone.scale, engine.backbone.halo_px
+    assert halo is not None
+    return Subject(planes, planes, Task(height, width, plan(height // scale, width // scale, tile, halo)), grid)
+
+
+def real_error(engine: Engine, subject: Subject, lr: torch.Tensor) -> float:
+    """Decode an LR without the code under test: one window, clamped, rounded, compared."""
+    with torch.inference_mode():
+        planes = lr.float() / 255
+        made = engine.backbone.upscale((planes if len(planes) == 3 else planes.expand(3, -1, -1))[None])[0]
+    made = made if len(planes) == 3 else made.mean(0, keepdim=True)
+    return float((made.clamp(0, 1).mul(255).round() - subject.target.float()).square().double().mean())
+
+
+def plain_lr(engine: Engine, subject: Subject) -> torch.Tensor:
+    """Return the backbone's own LR in [0, 1], whole, not rounded."""
+    hr = subject.canvas.float() / 255
+    with torch.inference_mode():
+        lr = engine.backbone.downscale((hr if len(hr) == 3 else hr.expand(3, -1, -1))[None])[0]
+    return (lr if len(hr) == 3 else lr.mean(0, keepdim=True)).clamp(0, 1)
+
+
+def levels_of(lr: torch.Tensor, grid: Grid) -> torch.Tensor:
+    return quantise(lr, grid).mul(255).round().to(torch.uint8)
+
+
+# --- grid -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [1, 2, 7, 24, 128, 255])
+def test_quantise_gives_the_nearest_level_of_the_grid(step: int) -> None:
+    lr = torch.linspace(0, 1, 3000).view(3, 20, 50)
+    levels = quantise(lr, Grid(step, step, step)).mul(255)
+    allowed = torch.tensor(sorted({*range(0, 256, step), min(255, -(-255 // step) * step)}))
+    assert set(levels.round().flatten().tolist()) <= set(allowed.tolist())
+    nearest = (lr.mul(255).unsqueeze(-1) - allowed).abs().amin(-1)
+    assert ((levels - lr.mul(255)).abs() - nearest).abs().max() < 1e-3
+    assert (levels - levels.round()).abs().max() < 1e-4
+
+
+def test_each_channel_has_its_own_step_and_grey_takes_green() -> None:
+    lr = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    levels = quantise(lr, Grid(1, 16, 255)).mul(255).round()
+    assert (levels[1] % 16)[levels[1] < 255].max() == 0
+    assert set(levels[2].unique().tolist()) <= {0.0, 255.0}
+    assert (levels[0] - lr[0] * 255).abs().max() <= 0.501
+    assert torch.equal(quantise(lr[:1], Grid(255, 1, 255)), quantise(lr, FINE)[:1])
+
+
+def test_grids_get_coarser_as_quality_falls() -> None:
+    steps = [grid_of(quality).green for quality in QUALITIES]
+    assert steps == sorted(steps, reverse=True)
+    assert (steps[0] > steps[50] > steps[-1]) and grid_of(100) == FINE
+    for quality in (0, 101):
+        with pytest.raises(UsageError, match="out of range"):
+            grid_of(quality)
+    with pytest.raises(UsageError, match="out of range"):
+        Grid(0, 1, 1)
+
+
+# --- what holds for every search --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+@pytest.mark.parametrize("channels", [0, 3])
+@pytest.mark.parametrize("step", [1, 8])
+def test_results_are_better_on_the_grid_and_truly_measured(
+    tiny: Tiny, draw: Draw, search: Search, channels: int, step: int
+) -> None:
+    engine, grid = tiny.engine(), Grid(step, step, step)
+    subject = subject_of(draw(36, 44, channels), engine, grid)
+    (found,) = refine(engine, [subject], search)
+    assert found.lr.dtype == torch.uint8
+    assert found.lr.shape == (channels or 1, 9, 11)
+    assert torch.equal(found.lr, levels_of(found.lr.float() / 255, grid))
+    assert found.error == pytest.approx(real_error(engine, subject, found.lr), rel=1e-4)
+    start = levels_of(plain_lr(engine, subject), grid)
+    assert found.error_before == pytest.approx(real_error(engine, subject, start), rel=1e-3)
+    assert found.error <= found.error_before
+    if isinstance(search, Ste):
+        assert found.error < 0.98 * found.error_before
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        Ste(5, step_size=200.0, likeness_db=0.0),
+        Paper(hr_steps=0, lr_steps=2, alpha=50.0, epsilon=50.0),
+        Paper(hr_steps=1, lr_steps=0, alpha=50.0, epsilon=50.0),
+    ],
+)
+def test_a_search_that_goes_astray_changes_nothing(tiny: Tiny, draw: Draw, search: Search) -> None:
+    engine = tiny.engine()
+    subject = subject_of(draw(24, 24, 3), engine, Grid(16, 16, 16))
+    (found,) = refine(engine, [subject], search)
+    assert found.error <= found.error_before
+    if isinstance(search, Paper):
+        assert torch.equal(found.lr, levels_of(plain_lr(engine, subject), subject.grid))
+
+
+def test_effort_0_is_the_backbone_alone(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    subject = subject_of(draw(24, 32, 3), engine)
+    (found,) = refine(engine, [subject], search_of(0))
+    assert torch.equal(found.lr, levels_of(plain_lr(engine, subject), FINE))
+    assert found.error == found.error_before
+
+
+def test_more_effort_is_never_cheaper() -> None:
+    steps = [search_of(effort).steps for effort in range(10)]
+    assert steps == sorted(set(steps)) and steps[0] == 0
+    for effort in (-1, 10):
+        with pytest.raises(UsageError, match="out of range"):
+            search_of(effort)
+
+
+def test_pixels_that_the_padding_adds_do_not_count(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    pixels = draw(24, 24, 3)
+    whole = subject_of(pixels, engine)
+    part = replace(whole, target=whole.target[:, :21, :22], task=replace(whole.task, height=21, width=22))
+    (found,) = refine(engine, [part], Ste(3))
+    with torch.inference_mode():
+        made = engine.backbone.upscale(found.lr[None].float() / 255)[0, :, :21, :22]
+    error = (made.clamp(0, 1).mul(255).round() - part.target.float()).square().double().mean()
+    assert found.error == pytest.approx(float(error), rel=1e-6)
+
+
+# --- straight-through search ------------------------------------------------------------------------------------------
+
+
+def test_rounding_does_not_stop_the_search(tiny: Tiny, draw: Draw) -> None:
+    """Half a grid step is wider than all Adam steps but the sum of many; gradients must pass the rounding."""
+    engine = tiny.engine()
+    subject = subject_of(draw(40, 40, 3), engine, Grid(32, 32, 32))
+    (found,) = refine(engine, [subject], Ste(12))
+    assert found.error < 0.97 * found.error_before
+
+
+def test_the_search_ends_when_it_no_longer_pays(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    subject = subject_of(draw(24, 24, 3), engine)
+    (patient,) = refine(engine, [subject], Ste(20, patience=3, tolerance=-1.0))
+    (hasty,) = refine(engine, [subject], Ste(20, patience=3, tolerance=100.0))
+    assert patient.passes >= 2 * 20
+    assert 2 * 4 <= hasty.passes < 2 * 4 + 6
+
+
+def test_the_likeness_keeps_the_lr_a_picture(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    bicubic = float32_engine("bicubic", tiny.scale)
+    subject = subject_of(draw(40, 40, 3), engine)
+    away = []
+    for likeness in (0.0, 60.0):
+        (found,) = refine(engine, [subject], Ste(30, likeness_db=likeness))
+        away.append(float((found.lr / 255 - plain_lr(bicubic, subject)).square().mean()))
+    assert away[1] < away[0]
+
+
+# --- the paper's search -----------------------------------------------------------------------------------------------
+
+
+def test_the_papers_perturbation_stays_in_its_ball(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    subject = subject_of(draw(40, 40, 3), engine)
+    start = levels_of(plain_lr(engine, subject), FINE).float()
+    rounding = 0.5 / 255 * start.numel() ** 0.5
+
+    def farthest(epsilon: float) -> float:
+        searches = [Paper(hr_steps=0, epsilon=epsilon, seed=seed) for seed in range(4)]
+        return max(float((refine(engine, [subject], each)[0].lr - start).norm()) / 255 for each in searches)
+
+    assert 0 < farthest(0.15) <= 0.15 + rounding < farthest(0.3) <= 0.3 + rounding < farthest(0.9)
+
+
+def test_the_papers_random_start_has_a_seed(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    subject = subject_of(draw(40, 40, 3), engine)
+    first, again, other = (refine(engine, [subject], Paper(2, 4, seed=seed))[0] for seed in (1, 1, 2))
+    assert first.error < first.error_before
+    assert torch.equal(first.lr, again.lr)
+    assert not torch.equal(first.lr, other.lr)
+
+
+# --- passes -----------------------------------------------------------------------------------------------------------
+
+
+class Counting(Crn):
+    """Counts its own forward and backward passes."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale, width=8, encoder_depth=1, decoder_depth=1)
+        self.passes = 0
+        torch.nn.init.normal_(self.decoder.tail.weight, std=0.1, generator=torch.Generator().manual_seed(0))
+
+    def downscale(self, hr: torch.Tensor) -> torch.Tensor:
+        return self._counted(super().downscale(hr))
+
+    def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        return self._counted(super().upscale(lr, details))
+
+    def _counted(self, made: torch.Tensor) -> torch.Tensor:
+        self.passes += 1
+        if made.requires_grad:
+            made.register_hook(self._count_backward)
+        return made
+
+    def _count_backward(self, _: torch.Tensor) -> None:
+        self.passes += 1
+
+
+@pytest.mark.parametrize(
+    ("search", "in_the_search"),
+    [
+        (Ste(0), 0),
+        (Ste(1), 2),
+        (Ste(7, tolerance=-1.0), 14),
+        (Ste(20, patience=2, tolerance=100.0), 6),
+        (Paper(hr_steps=0, lr_steps=4), 8),
+        (Paper(hr_steps=3, lr_steps=4), 21),
+        (Paper(), 15 * 4 + 1 + 15 * 2),
+    ],
+)
+def test_passes_are_what_the_network_really_ran(draw: Draw, search: Search, in_the_search: int) -> None:
+    network = Counting(4).eval().requires_grad_(requires_grad=False)
+    engine = Engine(network, torch.device("cpu"), torch.float32, 1 << 20)
+    (found,) = refine(engine, [subject_of(draw(24, 32, 3), engine)], search)
+    assert found.passes == network.passes
+    # Before and after the search: one downscaling, and one to three acceptance checks.
+    assert in_the_search + 2 <= found.passes <= in_the_search + 4
+
+
+# --- batches ----------------------------------------------------------------------------------------------------------
+
+
+def decibels(found: Refined) -> float:
+    return 10 * float(np.log10(255**2 / found.error))
+
+
+@pytest.mark.parametrize("search", SEARCHES)
+def test_a_batch_gives_what_single_pictures_give(tiny: Tiny, draw: Draw, search: Search) -> None:
+    engine = tiny.engine()
+    shapes = [(24, 32, 3), (32, 24, 0), (24, 32, 3), (24, 32, 0), (48, 40, 3)]
+    subjects = [subject_of(draw(*shape, seed=seed), engine) for seed, shape in enumerate(shapes)]
+    together = refine(engine, subjects, search)
+    alone = [refine(engine, [subject], search)[0] for subject in subjects]
+    for one, two in zip(together, alone, strict=True):
+        assert one.passes == two.passes
+        assert decibels(one) == pytest.approx(decibels(two), abs=0.01)
+        assert one.error_before == pytest.approx(two.error_before, rel=1e-3)
+
+
+def test_each_picture_of_a_batch_stops_alone(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    flat = np.full((24, 32, 3), 99, np.uint8)
+    subjects = [subject_of(pixels, engine) for pixels in (flat, draw(24, 32, 3))]
+    search = Ste(40, patience=2, tolerance=0.05)
+    together = refine(engine, subjects, search)
+    assert together[0].passes != together[1].passes
+    assert [found.passes for found in together] == [refine(engine, [each], search)[0].passes for each in subjects]
+
+
+@pytest.mark.parametrize("batch_px", [1, 5000])
+def test_the_size_of_batches_changes_nothing_but_memory(tiny: Tiny, draw: Draw, batch_px: int) -> None:
+    subjects = [subject_of(draw(40, 56, 3, seed=seed), tiny.engine(), tile=4) for seed in range(2)]
+    large = refine(tiny.engine(), subjects, Ste(4))
+    small = refine(tiny.engine(batch_px=batch_px), subjects, Ste(4))
+    for one, two in zip(large, small, strict=True):
+        assert decibels(one) == pytest.approx(decibels(two), abs=0.01)
+
+
+def test_the_search_sees_tiles_as_one_picture(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    found = [refine(engine, [subject_of(draw(60, 72, 3), engine, tile=tile)], Ste(5))[0] for tile in (0, 4)]
+    assert decibels(found[0]) == pytest.approx(decibels(found[1]), abs=0.01)
+    assert found[0].passes == found[1].passes
+    assert found[0].error < found[0].error_before
+
+
+def test_networks_that_share_a_name_do_not_share_results(install_tiny: Callable[..., Tiny], draw: Draw) -> None:
+    first, second = (install_tiny(f"tiny{seed}", seed=seed).engine() for seed in (1, 2))
+    pixels = draw(24, 24, 3)
+    lrs = [refine(engine, [subject_of(pixels, engine)], Ste(2))[0].lr for engine in (first, second)]
+    assert not torch.equal(*lrs)

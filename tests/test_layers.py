@@ -1,0 +1,189 @@
+"""Imports point downwards only, the two directions do not know each other, and torch comes in late."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hcdcodec
+
+ROOT = Path(hcdcodec.__file__).parent
+
+# From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
+LAYERS = (
+    "errors",
+    "tiling walk png grid outcome recipe backbones.chart",
+    "files metadata kinds report progress backbones.base",
+    "storage image flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
+    "header crops metrics backbones.flow_steps backbones.irn",
+    "container backbones.hcflow",
+    "comparison backbones backbones.checkpoint",
+    "panel passes backbones.importing",
+    "hcd",
+    "encoder decoder objective",
+    "pipeline validation meter",
+    "memory trainer",
+    "train",
+    "cli",
+)
+RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in line.split()}
+
+# Networks and training need torch.
+HEAVY = frozenset({"backbones", "crops"})
+WITHOUT_TORCH = [
+    f"hcdcodec.{name}"
+    for line in [*LAYERS[:6], "comparison panel cli"]
+    for name in line.split()
+    if name.partition(".")[0] not in HEAVY
+]
+
+
+def module_name(path: Path) -> str:
+    parts = ("hcdcodec", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imported_by(node: ast.AST) -> Iterator[str]:
+    """Yield the modules that one import statement needs; `from package import module` counts as the module."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0 and node.module is not None, "relative imports hide where they lead"
+        inside = {f"{node.module}.{alias.name}" for alias in node.names}
+        modules = inside & MODULES.keys()
+        yield from modules
+        if modules != inside:
+            yield node.module
+
+
+def is_for_types_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+@cache
+def imports(name: str) -> frozenset[str]:
+    """Return all that a module imports anywhere: at its top, inside functions, for types."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    return frozenset(found for node in ast.walk(tree) for found in imported_by(node))
+
+
+@cache
+def imports_at_once(name: str) -> frozenset[str]:
+    """Return what importing a module imports: its top level, and the packages that it lies in."""
+    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
+    body = [node for node in tree.body if not is_for_types_only(node)]
+    inner = (statement for node in body if not isinstance(node, ast.FunctionDef | ast.ClassDef) for statement in
+             ast.walk(node))  # fmt: skip
+    parents = {name.rpartition(".")[0]} - {""}
+    return frozenset(found for node in inner for found in imported_by(node)) | parents
+
+
+def closure(name: str) -> set[str]:
+    """Return everything that is loaded once a module is imported; of foreign packages the name alone."""
+    seen: set[str] = set()
+    pending = [name]
+    while pending:
+        module = pending.pop()
+        if module in seen:
+            continue
+        seen.add(module)
+        if module in MODULES:
+            pending += imports_at_once(module)
+    return seen - {name}
+
+
+def test_every_module_has_a_place() -> None:
+    assert MODULES.keys() - {"hcdcodec"} == RANK.keys()
+
+
+@pytest.mark.parametrize("name", sorted(RANK))
+def test_imports_point_downwards(name: str) -> None:
+    wrong = {other for other in imports(name) if other in RANK and RANK[other] >= RANK[name]}
+    assert not wrong
+
+
+def test_no_module_needs_the_command_line() -> None:
+    assert not [name for name in MODULES if "hcdcodec.cli" in imports(name)]
+
+
+def test_the_package_itself_loads_nothing_but_errors() -> None:
+    assert {name for name in imports_at_once("hcdcodec") if name.startswith("hcdcodec")} == {"hcdcodec.errors"}
+
+
+def test_networks_know_nothing_of_files_and_search() -> None:
+    allowed = {"hcdcodec", "hcdcodec.errors", "hcdcodec.tiling"}
+    for name in MODULES:
+        if name.startswith("hcdcodec.backbones"):
+            outside = {other for other in imports(name) if other.startswith("hcdcodec")} - allowed
+            assert all(other.startswith("hcdcodec.backbones") for other in outside), name
+
+
+def test_decoding_never_loads_the_search() -> None:
+    assert not closure("hcdcodec.decoder") & {"hcdcodec.encoder", "hcdcodec.hcd"}
+    assert "hcdcodec.decoder" not in closure("hcdcodec.encoder")
+    assert "hcdcodec.hcd" in closure("hcdcodec.encoder")
+
+
+@pytest.mark.parametrize("name", WITHOUT_TORCH)
+def test_rooms_without_torch(name: str) -> None:
+    heavy = {found.partition(".")[0] for found in closure(name)} & {"torch", "safetensors"}
+    assert not heavy
+
+
+def test_the_reader_of_imports_finds_torch_where_it_is() -> None:
+    for name in ("passes", "hcd", "pipeline", "memory", "backbones.base"):
+        assert "torch" in closure(f"hcdcodec.{name}"), name
+
+
+def test_every_public_name_is_there() -> None:
+    assert all(hasattr(hcdcodec, name) for name in hcdcodec.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = hcdcodec.nothing
+
+
+# --- in a fresh process -----------------------------------------------------------------------------------------------
+
+COMMAND = """
+import sys
+sys.argv = ["hcdcodec", *sys.argv[1:]]
+from hcdcodec.cli import main
+try:
+    main()
+finally:
+    print("torch" in sys.modules, file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("encoded") / "a.hcd.png"
+    path.write_bytes(hcdcodec.encode(np.zeros((8, 8, 3), np.uint8), backbone="bicubic", effort=0))
+    return path
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["encode", "--help"], ["info"], ["nothing"]])
+def test_quick_commands_do_not_load_torch(encoded: Path, arguments: list[str]) -> None:
+    named = [*arguments, str(encoded)] if arguments == ["info"] else arguments
+    ran = subprocess.run([sys.executable, "-c", COMMAND, *named], capture_output=True, text=True, check=False)
+    assert ran.returncode == (2 if arguments == ["nothing"] else 0)
+    assert ran.stderr.splitlines()[-1] == "False"
+
+
+def test_importing_the_package_does_not_load_torch() -> None:
+    code = "import sys, hcdcodec; assert 'torch' not in sys.modules; hcdcodec.Ste; assert 'torch' in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_makes_no_sense_is_said_before_torch_is_loaded(tmp_path: Path) -> None:
+    arguments = ["encode", str(tmp_path / "missing.png"), str(tmp_path / "small/")]
+    ran = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1] == "False"

@@ -1,0 +1,373 @@
+"""Files to files: what comes back, what is left alone, and what is never overwritten."""
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Draw, Levels, Tiny, float32_engine
+from PIL import Image
+
+from hcdcodec import container, image
+from hcdcodec.encoder import EncodeOptions
+from hcdcodec.errors import OutputError
+from hcdcodec.files import Job, plan_decode, plan_encode
+from hcdcodec.hcd import Ste
+from hcdcodec.image import Format, Metadata, Picture
+from hcdcodec.outcome import Outcome, Status
+from hcdcodec.pipeline import Decoding, Encoding, Engines, FileOptions, psnr
+
+OPTIONS = EncodeOptions(Ste(1))
+NOW_NS = 1_700_000_000_000_000_000
+
+
+@dataclass
+class Folder:
+    """A folder of sources, and the two ways through the pipeline."""
+
+    path: Path
+    draw: Draw
+    encoding: Encoding = field(default_factory=lambda: Encoding(float32_engine("bicubic", 4), OPTIONS))
+    decoding: Decoding = field(default_factory=lambda: Decoding(Engines()))
+
+    def put(self, name: str, pixels: Levels | None = None) -> Path:
+        path = self.path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(self.draw(24, 20, 3) if pixels is None else pixels).save(path)
+        set_time(path, NOW_NS)
+        return path
+
+    def encode(self, encoding: Encoding | None = None) -> list[Outcome]:
+        plan = plan_encode([str(self.path / "in")], str(self.path / "small"), is_picture=image.sniff)
+        return list((encoding or self.encoding).run(plan.jobs))
+
+    def decode(self, decoding: Decoding | None = None) -> list[Outcome]:
+        decoding = decoding or self.decoding
+        suffix = f".{decoding.target_format.value}"
+        plan = plan_decode([str(self.path / "small")], str(self.path / "out"), suffix=suffix)
+        return list(decoding.run(plan.jobs))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw: Draw) -> Folder:
+    return Folder(tmp_path, draw)
+
+
+def set_time(path: Path, time_ns: int) -> None:
+    os.utime(path, ns=(time_ns, time_ns))
+
+
+def statuses(outcomes: list[Outcome]) -> list[Status]:
+    return [outcome.status for outcome in outcomes]
+
+
+def pixels_of(path: Path) -> Levels:
+    with Image.open(path) as opened:
+        return np.asarray(opened)
+
+
+# --- what comes back --------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_goes_there_and_back(folder: Folder, draw: Draw) -> None:
+    names = ["a.png", "deep/b.png", "deep/er/c.webp", "grey.png", "alpha.png"]
+    shapes = [(24, 20, 3), (7, 9, 3), (33, 12, 3), (16, 17), (10, 40, 4)]
+    sources = {name: draw(*shape) for name, shape in zip(names, shapes, strict=True)}
+    for name, pixels in sources.items():
+        folder.put(name, pixels)
+    encoded, decoded = folder.encode(), folder.decode()
+    assert statuses(encoded) == statuses(decoded) == [Status.DONE] * 5
+    for name, pixels in sources.items():
+        back = pixels_of(folder.path / "out" / (name if name.endswith(".png") else name + ".png"))
+        assert back.shape == pixels.shape
+        if name == "alpha.png":
+            assert np.array_equal(back[..., 3], pixels[..., 3])
+
+
+@pytest.mark.parametrize("name", ["bicubic", "tiny"])
+def test_the_outcome_measures_the_written_file(folder: Folder, tiny: Tiny, name: str) -> None:
+    source = folder.put("a.png")
+    engine = tiny.engine() if name == "tiny" else float32_engine(name, 4)
+    (made,) = folder.encode(Encoding(engine, EncodeOptions(Ste(4))))
+    (restored,) = folder.decode(Decoding(Engines(weights_dir=tiny.weights_dir)))
+    small, back = folder.path / "small/a.png.hcd.png", folder.path / "out/a.png"
+    assert made.target == small and restored.target == back
+    assert (made.source_bytes, made.target_bytes) == (source.stat().st_size, small.stat().st_size)
+    assert (restored.source_bytes, restored.target_bytes) == (small.stat().st_size, back.stat().st_size)
+    assert (made.height, made.width) == (restored.height, restored.width) == (24, 20)
+    real = psnr(float(np.square(pixels_of(back).astype(float) - pixels_of(source)).mean()))
+    assert made.psnr == pytest.approx(real, abs=1e-9)
+    assert made.psnr_before is not None and made.psnr is not None
+    assert made.psnr_before <= made.psnr
+    assert made.passes > 8 and made.seconds > 0 and restored.seconds > 0
+
+
+def test_psnr() -> None:
+    assert psnr(1.0) == pytest.approx(48.1308, abs=1e-4)
+    assert psnr(0.0) == float("inf")
+
+
+def test_metadata_comes_back_byte_for_byte(folder: Folder, draw: Draw) -> None:
+    profile = struct.pack(">I", 132) + bytes(12) + b"RGB XYZ " + bytes(12) + b"acsp" + bytes(92)
+    metadata = Metadata(
+        icc=profile, exif=b"MM\0*\0\0\0\x08\0\0\0\0\0\0", xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>" * 20
+    )
+    picture = Picture(draw(12, 14, 3), draw(12, 14), metadata)
+    path = folder.path / "in/m.png"
+    path.parent.mkdir()
+    path.write_bytes(image.write_picture(picture, Format.PNG))
+    folder.encode()
+    for fmt in Format:
+        folder.decode(Decoding(Engines(), fmt))
+        name = "out/m.png" if fmt is Format.PNG else f"out/m.png.{fmt.value}"
+        back = image.read_picture((folder.path / name).read_bytes())
+        assert back.alpha is not None and picture.alpha is not None
+        assert np.array_equal(back.alpha, picture.alpha)
+        assert (back.metadata.icc, back.metadata.xmp) == (metadata.icc, metadata.xmp)
+        if fmt is not Format.TIFF:
+            assert back.metadata.exif == metadata.exif
+
+
+def test_formats_hold_the_same_pixels(folder: Folder, draw: Draw) -> None:
+    folder.put("a.png", draw(21, 34, 3))
+    folder.encode()
+    made = []
+    for fmt in Format:
+        assert statuses(folder.decode(Decoding(Engines(), fmt))) == [Status.DONE]
+        made.append(pixels_of(folder.path / f"out/a.png{'' if fmt is Format.PNG else '.' + fmt.value}"))
+    assert np.array_equal(made[0], made[1]) and np.array_equal(made[0], made[2])
+
+
+def test_times_are_kept_when_asked(folder: Folder) -> None:
+    folder.put("a.png")
+    files = FileOptions(preserve=True)
+    folder.encode(replace(folder.encoding, files=files))
+    folder.decode(replace(folder.decoding, files=files))
+    assert (folder.path / "small/a.png.hcd.png").stat().st_mtime_ns == NOW_NS
+    assert (folder.path / "out/a.png").stat().st_mtime_ns == NOW_NS
+
+
+# --- failures ---------------------------------------------------------------------------------------------------------
+
+
+def test_one_bad_picture_fails_alone(folder: Folder) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        folder.put(name)
+    broken = folder.path / "in/b.png"
+    broken.write_bytes(broken.read_bytes()[:-30])
+    assert statuses(folder.encode()) == [Status.DONE, Status.FAILED, Status.DONE]
+    lr = folder.path / "small/c.png.hcd.png"
+    lr.write_bytes(lr.read_bytes()[:-1])
+    outcomes = folder.decode()
+    assert statuses(outcomes) == [Status.DONE, Status.FAILED]
+    assert "truncated" in outcomes[1].message
+    assert not (folder.path / "out/c.png").exists()
+
+
+def test_missing_weights_fail_alone_when_decoding(folder: Folder, tiny: Tiny) -> None:
+    folder.put("a.png")
+    folder.put("b.png")
+    folder.encode()
+    (folder.path / "small/b.png.hcd.png").unlink()
+    folder.encode(Encoding(tiny.engine(), OPTIONS, FileOptions(force=False)))
+    outcomes = folder.decode()
+    assert {outcome.status for outcome in outcomes} == {Status.FAILED}
+    assert all("no weights for tiny x4 are installed" in outcome.message for outcome in outcomes)
+
+
+def test_large_pictures_are_refused(folder: Folder) -> None:
+    folder.put("a.png")
+    limit = FileOptions(max_pixels=24 * 20 - 1)
+    (outcome,) = folder.encode(replace(folder.encoding, files=limit))
+    assert outcome.status is Status.FAILED and "raise the limit" in outcome.message
+    folder.encode()
+    (outcome,) = folder.decode(replace(folder.decoding, files=limit))
+    assert outcome.status is Status.FAILED and "raise the limit" in outcome.message
+
+
+def test_a_source_that_is_one_of_ours_is_refused(folder: Folder) -> None:
+    folder.put("a.png")
+    folder.encode()
+    small = folder.path / "small/a.png.hcd.png"
+    job = Job(small, folder.path / "again.hcd.png", "a", "a", named=True)
+    (outcome,) = folder.encoding.run([job])
+    assert outcome.status is Status.FAILED and "already encoded" in outcome.message
+    assert not (folder.path / "again.hcd.png").exists()
+
+
+# --- up to date -------------------------------------------------------------------------------------------------------
+
+
+def written(folder: Folder) -> dict[str, tuple[int, int]]:
+    """Return what changes when a result is written again."""
+    results = [path for name in ("small", "out") for path in (folder.path / name).rglob("*") if path.is_file()]
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in results}
+
+
+def test_the_second_run_does_nothing(folder: Folder) -> None:
+    folder.put("a.png")
+    folder.put("b.png")
+    folder.encode(), folder.decode()
+    before = written(folder)
+    for outcomes in (folder.encode(), folder.decode()):
+        assert statuses(outcomes) == [Status.SKIPPED] * 2
+        assert {outcome.message for outcome in outcomes} == {"up to date"}
+    assert written(folder) == before
+
+
+@pytest.mark.parametrize("checksum", [False, True])
+def test_a_touched_source_of_the_same_content_is_up_to_date(folder: Folder, checksum: bool) -> None:
+    source = folder.put("a.png")
+    folder.encode(), folder.decode()
+    before = written(folder)
+    later = (folder.path / "out/a.png").stat().st_mtime_ns + 10**12
+    set_time(source, later)
+    files = FileOptions(checksum=checksum)
+    assert statuses(folder.encode(replace(folder.encoding, files=files))) == [Status.SKIPPED]
+    set_time(folder.path / "small/a.png.hcd.png", later)
+    assert statuses(folder.decode(replace(folder.decoding, files=files))) == [Status.SKIPPED]
+    assert written(folder)["a.png"] == before["a.png"]
+
+
+def test_a_changed_source_is_redone_all_the_way(folder: Folder, draw: Draw) -> None:
+    folder.put("a.png", draw(24, 20, 3, seed=1))
+    folder.encode(), folder.decode()
+    first = pixels_of(folder.path / "out/a.png")
+    changed = folder.put("a.png", draw(24, 20, 3, seed=2))
+    set_time(changed, (folder.path / "small/a.png.hcd.png").stat().st_mtime_ns + 10**9)
+    assert statuses(folder.encode()) == [Status.DONE]
+    assert statuses(folder.decode()) == [Status.DONE]
+    assert not np.array_equal(pixels_of(folder.path / "out/a.png"), first)
+
+
+def test_a_source_of_another_size_is_redone_though_it_is_older(folder: Folder) -> None:
+    source = folder.put("a.png")
+    folder.encode()
+    source.write_bytes(with_text(source.read_bytes()))
+    set_time(source, NOW_NS - 10**12)
+    assert statuses(folder.encode()) == [Status.DONE]
+
+
+def test_only_the_checksum_finds_a_change_that_hides(folder: Folder, draw: Draw) -> None:
+    source = folder.path / "in/a.bmp"  # the size of such a file depends on that of the picture alone
+    folder.put("a.bmp", draw(24, 20, 3, seed=1))
+    folder.encode()
+    folder.put("a.bmp", draw(24, 20, 3, seed=2))
+    assert source.stat().st_mtime_ns == NOW_NS
+    assert statuses(folder.encode()) == [Status.SKIPPED]
+    assert statuses(folder.encode(replace(folder.encoding, files=FileOptions(checksum=True)))) == [Status.DONE]
+
+
+@pytest.mark.parametrize("options", [EncodeOptions(Ste(2)), EncodeOptions(Ste(1), quality=50)])
+def test_other_settings_are_redone(folder: Folder, options: EncodeOptions) -> None:
+    folder.put("a.png")
+    folder.encode()
+    other = replace(folder.encoding, options=options)
+    assert statuses(folder.encode(other)) == [Status.DONE]
+    assert statuses(folder.encode(other)) == [Status.SKIPPED]
+    assert statuses(folder.encode()) == [Status.DONE]
+
+
+def test_a_change_of_alpha_or_metadata_alone_reaches_the_reconstruction(folder: Folder, draw: Draw) -> None:
+    """The LR's pixels stay the same then."""
+    pixels = draw(16, 16, 4)
+    folder.put("a.png", pixels)
+    folder.encode(), folder.decode()
+    pixels = pixels.copy()
+    pixels[..., 3] = 255 - pixels[..., 3]
+    source = folder.put("a.png", pixels)
+    source.write_bytes(with_text(source.read_bytes()))
+    assert statuses(folder.encode()) == [Status.DONE]
+    set_time(folder.path / "small/a.png.hcd.png", (folder.path / "out/a.png").stat().st_mtime_ns + 10**9)
+    folder.decode()
+    assert np.array_equal(pixels_of(folder.path / "out/a.png")[..., 3], pixels[..., 3])
+
+
+def with_text(data: bytes) -> bytes:
+    """Add a text chunk to a PNG: another file of the same pixels."""
+    chunk = b"tEXtComment\0edited"
+    return data[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + data[33:]
+
+
+FOREIGN = [b"", b"notes", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0 a photograph"]
+
+
+@pytest.mark.parametrize("content", [*FOREIGN, "a picture"])
+def test_what_is_not_ours_is_refused_unless_forced(folder: Folder, content: bytes | str) -> None:
+    source = folder.put("a.png")
+    foreign = content if isinstance(content, bytes) else source.read_bytes()
+    small, out = folder.path / "small/a.png.hcd.png", folder.path / "out/a.png"
+    for path in (small, out):
+        path.parent.mkdir()
+        path.write_bytes(foreign)
+    (outcome,) = folder.encode()
+    assert outcome.status is Status.FAILED and "--force" in outcome.message
+    assert small.read_bytes() == foreign
+    assert statuses(folder.encode(replace(folder.encoding, files=FileOptions(force=True)))) == [Status.DONE]
+    assert container.peek(small.read_bytes()).width == 20
+    (outcome,) = folder.decode()
+    assert outcome.status is Status.FAILED and "--force" in outcome.message
+    assert out.read_bytes() == foreign
+    assert statuses(folder.decode(replace(folder.decoding, files=FileOptions(force=True)))) == [Status.DONE]
+    assert pixels_of(out).shape == (24, 20, 3)
+
+
+def test_force_redoes_what_is_up_to_date(folder: Folder) -> None:
+    folder.put("a.png")
+    folder.encode()
+    before = written(folder)
+    assert statuses(folder.encode(replace(folder.encoding, files=FileOptions(force=True)))) == [Status.DONE]
+    assert written(folder) != before
+
+
+def test_is_fresh_tells_beforehand(folder: Folder) -> None:
+    source = folder.put("a.png")
+    small = folder.path / "small/a.png.hcd.png"
+    job = Job(source, small, "a", "a", named=True)
+    assert not folder.encoding.is_fresh(job)
+    folder.encode()
+    assert folder.encoding.is_fresh(job)
+    small.write_bytes(b"x")
+    with pytest.raises(OutputError, match="not made by hcdcodec"):
+        folder.encoding.is_fresh(job)
+    assert small.read_bytes() == b"x"
+
+
+# --- atomic -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_write_that_fails_leaves_the_old_result_and_no_remains(folder: Folder, draw: Draw) -> None:
+    folder.put("a.png")
+    folder.encode()
+    small = folder.path / "small"
+    before = {path: path.read_bytes() for path in small.iterdir()}
+    folder.put("a.png", draw(40, 40, 3, seed=3))
+    blocked = folder.path / "in/b.png"
+    folder.put("b.png")
+    (small / "b.png.hcd.png").mkdir()  # cannot be replaced by a file, by no one
+    files = FileOptions(force=True)
+    outcomes = folder.encode(replace(folder.encoding, files=files))
+    assert statuses(outcomes) == [Status.DONE, Status.FAILED]
+    assert "directory" in outcomes[1].message and blocked.exists()
+    assert {path.name for path in small.iterdir()} == {"a.png.hcd.png", "b.png.hcd.png"}
+    assert not list((small / "b.png.hcd.png").iterdir())
+    assert all(path.read_bytes() != data for path, data in before.items())
+
+
+def test_interrupted_runs_go_on_where_they_stopped(folder: Folder) -> None:
+    for number in range(6):
+        folder.put(f"{number}.png")
+    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=image.sniff)
+    outcomes = replace(folder.encoding, engine=replace(folder.encoding.engine, batch_px=1)).run(plan.jobs)
+    assert next(outcomes).status is Status.DONE
+    outcomes.close()  # type: ignore[attr-defined]
+    whole = list((folder.path / "small").iterdir())
+    assert 1 <= len(whole) < 6
+    for path in whole:
+        container.unpack(path.read_bytes())
+    again = statuses(folder.encode())
+    assert again.count(Status.SKIPPED) == len(whole)
+    assert again.count(Status.DONE) == 6 - len(whole)

@@ -1,0 +1,260 @@
+"""Training: what it draws, what it minimises, that it learns, that it goes on after it was cut."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw, Ran, Tiny
+from PIL import Image
+
+from hcdcodec.backbones import build, load_backbone
+from hcdcodec.backbones.weights import find, read_manifest
+from hcdcodec.crops import Gallery, drawn_ahead, read_gallery
+from hcdcodec.errors import ModelError, OutputError, UsageError
+from hcdcodec.objective import rounded
+from hcdcodec.passes import engine_for
+from hcdcodec.recipe import Recipe
+from hcdcodec.train import Machine, Rhythm, Start, Trained, read_start, state_path, train
+from hcdcodec.trainer import Trainer
+from hcdcodec.validation import score
+
+SMALL = ("patch=32", "batch=4", "learning_rate=0.003", "warm_iterations=5", "average=0.9")
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def photos(tmp_path: Path, draw: Draw) -> Path:
+    """A directory with two colour pictures, a grey one, one that is too small, a damaged one, and a text."""
+    folder = tmp_path / "photos"
+    (folder / "deep").mkdir(parents=True)
+    for seed, (height, width, channels) in enumerate(((48, 64, 3), (40, 40, 3), (64, 33, 0), (31, 80, 3))):
+        Image.fromarray(draw(height, width, channels, seed=seed)).save(folder / "deep" / f"{seed}.png")
+    (folder / "damaged.png").write_bytes((folder / "deep" / "0.png").read_bytes()[:-30])
+    (folder / "words.txt").write_text("no picture")
+    return folder
+
+
+@pytest.fixture
+def gallery(photos: Path) -> Gallery:
+    return read_gallery([str(photos)], 32)
+
+
+def recipe(tiny: Tiny, seconds: float, *settings: str) -> Recipe:
+    return Recipe(tiny.name, tiny.scale, seconds / 60).with_settings((*SMALL, *settings))
+
+
+def options(seconds: float) -> list[str]:
+    return ["--minutes", str(seconds / 60), *(word for setting in SMALL for word in ("--set", setting))]
+
+
+def begun(tiny: Tiny, gallery: Gallery, out: Path, *, lines: int, seconds: float = 60) -> list[str]:
+    """Train until `lines` lines were said, then interrupt as Ctrl-C does; return them."""
+    said: list[str] = []
+
+    def say(line: str) -> None:
+        said.append(line)
+        if len(said) == lines:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe(tiny, seconds), gallery, out, say, start=Start({}), rhythm=Rhythm(report=0.1))
+    return said
+
+
+def test_gallery_keeps_what_can_be_cropped(gallery: Gallery) -> None:
+    assert [picture.shape for picture in gallery.pictures] == [(48, 64, 3), (40, 40, 3), (64, 33, 3)]
+    assert (gallery.small, gallery.unreadable) == (1, 1)
+    grey = gallery.pictures[2]
+    assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
+
+
+def test_gallery_without_pictures_is_a_usage_error(photos: Path) -> None:
+    with pytest.raises(UsageError, match="no pictures of 500x500"):
+        read_gallery([str(photos)], 500)
+    with pytest.raises(UsageError, match="missing"):
+        read_gallery([str(photos), str(photos / "missing")], 32)
+
+
+def test_crops_are_turned_and_mirrored_parts() -> None:
+    picture = np.arange(4 * 4 * 3, dtype=np.uint8).reshape(4, 4, 3)
+    gallery = Gallery((picture,), 0, 0)
+    crops = gallery.draw(np.random.default_rng(0), gallery.chances(0.5), 100, 4)
+    turned = [np.rot90(picture, k) for k in range(4)]
+    allowed = {view.tobytes() for part in turned for view in (part, part[::-1])}
+    assert {crop.tobytes() for crop in crops} == allowed
+
+
+def test_sharp_pictures_are_drawn_more_often() -> None:
+    flat, sharp = np.zeros((8, 8, 3), np.uint8), np.tile(np.uint8([0, 255]), (8, 4))[..., None].repeat(3, 2)
+    half, by_pixels = Gallery((flat, sharp), 0, 0).chances(0.5), Gallery((flat, sharp), 0, 0).chances(1)
+    np.testing.assert_allclose(half, [0.25, 0.75], atol=1e-6)
+    np.testing.assert_allclose(by_pixels, [0.5, 0.5])
+
+
+def test_workers_do_not_change_the_order() -> None:
+    for workers in (1, 3):
+        numbers = drawn_ahead(lambda number: number, 5, workers)
+        assert [next(numbers) for _ in range(10)] == list(range(5, 15))
+        numbers.close()
+
+
+def test_rounding_is_to_the_grid_and_passes_gradients() -> None:
+    lr = torch.full((2, 3, 1, 1), 0.502, requires_grad=True)
+    levels = rounded(lr, torch.tensor([1.0, 10.0]).view(2, 1, 1, 1))
+    levels.sum().backward()
+    torch.testing.assert_close(levels.detach()[:, 0, 0, 0] * 255, torch.tensor([128.0, 130.0]))
+    assert torch.equal(lr.grad, torch.ones_like(lr))
+
+
+@pytest.mark.parametrize(("name", "scale"), [("crn", 2), ("irn", 2), ("irn", 4), ("hcflow", 4)])
+def test_every_family_takes_a_searched_step(name: str, scale: int) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    settings = ("patch=16", "batch=2", "search_from=0", "search_share=0.5", "search_steps=2")
+    trainer = Trainer(
+        Recipe(name, scale, 1).with_settings(settings), Gallery((picture,), 0, 0), Machine("cpu", exact=True)
+    )
+    trainer.begin(Start({}))
+    before = {key: values.clone() for key, values in trainer.network.state_dict().items()}
+    trainer.update(trainer.draw(0))
+    after = trainer.network.state_dict()
+    assert all(bool(torch.isfinite(values).all()) for values in after.values())
+    halves = {"crn": ("encoder", "decoder"), "irn": ("levels.0",), "hcflow": ("fine", "coarse")}[name]
+    for half in halves:
+        assert any(not torch.equal(after[key], before[key]) for key in after if key.startswith(half))
+    assert all(values.requires_grad for values in trainer.network.parameters())
+    assert "PSNR" in trainer.meter.line()
+
+
+def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path: Path, hcdcodec: Run) -> None:
+    out = tmp_path / "out"
+    names = ("--backbone", tiny.name, "--scale", tiny.scale, "--val", photos, "--out", out, "--licence", "CC0-1.0")
+    ran = hcdcodec("train", photos, *map(str, names), *options(2))
+    assert ran.status == 0, ran.err
+    assert "left out: 1 too small, 1 not readable" in ran.err
+    (entry,) = read_manifest(out)
+    middles = read_gallery([str(photos)], 32).centres(256, tiny.scale)
+    untrained = score(engine_for(build(tiny.name, tiny.scale).eval().requires_grad_(False)), middles, 0)
+    assert entry.measured["val256/psnr/effort 0"] > untrained.psnr + 0.5
+    assert entry.measured["val256/psnr/effort 5"] >= entry.measured["val256/psnr/effort 0"]
+    assert (
+        entry.licence == "CC0-1.0" and entry.origin["start"] == "none" and "--set patch=32" in entry.origin["command"]
+    )
+    assert load_backbone(tiny.name, tiny.scale, weights_dir=out).model_hash == entry.hash
+    again = hcdcodec("train", photos, *map(str, names), *options(2))
+    assert again.status == 0 and f"go on at iteration {entry.origin['iterations']}" in again.err
+    other = hcdcodec("train", photos, *map(str, names), *options(3))
+    assert other.status == 2 and "holds a training with minutes" in other.err
+
+
+def test_interrupted_training_goes_on(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    begun(tiny, gallery, tmp_path, lines=3, seconds=2)
+    state = torch.load(state_path(recipe(tiny, 2), tmp_path), weights_only=True)
+    assert state["iteration"] > 0 and 0 < state["minutes"] < 2 / 60
+    said: list[str] = []
+    trained: Trained = train(recipe(tiny, 2), gallery, tmp_path, said.append, start=Start({}))
+    assert said[0].startswith(f"go on at iteration {state['iteration']},")
+    assert trained.iterations > state["iteration"] and trained.entry.measured == {}
+
+
+def test_restored_state_continues_exactly(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    # Within 1 update in 10**9 minutes the schedule does not move: only the state decides.
+    slow = Recipe(tiny.name, tiny.scale, 1e9).with_settings(SMALL)
+    whole, first, second = (Trainer(slow, gallery, Machine("cpu", exact=True)) for _ in range(3))
+    whole.begin(Start({}))
+    first.begin(Start({}))
+    for number in range(6):
+        whole.update(whole.draw(number))
+        if number < 3:
+            first.update(first.draw(number))
+    first.save(tmp_path / "state")
+    second.restore(tmp_path / "state")
+    assert second.iteration == 3
+    for number in range(3, 6):
+        second.update(second.draw(number))
+    for kept in ("network", "average"):
+        ours, theirs = (getattr(trainer, kept).state_dict() for trainer in (second, whole))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_damaged_state_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    begun(tiny, gallery, tmp_path, lines=2)
+    path = state_path(recipe(tiny, 60), tmp_path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="--no-resume"):
+        train(recipe(tiny, 60), gallery, tmp_path, lambda line: None, start=Start({}))
+
+
+def test_diverged_state_is_not_kept(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    trainer = Trainer(recipe(tiny, 60), gallery, Machine("cpu"))
+    trainer.begin(Start({}))
+    next(trainer.average.parameters()).fill_(float("nan"))
+    with pytest.raises(ModelError, match="diverged"):
+        trainer.save(tmp_path / "state")
+    assert not (tmp_path / "state").exists()
+
+
+def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:
+    path, entry = find(tiny.name, tiny.scale, first=tiny.weights_dir)
+    for which in ("installed", str(path)):
+        start = read_start(which, recipe(tiny, 60), tiny.weights_dir)
+        assert start.hash == entry.hash
+    trainer = Trainer(recipe(tiny, 60), gallery, Machine("cpu"))
+    trainer.begin(start)
+    assert trainer.start_hash == entry.hash
+    assert all(torch.equal(values, start.tensors[key]) for key, values in trainer.average.state_dict().items())
+
+
+def test_killed_command_leaves_its_state(photos: Path, tmp_path: Path) -> None:
+    words = ["-s", "2", "--out", str(tmp_path / "out"), "--minutes", "60", "--set", "patch=16", "--set", "batch=1"]
+    command = [sys.executable, "-c", "from hcdcodec.cli import main; main()", "train", str(photos), *words]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "begin with" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 143
+    settings = Recipe("crn", 2, 60).with_settings(["patch=16", "batch=1"])
+    trainer = Trainer(settings, read_gallery([str(photos)], 16), Machine("cpu"))
+    trainer.restore(state_path(settings, tmp_path / "out"))
+    assert trainer.clock.minutes < 60
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        (["step=1"], "no 'step'"),
+        (["batch=many"], "no number"),
+        (["batch=0"], "batch = 0"),
+        (["search_share=1.5"], "search_share"),
+        (["coarsest=300"], "coarsest"),
+    ],
+)
+def test_wrong_settings_are_usage_errors(settings: list[str], what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        Recipe("crn", 4, 1).with_settings(settings)
+
+
+def test_recipe_is_told_by_its_command() -> None:
+    changed = Recipe("irn", 2, 30).with_settings(["batch=16", "likeness_db=31"])
+    assert changed.command() == (
+        "hcdcodec train DIR... --backbone irn --scale 2 --minutes 30 --set batch=16 --set likeness_db=31.0"
+    )
+    assert Recipe("irn", 2, 30).with_settings(changed.settings) == changed
+
+
+def test_networks_that_cannot_be_trained_are_refused(gallery: Gallery) -> None:
+    with pytest.raises(UsageError, match="nothing to train"):
+        Trainer(Recipe("bicubic", 4, 1), gallery, Machine("cpu"))
+    with pytest.raises(UsageError, match="multiple of 4"):
+        Trainer(Recipe("crn", 4, 1).with_settings(["patch=30"]), gallery, Machine("cpu"))
+
+
+def test_output_that_cannot_be_written_fails_at_once(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError):
+        train(recipe(tiny, 1e9), gallery, tmp_path / "file", lambda line: None, start=Start({}))
