@@ -27,6 +27,7 @@ from hcdcodec.metrics import Scores
 
 QUALITIES = (100, 90, 82, 75, 68, 61, 49, 38, 28, 18, 8)
 JPEG, PAPER, WINDOWED = CODECS[0].name, "paper's scheme", "paper's scheme on 128-px windows"
+TICKS = (0.125, 0.25, 0.5, 1, 2, 4)
 MEASURES = ("psnr_rgb", "psnr_y")
 
 
@@ -181,10 +182,13 @@ def _draw(rows: Sequence[record.Row], measure: str, axes: Any) -> None:
     for codec in dict.fromkeys(str(row["codec"]) for row in rows):
         points = sorted(_curve(rows, codec, measure))
         ours = codec not in [rival.name for rival in CODECS]
-        axes.plot(*zip(*points, strict=True), marker="o" if ours else ".", lw=2 if ours else 1, label=codec)
+        marker = "*" if len(points) == 1 else "o" if ours else "."
+        axes.plot(*zip(*points, strict=True), marker=marker, lw=2 if ours else 1, label=codec)
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel(f"{measure}, dB")
     axes.set_xscale("log")
+    axes.set_xticks(TICKS, [str(tick) for tick in TICKS])
+    axes.minorticks_off()
 
 
 if __name__ == "__main__":

@@ -32,9 +32,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def provenance() -> list[str]:
-    """Return lines that let somebody else repeat the run."""
-    arguments = [Path(sys.argv[0]).name, *sys.argv[1:]]
-    return [f"command: python benchmarks/{shlex.join(arguments)}", f"versions: {_versions()}", f"machine: {_machine()}"]
+    """Return lines that let somebody else repeat the run; where results were put does not matter to them."""
+    where = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    add_options(where)
+    arguments = where.parse_known_args()[1]
+    command = f"python benchmarks/{Path(sys.argv[0]).name} {shlex.join(arguments)}".rstrip()
+    return [f"command: {command}", f"versions: {_versions()}", f"machine: {_machine()}"]
 
 
 def write_csv(path: Path, rows: Sequence[Row], remarks: Sequence[str] = ()) -> None:
@@ -67,7 +70,7 @@ def write_plot(path: Path, draw: Callable[[Any], None], title: str) -> None:
         axes.legend()
     figure.text(0.01, 0.01, "\n".join(provenance()[:2]), fontsize=5, color="grey")
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
     plt.close(figure)
     print(f"-> {path.name}")
 

@@ -87,7 +87,7 @@ def _ahead(
     todo, inflight = iter(jobs), deque[tuple[Job, Future[Loaded | Outcome]]]()
     while True:
         loaded = sum(_weight(future.result(), stages) for _, future in inflight if future.done())
-        while len(inflight) <= 2 * threads and (loaded < _AHEAD_PX or not inflight):
+        while len(inflight) <= threads and (loaded < _AHEAD_PX or not inflight):
             if (job := next(todo, None)) is None:
                 break
             inflight.append((job, pool.submit(_guarded, stages.read, job)))

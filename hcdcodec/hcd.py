@@ -24,7 +24,8 @@ class Ste:
     Attributes:
         steps: updates of the LR, two passes each; 0 = none.
         step_size: largest first step in LR levels; steps fall to zero along a cosine.
-        likeness_db: PSNR against the antialiased bicubic LR below which the search is pulled back: it stays a picture.
+        likeness_db: PSNR against the antialiased bicubic LR below which the search is pulled back, so that the LR stays
+            a picture; where the backbone's own LR is farther away already, no farther than that.
         momentum: decay of the mean gradient. Low: within ten steps, much momentum only overshoots.
         memory: decay of the mean squared gradient, which sets each sample's pace.
         softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move
@@ -232,6 +233,7 @@ class _Climb:
     def __init__(self, lr: torch.Tensor, plain: torch.Tensor, grid: Grid) -> None:
         self.lr = lr
         self.plain = plain
+        self.reach = float((lr - plain).square().mean())
         self.grid = grid
         self.mean = torch.zeros_like(lr)
         self.square = torch.zeros_like(lr)
@@ -261,7 +263,7 @@ class _Climb:
         count = len(self.history)
         strayed = self.lr - self.plain
         distance = strayed.square().mean()
-        if distance > 10 ** (-search.likeness_db / 10):
+        if distance > max(self.reach, 10 ** (-search.likeness_db / 10)):
             gradient = gradient + 2 * strayed / (distance * strayed.numel())
         self.mean.lerp_(gradient, 1 - search.momentum)
         self.square.lerp_(gradient.square(), 1 - search.memory)
