@@ -1,6 +1,6 @@
 """Image codec whose small file is a small picture, searched against the very decoder that will read it.
 
-    data = hcdcodec.encode(pixels, scale=4)    # PNG file as bytes
+    data = hcdcodec.encode(pixels, scale=4)    # PNG file as bytes; encode_report tells more
     pixels = hcdcodec.decode(data)
 
 Nothing here imports torch until a function that needs it is called.
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from hcdcodec.backbones import load_backbone
     from hcdcodec.encoder import EncodeOptions
     from hcdcodec.hcd import Paper, Ste
-    from hcdcodec.memory import decode, encode
+    from hcdcodec.memory import Result, decode, encode, encode_report
+    from hcdcodec.target import Target
 
 try:
     __version__ = version("hcdcodec")
@@ -36,7 +37,10 @@ except PackageNotFoundError:  # run from a checkout that was never installed
 
 _ROOMS = {
     "encode": "hcdcodec.memory",
+    "encode_report": "hcdcodec.memory",
     "decode": "hcdcodec.memory",
+    "Result": "hcdcodec.memory",
+    "Target": "hcdcodec.target",
     "load_backbone": "hcdcodec.backbones",
     "EncodeOptions": "hcdcodec.encoder",
     "Paper": "hcdcodec.hcd",
@@ -54,12 +58,15 @@ __all__ = [
     "OutputError",
     "Paper",
     "PictureError",
+    "Result",
     "Ste",
+    "Target",
     "UnsupportedError",
     "UsageError",
     "__version__",
     "decode",
     "encode",
+    "encode_report",
     "load_backbone",
 ]
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
+from click.core import ParameterSource
 
 import hcdcodec
 from hcdcodec import files
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
     from hcdcodec.image import Picture
     from hcdcodec.outcome import Outcome
     from hcdcodec.pipeline import FileOptions
+    from hcdcodec.strip import Strip
+    from hcdcodec.target import Target
     from hcdcodec.walk import Remark
 
+STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.strip.Strip`
 EXIT_FAILED, EXIT_USAGE, EXIT_WEIGHTS, EXIT_LOCKED, EXIT_INTERRUPTED = 1, 2, 3, 75, 130
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -121,8 +125,13 @@ def cli() -> None:
 @_option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models'.")
 @_option("-e", "--effort", type=click.IntRange(0, 9), default=5, help="0: no search; 9: search to convergence.")
 @_option("-Q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, help="LR grid; 100: all levels.")
+@_option("--max-bytes", type=click.IntRange(1), help="Instead of -Q: the best quality that fits into so many bytes.")
+@_option("--target-bpp", type=float, help="Instead of -Q: the best quality of at most so many bits per pixel.")
+@_option("--target-psnr", type=float, help="Instead of -Q: the smallest file of at least so many dB (RGB).")
+@_option("--skip-if-larger", is_flag=True, help="Store nothing where the result would not be smaller than its source.")
 @_option("--method", type=click.Choice(["ste", "paper"]), default="ste", help="Search; paper: its Algorithm 1.")
 @_option("--z", "details_scale", type=float, help="Deviation of the details z, 0: zeros.  [default: by weights]")
+@click.option("--strip", type=click.Choice(["all", *STRIP]), multiple=True, help="Metadata not to store; repeatable.")
 @_MACHINE
 @_TALK
 def encode(paths: tuple[str, ...], scale: int, backbone: str, **given: Any) -> None:
@@ -147,8 +156,10 @@ def encode(paths: tuple[str, ...], scale: int, backbone: str, **given: Any) -> N
 
     search = Paper() if given["method"] == "paper" else search_of(given["effort"])
     network = load_backbone(backbone, scale, weights_dir=given["weights_dir"])
-    options = EncodeOptions(search, given["quality"], given["details_scale"])
-    encoding = Encoding(engine_for(network, given["device"]), options, _file_options(given))
+    options = EncodeOptions(search, given["quality"], given["details_scale"], strip=_strip(given["strip"]))
+    encoding = Encoding(
+        engine_for(network, given["device"]), options, _file_options(given), _target(given), given["skip_if_larger"]
+    )
     _carry_out(plan, encoding.run, encoding.is_fresh, Work.ENCODE, given)
 
 
@@ -444,15 +455,35 @@ def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], st
         raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
 
 
-def _check_streams(plan: "Plan", *, as_json: bool, **_: Any) -> None:
+def _check_streams(plan: "Plan", *, as_json: bool, **others: Any) -> None:
     """Keep binary data off terminals and apart from JSON."""
     if any(job.target is None for job in plan.jobs):
         if as_json:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
+        if others.get("skip_if_larger"):
+            raise UsageError("--skip-if-larger could leave standard output empty; write the picture to a file")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError("standard output is closed or a terminal; redirect it or name a file")
     if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("standard input is closed or a terminal; redirect it or name a file")
+
+
+def _strip(chosen: Sequence[str]) -> "tuple[Strip, ...]":
+    """Return what `--strip` names, in the order that does not depend on how it was named."""
+    from hcdcodec.strip import Strip
+
+    return tuple(kind for kind in Strip if "all" in chosen or kind in chosen)
+
+
+def _target(given: dict[str, Any]) -> "Target | None":
+    """Return what is to choose the quality, if not the user."""
+    from hcdcodec.target import Target
+
+    asked = [name for name in ("max_bytes", "target_bpp", "target_psnr") if given[name] is not None]
+    chosen = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT
+    if len(asked) + chosen > 1:
+        raise UsageError("--quality, --max-bytes, --target-bpp and --target-psnr exclude each other; choose one")
+    return Target(**{name.removeprefix("target_"): given[name] for name in asked}) if asked else None
 
 
 def _file_options(given: dict[str, Any]) -> "FileOptions":

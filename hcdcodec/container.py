@@ -2,7 +2,8 @@
 
     file      = PNG signature, IHDR, hcDC, tEXt, metadata chunks, hcDA, PLTE, IDAT ..., IEND; nothing behind
     hcDC      = header, the table in `hcdcodec.header`; must stand before IDAT
-    tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt
+    tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt. It may come
+                back as zTXt or iTXt, and anywhere: ImageMagick and libvips rewrite long texts so
     hcDA      = the alpha plane, HR size, lossless: a complete PNG without colours
     metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.metadata`), which belong to the HR picture
 
@@ -30,7 +31,7 @@ from hcdcodec import png
 from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, PictureError, UsageError
 from hcdcodec.header import MAGIC, RESTORE, AlphaRule, Header
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
-from hcdcodec.metadata import is_header_twin
+from hcdcodec.metadata import is_header_twin, twin_text
 
 __all__ = ["LEVELS", "AlphaRule", "Header", "Packed", "is_ours", "pack", "peek", "pixel_digest", "unpack"]
 
@@ -38,6 +39,7 @@ LEVELS = range(7)
 """How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""
 
 _LR_SLACK = 16
+_NO_HEADER = "PNG carries no hcdcodec header; encode it first, or restore it from a copy if a tool has stripped it"
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,13 +132,13 @@ def peek(data: bytes) -> Header:
         if is_header_twin(chunk):
             twin = _read_twin(chunk)
     if twin is None:
-        raise NotOursError("PNG carries no hcdcodec header; encode it first")
+        raise NotOursError(_NO_HEADER)
     return Header.from_bytes(twin)
 
 
 def is_ours(head: bytes) -> bool:
     """Tell from the first kilobytes of a file whether it is one of ours, sound or not."""
-    marks = (png.HEADER_CHUNK + MAGIC, b"tEXt" + png.HEADER_KEYWORD + b"\0")
+    marks = (png.HEADER_CHUNK + MAGIC, *(kind + png.HEADER_KEYWORD + b"\0" for kind in (b"tEXt", b"zTXt", b"iTXt")))
     return head.startswith(png.SIGNATURE) and any(mark in head for mark in marks)
 
 
@@ -185,7 +187,7 @@ def _payload(chunks: Sequence[png.Chunk]) -> bytes:
         raise DamagedError(f"the header and its text form differ; {RESTORE}")
     payload = found if found is not None else twin
     if payload is None:
-        raise NotOursError("PNG carries no hcdcodec header; encode it first")
+        raise NotOursError(_NO_HEADER)
     return payload
 
 
@@ -197,7 +199,7 @@ def _only(found: list[bytes], name: str) -> bytes | None:
 
 def _read_twin(chunk: png.Chunk) -> bytes:
     try:
-        return base64.b64decode(chunk.payload.removeprefix(png.HEADER_KEYWORD + b"\0"), validate=True)
+        return base64.b64decode(twin_text(chunk), validate=True)
     except binascii.Error as error:
         raise DamagedError(f"the header's text form is broken; {RESTORE}") from error
 
@@ -227,10 +229,12 @@ def _read_lr(header: Header, chunks: Sequence[png.Chunk]) -> Levels:
 
 def _read_alpha(header: Header, chunks: Sequence[png.Chunk]) -> Levels | None:
     data = _only([chunk.payload for chunk in chunks if chunk.type == png.ALPHA_CHUNK], "alpha")
-    if (data is not None) is not (header.alpha_rule is AlphaRule.PLANE):
-        raise DamagedError(f"the header and the alpha chunk contradict each other; {RESTORE}")
     if data is None:
+        if header.alpha_rule is AlphaRule.PLANE:
+            raise DamagedError(f"the alpha chunk is missing, some tool has dropped it; {RESTORE}")
         return None
+    if header.alpha_rule is AlphaRule.NONE:
+        raise DamagedError(f"there is an alpha chunk that the header knows nothing of; {RESTORE}")
     chunks = tuple(png.walk(data))
     head = png.ihdr(chunks[0])
     if (head.height, head.width) != (header.height, header.width) or png.size(chunks) != len(data):

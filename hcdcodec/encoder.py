@@ -13,9 +13,10 @@ from hcdcodec.backbones.details import DetailsRule
 from hcdcodec.container import Header
 from hcdcodec.errors import UsageError
 from hcdcodec.grid import DEFAULT_QUALITY, grid_of
-from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, refine, search_of
+from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
 from hcdcodec.image import Picture
 from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.strip import Strip
 from hcdcodec.tiling import plan
 
 TILE = 256
@@ -37,6 +38,7 @@ class EncodeOptions:
         quality: 1 to 100, chooses the LR grid.
         details_scale: standard deviation of the details z; None = what the weights were trained for.
         details_seed: of the details z, where they are not zeros.
+        strip: metadata that is not stored, each kind at most once and in the order of `Strip`.
 
     Raises:
         UsageError: no such deviation.
@@ -46,6 +48,7 @@ class EncodeOptions:
     quality: int = DEFAULT_QUALITY
     details_scale: float | None = None
     details_seed: int = 0
+    strip: tuple[Strip, ...] = ()
 
     def __post_init__(self) -> None:
         if self.details_scale is not None and not 0 <= self.details_scale <= DETAILS_SCALE_MAX:
@@ -53,9 +56,9 @@ class EncodeOptions:
                 f"{self.details_scale} is no deviation of details z; 0 to {DETAILS_SCALE_MAX} are possible"
             )
 
-    def digest(self, backbone: Backbone) -> bytes:
-        """Return 8 bytes that change when the same picture would be encoded otherwise."""
-        settings = f"{self!r} {backbone.name} {backbone.scale} {backbone.model_hash} {grid_of(self.quality)!r}"
+    def digest(self, backbone: Backbone, more: str = "") -> bytes:
+        """Return 8 bytes that change when the same picture would be encoded otherwise; `more` are further settings."""
+        settings = f"{self!r} {backbone.name} {backbone.scale} {backbone.model_hash} {grid_of(self.quality)!r}{more}"
         return hashlib.sha256(settings.encode()).digest()[:8]
 
 
@@ -89,6 +92,41 @@ def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: Encode
     subjects = [_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
     found = refine(engine, subjects, options.search)
     return [Encoded(header, _interleaved(refined.lr), refined) for header, refined in zip(headers, found, strict=True)]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A picture downscaled but not searched: it tells cheaply, and nearly, what any quality costs and gives.
+
+    Attributes:
+        engine: network, device and precision.
+        header: of the quality of its options.
+        subject: the picture.
+        start: (C, h, w) float32 in [0, 1], not rounded.
+    """
+
+    engine: Engine
+    header: Header
+    subject: Subject
+    start: torch.Tensor
+
+    def lr(self, quality: int) -> npt.NDArray[np.uint8]:
+        """Return the rounded LR, (h, w) or (h, w, 3) uint8."""
+        return _interleaved(self._rounded(quality).mul(255).round().to(torch.uint8).cpu())
+
+    def error(self, quality: int) -> float:
+        """Return the mean squared error of the reference decode in levels squared: one forward pass."""
+        return self.engine.errors([self._rounded(quality)], [self.subject.task], [self.subject.target])[0]
+
+    def _rounded(self, quality: int) -> torch.Tensor:
+        return quantise(self.start, grid_of(quality))
+
+
+def preview(engine: Engine, picture: Picture, options: EncodeOptions) -> Preview:
+    """Downscale a picture as `encode_pictures` does: one pass."""
+    header = _header(engine.backbone, picture, options)
+    subject = _subject(engine.backbone, picture, header)
+    return Preview(engine, header, subject, engine.downscale(subject.canvas, subject.task.tiles))
 
 
 def _header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Header:

@@ -35,6 +35,9 @@ _LADDER = (
     (23, 14), (18, 16), (13, 18), (8, 20), (4, 22), (1, 24),
 )  # fmt: skip
 
+RUNGS = tuple(quality for quality, _ in _LADDER)
+"""One quality for each grid that the scale has, from 100 downwards."""
+
 
 def grid_of(quality: int) -> Grid:
     """Return the grid of a quality.

@@ -24,8 +24,8 @@ class Ste:
     Attributes:
         steps: updates of the LR, two passes each; 0 = none.
         step_size: largest first step in LR levels; steps fall to zero along a cosine.
-        likeness_db: PSNR against the antialiased bicubic LR below which the search is pulled back, so that the LR stays
-            a picture; where the backbone's own LR is farther away already, no farther than that.
+        likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it stays a
+            picture: a ball around the bicubic LR. Where the backbone's own LR lies outside, no farther than that.
         momentum: decay of the mean gradient. Low: within ten steps, much momentum only overshoots.
         memory: decay of the mean squared gradient, which sets each sample's pace.
         softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move
@@ -221,8 +221,6 @@ def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Ten
         )
         for index, error, gradient in zip(active, errors, gradients, strict=True):
             climbs[index].note(error)
-            # By its own error, so that the pull towards the plain LR weighs the same in every picture.
-            gradient /= max(error, 1e-3) * subjects[index].target.numel() / 255**2
             climbs[index].move(gradient, search, 0.5 * (1 + math.cos(math.pi * step / search.steps)))
     return [climb.proposal() for climb in climbs]
 
@@ -256,21 +254,20 @@ class _Climb:
         """Take one step, each sample at its own pace, and stay in [0, 1].
 
         Args:
-            gradient: of the logarithm of the squared error.
+            gradient: of the squared error.
             search: options.
             schedule: 1 at the beginning, towards 0.
         """
         count = len(self.history)
-        strayed = self.lr - self.plain
-        distance = strayed.square().mean()
-        if distance > max(self.reach, 10 ** (-search.likeness_db / 10)):
-            gradient = gradient + 2 * strayed / (distance * strayed.numel())
         self.mean.lerp_(gradient, 1 - search.momentum)
         self.square.lerp_(gradient.square(), 1 - search.memory)
         mean = self.mean / (1 - search.momentum**count)
         pace = (self.square / (1 - search.memory**count)).sqrt_()
         pace += search.softness * pace.square().mean().sqrt() + 1e-20
-        self.lr = (self.lr - schedule * search.step_size / 255 * mean / pace).clamp_(0, 1)
+        strayed = self.lr - schedule * search.step_size / 255 * mean / pace - self.plain
+        allowed = max(self.reach, 10 ** (-search.likeness_db / 10))
+        strayed *= min(1.0, math.sqrt(allowed / max(float(strayed.square().mean()), 1e-20)))
+        self.lr = (self.plain + strayed).clamp_(0, 1)
 
     def stopped(self, search: Ste) -> bool:
         """Tell whether the last `patience` steps were not worth their passes."""

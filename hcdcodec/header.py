@@ -4,7 +4,7 @@
 
     offset  bytes  field
          0      4  magic "HCDC"
-         4      1  version              0: not frozen yet; another one is refused
+         4      1  version              1; another one is refused
          5      1  flags                bit 0: an hcDA chunk belongs to it; a file with any other bit set is refused
          6      1  scale                HR size / LR size
          7     16  backbone             ASCII name of the network, filled with 00
@@ -26,7 +26,10 @@
         90     16  lr_digest            of the LR's pixels: first bytes of the SHA-256 of height u32, width u32, RGB8
        106
 
-All fields belong to the format from the first version on; another layout takes another version number.
+Version 1 is frozen: this layout, the meaning of every field, and the chunks of `hcdcodec.container` stay as they are,
+and every later release decodes files of version 1, to the same pixels but for a level of rounding. What does not fit
+into it takes another version number, which this release refuses. Version 0 was never promised to last. The files in
+tests/golden hold every release to this.
 """
 
 import enum
@@ -41,7 +44,7 @@ import numpy as np
 from hcdcodec.errors import ContainerError, DamagedError, UnsupportedError, UsageError
 from hcdcodec.image import Mode
 
-VERSION = 0
+VERSION = 1
 MAGIC = b"HCDC"
 RESTORE = "restore the file from a copy"
 
@@ -178,7 +181,8 @@ def _check_frame(payload: bytes) -> None:
     if not payload.startswith(MAGIC) or len(payload) == len(MAGIC):
         raise DamagedError(f"the header does not begin as it must; {RESTORE}")
     if payload[len(MAGIC)] != VERSION:
-        raise UnsupportedError(f"format version {payload[len(MAGIC)]} is unknown; {_NEWER}")
+        remedy = _NEWER if payload[len(MAGIC)] > VERSION else "encode its source again"
+        raise UnsupportedError(f"format version {payload[len(MAGIC)]} is unknown; {remedy}")
     if len(payload) != _LAYOUT.size:
         raise DamagedError(f"the header has {len(payload)} bytes instead of {_LAYOUT.size}; {RESTORE}")
 

@@ -1,5 +1,7 @@
 """The codec for one picture in memory: pixels to bytes and back."""
 
+import time
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,10 +16,35 @@ from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.grid import DEFAULT_QUALITY
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Metadata, Picture
+from hcdcodec.metrics import decibels
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pipeline import PNG_LEVEL, Engines
+from hcdcodec.target import Found, Target, reach
 
 METHODS = ("ste", "paper")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One encoded picture, and how it went.
+
+    Attributes:
+        data: a PNG file.
+        quality: 1 to 100, chosen or found.
+        passes: forward and backward passes of the networks, over all that was tried.
+        psnr_before: dB over the RGB levels of the reconstruction from the LR that the search started with.
+        psnr: dB of the reconstruction from `data`; infinite if it is exact.
+        seconds: working time.
+        remark: where it falls short of its target; empty if it does not.
+    """
+
+    data: bytes
+    quality: int
+    passes: int
+    psnr_before: float
+    psnr: float
+    seconds: float
+    remark: str
 
 
 def encode(
@@ -26,7 +53,7 @@ def encode(
     scale: int = 4,
     backbone: str = "crn",
     effort: int = DEFAULT_EFFORT,
-    quality: int = DEFAULT_QUALITY,
+    quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
     device: str = "cpu",
     weights_dir: Path | None = None,
@@ -38,7 +65,7 @@ def encode(
         scale: HR size / LR size.
         backbone: rescaling network.
         effort: 0 (no search) to 9 (to convergence).
-        quality: 1 to 100, chooses the LR grid.
+        quality: 1 to 100, chooses the LR grid; or a `Target`, which has it found.
         method: "ste", or "paper" for Algorithm 1 with its own number of steps.
         device: "auto", "cpu", "cuda" or "cuda:N".
         weights_dir: directory to search for weights before all others.
@@ -50,14 +77,57 @@ def encode(
         PictureError: not such an array.
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
+        OutputError: even the smallest file has more bytes than its target allows.
     """
+    return encode_report(
+        pixels,
+        scale=scale,
+        backbone=backbone,
+        effort=effort,
+        quality=quality,
+        method=method,
+        device=device,
+        weights_dir=weights_dir,
+    ).data
+
+
+def encode_report(
+    pixels: npt.NDArray[np.uint8],
+    *,
+    scale: int = 4,
+    backbone: str = "crn",
+    effort: int = DEFAULT_EFFORT,
+    quality: int | Target = DEFAULT_QUALITY,
+    method: str = "ste",
+    device: str = "cpu",
+    weights_dir: Path | None = None,
+) -> Result:
+    """Encode one picture as `encode` does, with the same arguments, and tell how it went."""
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
     picture = _picture(pixels)
-    options = EncodeOptions(Paper() if method == "paper" else search_of(effort), quality)
+    options = EncodeOptions(Paper() if method == "paper" else search_of(effort))
     engine = _engine(backbone, scale, device, weights_dir)
-    (encoded,) = encode_pictures(engine, [picture], options)
-    return container.pack(encoded.header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+    start = time.perf_counter()
+    found = _found(engine, picture, options, quality)
+    header, refined = found.encoded.header, found.encoded.refined
+    data = container.pack(header, found.encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+    return Result(
+        data,
+        header.quality,
+        found.passes,
+        decibels(refined.error_before),
+        decibels(refined.error),
+        time.perf_counter() - start,
+        quality.remark(found, len(data)) if isinstance(quality, Target) else "",
+    )
+
+
+def _found(engine: Engine, picture: Picture, options: EncodeOptions, quality: int | Target) -> Found:
+    if isinstance(quality, Target):
+        return reach(engine, picture, options, quality, level=PNG_LEVEL)
+    (encoded,) = encode_pictures(engine, [picture], replace(options, quality=quality))
+    return Found(encoded, encoded.refined.passes)
 
 
 def decode(

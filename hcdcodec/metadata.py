@@ -19,6 +19,8 @@ from hcdcodec import png
 from hcdcodec.errors import DamagedError
 
 _KEPT = frozenset((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt"))
+_TEXTS = frozenset((b"iTXt", b"tEXt", b"zTXt"))
+_TWIN_MAX = 1024
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_PREFIX = b"Exif\0\0"
 _PAYLOAD_MAX = 1 << 26
@@ -63,7 +65,7 @@ class Metadata:
             elif chunk.type == b"eXIf":
                 exif = exif or chunk.payload.removeprefix(_EXIF_PREFIX)
             elif chunk.type == b"iTXt" and chunk.payload.startswith(_XMP_KEYWORD + b"\0"):
-                xmp = xmp or _read_itxt(chunk.payload)
+                xmp = xmp or _read_itxt(chunk.payload, limit=_PAYLOAD_MAX)
             elif chunk.type in _KEPT and not is_header_twin(chunk):
                 kept.append(chunk)
         return cls(icc, exif or None, xmp, tuple(kept))
@@ -124,7 +126,19 @@ class Metadata:
 
 def is_header_twin(chunk: png.Chunk) -> bool:
     """Whether a chunk is the text form of an hcdcodec header."""
-    return chunk.type == b"tEXt" and chunk.payload.startswith(png.HEADER_KEYWORD + b"\0")
+    return chunk.type in _TEXTS and chunk.payload.startswith(png.HEADER_KEYWORD + b"\0")
+
+
+def twin_text(chunk: png.Chunk) -> bytes:
+    """Return the text of what `is_header_twin` has found: tools rewrite tEXt as zTXt or iTXt as they like.
+
+    Raises:
+        DamagedError: it is compressed and broken, or longer than any header.
+    """
+    if chunk.type == b"iTXt":
+        return _read_itxt(chunk.payload, limit=_TWIN_MAX)
+    _, _, text = chunk.payload.partition(b"\0")
+    return png.inflate(text[1:], limit=_TWIN_MAX) if chunk.type == b"zTXt" else text
 
 
 def _read_iccp(payload: bytes) -> bytes:
@@ -134,12 +148,12 @@ def _read_iccp(payload: bytes) -> bytes:
     return png.inflate(compressed[1:], limit=_PAYLOAD_MAX)
 
 
-def _read_itxt(payload: bytes) -> bytes:
+def _read_itxt(payload: bytes, *, limit: int) -> bytes:
     _, _, rest = payload.partition(b"\0")
     language_on = rest[2:].split(b"\0", 2)
     if rest[:2] not in (b"\0\0", b"\1\0") or len(language_on) != 3:
-        raise DamagedError("PNG XMP packet is broken; remove it from the picture")
-    return png.inflate(language_on[2], limit=_PAYLOAD_MAX) if rest[0] else language_on[2]
+        raise DamagedError("a PNG text chunk is broken; remove it from the picture or fetch the file again")
+    return png.inflate(language_on[2], limit=limit) if rest[0] else language_on[2]
 
 
 def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:

@@ -69,7 +69,11 @@ def luma(pixels: Levels) -> Values:
 
 def psnr(first: Levels | Values, second: Levels | Values) -> float:
     """Return the peak signal-to-noise ratio of two arrays of one shape in dB; infinite where nothing differs."""
-    error = float(np.mean(np.square(np.subtract(first, second, dtype=np.float64))))
+    return decibels(float(np.mean(np.square(np.subtract(first, second, dtype=np.float64)))))
+
+
+def decibels(error: float) -> float:
+    """Return the PSNR of a mean squared error in levels squared; infinite for none."""
     return 10 * math.log10(PEAK**2 / error) if error > 0 else math.inf
 
 

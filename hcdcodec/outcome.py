@@ -10,7 +10,7 @@ class Status(enum.Enum):
 
     DONE = "done"
     SKIPPED = "skipped"
-    """The result was up to date already."""
+    """The result was up to date already, or would have been no smaller than its source."""
     FAILED = "failed"
     IGNORED = "ignored"
     """Met while walking, and no picture."""
@@ -26,14 +26,16 @@ class Outcome:
     target: Path | None = None
     """Where the result stands; None: on standard output, or there is none."""
     message: str = ""
-    """Why it was not done: `what is wrong; what to do`, without the name."""
+    """Why it was not done, `what is wrong; what to do`, without the name; a warning, where it was done."""
     source_bytes: int = 0
     """Size of the source as a file."""
     target_bytes: int = 0
-    """Size of the result as a file."""
+    """Size of the result as a file, even if it was not stored."""
     height: int = 0
     """Of the HR picture, in pixels."""
     width: int = 0
+    quality: int | None = None
+    """Of the LR grid, as encoding chose it."""
     psnr_before: float | None = None
     """dB over the RGB levels, of the reconstruction from the LR that the search started with."""
     psnr: float | None = None
@@ -47,3 +49,8 @@ class Outcome:
     def pixels(self) -> int:
         """Number of HR pixels."""
         return self.height * self.width
+
+    @property
+    def is_larger(self) -> bool:
+        """Whether the result has more bytes than the source."""
+        return 0 < self.source_bytes < self.target_bytes

@@ -20,7 +20,7 @@ from hcdcodec.errors import DamagedError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER_CHUNK = b"hcDC"  # ancillary, private, unsafe to copy: true for exactly the pixels it stands with
-HEADER_KEYWORD = b"hcdcodec"  # the tEXt twin, for tools that drop private chunks
+HEADER_KEYWORD = b"hcdcodec"  # the text twin, for tools that drop private chunks
 ALPHA_CHUNK = b"hcDA"
 LR_DIGEST_CHUNK = b"hcDS"
 PALETTE = 3  # the colour type whose samples are indices

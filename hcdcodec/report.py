@@ -67,6 +67,8 @@ class Report:
     _psnr: _Mean = field(default_factory=_Mean, init=False)
     _gain: _Mean = field(default_factory=_Mean, init=False)
     _exact: int = field(default=0, init=False)
+    _larger: int = field(default=0, init=False)
+    _left_out: int = field(default=0, init=False)
     _started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,11 +77,13 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Take one outcome into the sums; only what was done counts in bytes, pixels and dB."""
         self._counts[outcome.status] += 1
+        self._left_out += outcome.status is Status.SKIPPED and outcome.target_bytes > 0
         if outcome.status is not Status.DONE:
             return
         self._source_bytes += outcome.source_bytes
         self._target_bytes += outcome.target_bytes
         self._pixels += outcome.pixels
+        self._larger += outcome.is_larger
         if outcome.psnr == math.inf:
             self._exact += 1
         elif outcome.psnr is not None:
@@ -94,16 +98,24 @@ class Report:
 
     def line(self, outcome: Outcome) -> str | None:
         """Return what people are to read about one outcome, if anything."""
-        if outcome.status is not Status.FAILED and self.verbosity < Verbosity.VERBOSE:
+        warned = outcome.status is Status.DONE and outcome.message and self.verbosity >= Verbosity.NORMAL
+        if outcome.status is not Status.FAILED and not warned and self.verbosity < Verbosity.VERBOSE:
             return None
         return message(outcome.name, self._sentence(outcome))
 
     def _sentence(self, outcome: Outcome) -> str:
         if outcome.status is Status.DONE:
-            return f"{self.work.value}, {_measurements(outcome)}"
+            done = [f"{self.work.value}, {_measurements(outcome)}"] if self.verbosity >= Verbosity.VERBOSE else []
+            return "; ".join([*done, *self._warnings(outcome)])
         if outcome.status is Status.FAILED:
             return outcome.message or "failed"
         return f"{outcome.status.value}, {outcome.message}" if outcome.message else outcome.status.value
+
+    def _warnings(self, outcome: Outcome) -> list[str]:
+        found = [f"warning: {outcome.message}"] if outcome.message else []
+        if self.work is Work.ENCODE and outcome.is_larger and self.verbosity >= Verbosity.VERBOSE:
+            found.append("warning: larger than its source, --skip-if-larger would store nothing")
+        return found
 
     def summary(self) -> str:
         """Return the end of the batch in up to four lines: pictures, bytes, quality, time; empty if to be quiet."""
@@ -116,7 +128,9 @@ class Report:
 
     def _pictures(self) -> str:
         words = {Status.DONE: self.work.value, Status.SKIPPED: "up to date"}
-        counts = [f"{self._counts[s]} {words.get(s, s.value)}" for s in Status if self._counts[s]]
+        numbers = self._counts - Counter({Status.SKIPPED: self._left_out})
+        counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
+        counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
         return ", ".join(counts) or "no pictures found"
 
     def _bytes(self) -> str:
@@ -128,7 +142,8 @@ class Report:
         ratio = self._target_bytes / self._source_bytes
         verdict = "of the source files" if ratio < 1 else "of the source files: nothing saved"
         bpp = f", {8 * self._target_bytes / self._pixels:.3f} bpp" if self._pixels else ""
-        return f"{change}, {100 * ratio:.1f} % {verdict}{bpp}"
+        larger = f", {self._larger} larger than their source" if self._larger else ""
+        return f"{change}, {100 * ratio:.1f} % {verdict}{bpp}{larger}"
 
     def _quality(self) -> str:
         parts = [f"PSNR {self._psnr.value:.2f} dB on average"] if self._psnr.count else []
@@ -170,6 +185,7 @@ def json_line(outcome: Outcome) -> str:
         "target_bytes": outcome.target_bytes,
         "height": outcome.height,
         "width": outcome.width,
+        "quality": outcome.quality,
         "psnr_before": _finite(outcome.psnr_before),
         "psnr": _finite(outcome.psnr),
         "exact": outcome.psnr == math.inf,
@@ -195,6 +211,8 @@ def _finite(decibels: float | None) -> float | None:
 
 def _measurements(outcome: Outcome) -> str:
     parts = [f"{_size(outcome.source_bytes)} -> {_size(outcome.target_bytes)}"] if outcome.target_bytes else []
+    if outcome.quality is not None:
+        parts.append(f"quality {outcome.quality}")
     if outcome.psnr is not None:
         parts.append("no error" if outcome.psnr == math.inf else f"{outcome.psnr:.2f} dB")
     if outcome.passes:

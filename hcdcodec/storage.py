@@ -14,6 +14,7 @@ import contextlib
 import enum
 import errno
 import hashlib
+import io
 import os
 import secrets
 import stat
@@ -21,11 +22,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files import Job
 from hcdcodec.walk import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
 
+MAX_BYTES = 9 << 28
+"""Larger files are not read: no picture within the default limit on pixels needs as much."""
+
+_PART_BYTES = 1 << 20
+_CHANGED = "changed while it was being worked on; run again once it is complete"
 _BLOCKED = "a file stands where a directory is needed; move it away, or name another destination"
 _EXPLANATIONS = {
     errno.ENOSPC: "the disk is full; free some space and run again",
@@ -40,17 +47,57 @@ _EXPLANATIONS = {
 }
 
 
-def read(path: Path) -> bytes:
-    """Read a whole source file.
+def read(path: Path, *, limit: int = MAX_BYTES) -> bytes:
+    """Read a whole source file; see `read_steady`."""
+    return read_steady(path, limit=limit)[0]
+
+
+def read_steady(path: Path, *, limit: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
+    """Read a whole source file and the status that belongs to what was read.
+
+    Args:
+        path: a regular file.
+        limit: bytes above which nothing is read.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: it cannot be read, is no regular file, is too large, or was changed meanwhile.
     """
     try:
-        return path.read_bytes()
+        with io.BufferedReader(io.FileIO(path, opener=_open_at_once)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise PictureError("a directory, pipe or device instead of a file; name a regular file")
+            _check_bytes(status.st_size, limit)
+            data = file.read(status.st_size + 1)
+            if len(data) != status.st_size or _content_marks(os.fstat(file.fileno())) != _content_marks(status):
+                raise PictureError(_CHANGED)
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO).lower()
         raise PictureError(f"cannot be read ({reason}); check the file and who may read it") from error
+    return data, status
+
+
+def read_stream(stream: BinaryIO, *, limit: int = MAX_BYTES) -> bytes:
+    """Read a stream to its end, or until it has given a little more than `limit` bytes."""
+    data = bytearray()
+    while len(data) <= limit and (part := stream.read(_PART_BYTES)):
+        data += part
+    return bytes(data)
+
+
+def check_unchanged(path: Path, status: os.stat_result) -> None:
+    """Make sure that a source is still the file that was read: else its result would look newer than it is.
+
+    Args:
+        path: where it was read; a source that is gone meanwhile was whole when it was read.
+        status: that `read_steady` returned with it.
+
+    Raises:
+        PictureError: it was changed or replaced.
+    """
+    now = status_of(path)
+    if now is not None and _content_marks(now) != _content_marks(status):
+        raise PictureError(_CHANGED)
 
 
 def write_atomic(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
@@ -148,6 +195,20 @@ def freshness(
     if (dated and not checksum) or digest_of(job.source) == recorded.source_digest:
         return Freshness.FRESH
     return Freshness.STALE
+
+
+def _check_bytes(size: int, limit: int) -> None:
+    if size > limit:
+        raise PictureError(f"file has {size} bytes, the limit is {limit}; raise the limit on pixels")
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open without waiting for the other end of a pipe."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _content_marks(status: os.stat_result) -> tuple[int, int, int, int]:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _check_replaceable(path: Path) -> None:

@@ -126,6 +126,12 @@ def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
         ["encode", "a.png"],
         ["encode", "a.png", "small/", "--effort", "10"],
         ["encode", "a.png", "small/", "--quality", "0"],
+        ["encode", "a.png", "small/", "--quality", "75", "--max-bytes", "900"],
+        ["encode", "a.png", "small/", "--target-bpp", "1", "--target-psnr", "30"],
+        ["encode", "a.png", "small/", "--target-bpp", "0"],
+        ["encode", "a.png", "small/", "--target-psnr", "101"],
+        ["encode", "a.png", "small/", "--max-bytes", "0"],
+        ["encode", "a.png", "-", "--skip-if-larger"],
         ["encode", "a.png", "small/", "--backbone", "nothing"],
         ["encode", "a.png", "small/", "--scale", "3"],
         ["encode", "a.png", "small/", "--device", "toaster"],
@@ -278,6 +284,40 @@ def test_info_and_verify(put: Callable[..., None], hcdcodec: Run) -> None:
         assert [line.split(": ")[1] for line in ran.err.splitlines()] == ["a.png", "missing.png"]
         assert small[0].encode() in ran.out
     assert hcdcodec("verify", small[1]).status == 1
+
+
+def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/b.png", size=(40, 48, 3))
+    (found, _) = (
+        json.loads(line)
+        for line in hcdcodec("encode", "in", "small", *FAST, "--max-bytes", "700", "--json").out.splitlines()
+    )
+    assert found["target_bytes"] == Path("small/a.png.hcd.png").stat().st_size <= 700
+    (header,) = (json.loads(line) for line in hcdcodec("info", "--json", "small/a.png.hcd.png").out.splitlines())
+    assert found["quality"] == header["quality"] < 100
+    ran = hcdcodec("encode", "in/a.png", "small/", *FAST, "--max-bytes", "400")
+    assert ran.status == 1
+    assert ran.err.startswith("hcdcodec: in/a.png: 400 bytes cannot be met; ")
+    assert Path("small/a.png.hcd.png").stat().st_size == found["target_bytes"]
+    ran = hcdcodec("encode", "in/a.png", "small/", *FAST, "--target-psnr", "90")
+    assert ran.status == 0
+    assert ran.err.startswith("hcdcodec: in/a.png: warning: 90 dB cannot be reached; stored with ")
+    assert hcdcodec("encode", "in/b.png", "small/", *FAST, "--target-bpp", "3", "-v").err.startswith(
+        "hcdcodec: in/b.png: encoded, "
+    )
+
+
+def test_pictures_that_grow(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/b.png", size=(4, 4, 3))
+    ran = hcdcodec("encode", "in", "small", *FAST, "--skip-if-larger", "-v")
+    assert (ran.status, Path("small").exists()) == (0, False)
+    lines = ran.err.splitlines()
+    assert lines[0] == "hcdcodec: in/a.png: skipped, not smaller than its source, nothing stored"
+    assert lines[2:] == ["2 left out as not smaller than their source"]
+    assert hcdcodec("encode", "in", "small", *FAST) == Ran(0, b"", "")
+    lines = hcdcodec("encode", "in", "small", *FAST, "-v", "--force").err.splitlines()
+    assert lines[0].endswith("; warning: larger than its source, --skip-if-larger would store nothing")
+    assert ", 2 larger than their source" in lines[3]
 
 
 # --- names ------------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import base64
 import io
 import struct
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,15 @@ from PIL import Image, PngImagePlugin
 
 from hcdcodec import png
 from hcdcodec.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
-from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, UnsupportedError, UsageError
+from hcdcodec.errors import (
+    ContainerError,
+    DamagedError,
+    EditedError,
+    NotOursError,
+    PictureError,
+    UnsupportedError,
+    UsageError,
+)
 from hcdcodec.image import Metadata, Mode, read_picture, sniff
 
 RGB_PROFILE = bytes(12) + b"mntrRGB XYZ " + bytes(300)
@@ -215,6 +224,25 @@ def test_text_behind_the_pixels_is_found() -> None:
     assert peek(moved) == peek(data)
 
 
+@pytest.mark.parametrize("kind", [b"tEXt", b"zTXt", b"iTXt", b"iTXt compressed"])
+def test_text_rewritten_as_another_kind_is_found(kind: bytes) -> None:
+    """ImageMagick, GraphicsMagick and libvips make zTXt of long texts."""
+    data = packed(noise(5, 6, 3))
+    text = TWIN.payload.removeprefix(b"hcdcodec\0")
+    bodies = {
+        b"tEXt": text,
+        b"zTXt": b"\0" + zlib.compress(text),
+        b"iTXt": b"\0\0en\0\0" + text,
+        b"iTXt compressed": b"\1\0\0\0" + zlib.compress(text),
+    }
+    rewritten = edited(data, {b"hcDC": (), b"tEXt": [png.Chunk(kind[:4], b"hcdcodec\0" + bodies[kind])]})
+    assert same(unpack(rewritten), unpack(data))
+    assert peek(rewritten) == peek(data)
+    assert is_ours(rewritten)
+    with pytest.raises(PictureError, match="already encoded"):
+        read_picture(rewritten)
+
+
 def test_edited_pixels_are_noticed() -> None:
     data = packed(noise(5, 6, 3))
     changed = noise(5, 6, 3)
@@ -282,7 +310,7 @@ TWIN = png.Chunk(b"tEXt", b"hcdcodec\0" + base64.b64encode(HEADER.payload))
 OTHER = replace(peek(packed(noise(5, 6, 3))), quality=1).to_bytes()
 GREY = replace(peek(packed(noise(5, 6, 3))), mode=Mode.GREY).to_bytes()
 ALPHA = replace(peek(packed(noise(5, 6, 3))), alpha_rule=AlphaRule.PLANE).to_bytes()
-NEWER = HEADER.payload[:4] + b"\1" + HEADER.payload[5:]
+NEWER = HEADER.payload[:4] + b"\2" + HEADER.payload[5:]
 
 
 def grey_png(image: Image.Image) -> png.Chunk:

@@ -205,6 +205,22 @@ def test_a_destination_inside_the_source_is_left_out(here: Path) -> None:
     assert [job.key for job in encode(["in"], "in/out").jobs] == ["a.jpg", "sub/b.jpg"]
 
 
+def test_a_source_inside_the_destination_is_taken_once_and_results_are_not(here: Path) -> None:
+    put("out/in/a.jpg", "out/old.jpg", "out/a.jpg.hcd.png", "out/in/b.jpg.hcd.png")
+    for _ in range(2):
+        plan = encode(["out/in"], "out")
+        assert (targets(plan), len(plan.ignored)) == (["out/a.jpg.hcd.png"], 1)
+
+
+def test_a_folder_of_many_files_is_planned_in_linear_time(here: Path) -> None:
+    """Ten thousand take about a second; benchmarks/crash.py plans a hundred thousand."""
+    Path("in").mkdir()
+    for number in range(10_000):
+        os.close(os.open(f"in/{number}.png.hcd.png", os.O_CREAT | os.O_WRONLY))
+    assert len(decode(["in"], "out").jobs) == 10_000
+    assert len(encode(["in"], "out").ignored) == 10_000
+
+
 def test_a_directory_cannot_be_its_own_destination(here: Path) -> None:
     put("in/a.jpg")
     Path("link").symlink_to("in", target_is_directory=True)

@@ -172,15 +172,24 @@ def test_the_search_ends_when_it_no_longer_pays(tiny: Tiny, draw: Draw) -> None:
     assert 2 * 4 <= hasty.passes < 2 * 4 + 6
 
 
-def test_the_likeness_keeps_the_lr_a_picture(tiny: Tiny, draw: Draw) -> None:
-    engine = tiny.engine()
-    bicubic = float32_engine("bicubic", tiny.scale)
+def test_the_likeness_keeps_the_lr_a_picture(draw: Draw) -> None:
+    engine = float32_engine("bicubic", 4)
     subject = subject_of(draw(40, 40, 3), engine)
-    away = []
-    for likeness in (0.0, 60.0):
-        (found,) = refine(engine, [subject], Ste(30, likeness_db=likeness))
-        away.append(float((found.lr / 255 - plain_lr(bicubic, subject)).square().mean()))
-    assert away[1] < away[0]
+    plain = plain_lr(engine, subject)
+
+    def distance(likeness_db: float) -> float:
+        (found,) = refine(engine, [subject], Ste(30, likeness_db=likeness_db))
+        return float((found.lr / 255 - plain).square().mean())
+
+    assert distance(50.0) < distance(40.0) < distance(0.0)
+
+
+def test_a_backbone_that_is_farther_away_sets_the_limit_itself(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    subject = subject_of(draw(40, 40, 3), engine)
+    free, held = (refine(engine, [subject], Ste(30, likeness_db=db))[0].error for db in (0.0, 200.0))
+    assert held < refine(engine, [subject], Ste(0))[0].error
+    assert held >= free * 0.9
 
 
 # --- the paper's search -----------------------------------------------------------------------------------------------

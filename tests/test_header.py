@@ -30,7 +30,7 @@ HEADER = Header(
     lr_digest=b"digest of pixels",
 )
 GOLDEN = (
-    b"HCDC\x00\x01\x04crn" + bytes(13) + bytes(range(16)) + b"\x00\x00\x04\x38\x00\x00\x07\x80\x01\x01"
+    b"HCDC\x01\x01\x04crn" + bytes(13) + bytes(range(16)) + b"\x00\x00\x04\x38\x00\x00\x07\x80\x01\x01"
     b"\x01\x00\x00\x14\x01\x00\x00\x00\x07\x3f\x40\x00\x00\x04\x02\x08\x4b"
     b"\x00\x00\x01\x00\x00\x00\x00\x00sourcefisettingsdigest of pixels"
 )
@@ -70,8 +70,9 @@ def test_every_field_reaches_the_bytes() -> None:
 @pytest.mark.parametrize(
     ("payload", "kind"),
     [
-        (changed(4, b"\1"), UnsupportedError),
-        (GOLDEN[:4] + b"\1 of any length", UnsupportedError),
+        (changed(4, b"\0"), UnsupportedError),
+        (changed(4, b"\2"), UnsupportedError),
+        (GOLDEN[:4] + b"\2 of any length", UnsupportedError),
         (changed(FLAGS, b"\3"), UnsupportedError),
         (changed(FLAGS, b"\0"), DamagedError),
         (changed(ALPHA, b"\0"), DamagedError),
@@ -122,7 +123,7 @@ def test_every_prefix_is_refused() -> None:
         replace(HEADER, details_scale=float("inf")),
         replace(HEADER, details_scale=1e39),
         replace(HEADER, grid=(0, 1, 1)),
-        replace(HEADER, version=1),
+        replace(HEADER, version=2),
     ],
 )
 def test_what_no_reader_would_take_is_not_written(header: Header) -> None:

@@ -11,14 +11,16 @@ import pytest
 from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
-from hcdcodec import container, image
-from hcdcodec.encoder import EncodeOptions
+from hcdcodec import container, image, pipeline
+from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.errors import OutputError
 from hcdcodec.files import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Format, Metadata, Picture
+from hcdcodec.metrics import psnr
 from hcdcodec.outcome import Outcome, Status
-from hcdcodec.pipeline import Decoding, Encoding, Engines, FileOptions, psnr
+from hcdcodec.pipeline import Decoding, Encoding, Engines, FileOptions
+from hcdcodec.target import Target
 
 OPTIONS = EncodeOptions(Ste(1))
 NOW_NS = 1_700_000_000_000_000_000
@@ -98,16 +100,11 @@ def test_the_outcome_measures_the_written_file(folder: Folder, tiny: Tiny, name:
     assert (made.source_bytes, made.target_bytes) == (source.stat().st_size, small.stat().st_size)
     assert (restored.source_bytes, restored.target_bytes) == (small.stat().st_size, back.stat().st_size)
     assert (made.height, made.width) == (restored.height, restored.width) == (24, 20)
-    real = psnr(float(np.square(pixels_of(back).astype(float) - pixels_of(source)).mean()))
+    real = psnr(pixels_of(back), pixels_of(source))
     assert made.psnr == pytest.approx(real, abs=1e-9)
     assert made.psnr_before is not None and made.psnr is not None
     assert made.psnr_before <= made.psnr
     assert made.passes > 8 and made.seconds > 0 and restored.seconds > 0
-
-
-def test_psnr() -> None:
-    assert psnr(1.0) == pytest.approx(48.1308, abs=1e-4)
-    assert psnr(0.0) == float("inf")
 
 
 def test_metadata_comes_back_byte_for_byte(folder: Folder, draw: Draw) -> None:
@@ -336,6 +333,59 @@ def test_is_fresh_tells_beforehand(folder: Folder) -> None:
     assert small.read_bytes() == b"x"
 
 
+# --- targets, and what is not worth storing ---------------------------------------------------------------------------
+
+
+def test_targets_choose_by_picture_and_fail_alone(folder: Folder, draw: Draw) -> None:
+    for name, size in (("a.png", 16), ("b.png", 64), ("c.png", 160)):
+        folder.put(name, draw(size, size, 3))
+    outcomes = folder.encode(replace(folder.encoding, target=Target(max_bytes=900)))
+    assert statuses(outcomes) == [Status.DONE, Status.DONE, Status.FAILED]
+    assert [outcome.quality == 100 for outcome in outcomes] == [True, False, False]
+    assert "900 bytes cannot be met; even quality 1 takes " in outcomes[2].message
+    assert not (folder.path / "small/c.png.hcd.png").exists()
+    for outcome in outcomes[:2]:
+        assert outcome.target is not None
+        data = outcome.target.read_bytes()
+        assert len(data) == outcome.target_bytes <= 900
+        assert container.peek(data).quality == outcome.quality
+        assert container.unpack(data).header.source_size == outcome.source_bytes
+
+
+def test_targets_out_of_reach_are_warned_about(folder: Folder) -> None:
+    folder.put("a.png")
+    (outcome,) = folder.encode(replace(folder.encoding, target=Target(psnr=90)))
+    assert (outcome.status, outcome.quality) == (Status.DONE, 100)
+    assert outcome.message.startswith(f"90 dB cannot be reached; stored with {outcome.psnr:.2f}, ")
+
+
+def test_another_target_is_another_setting(folder: Folder) -> None:
+    folder.put("a.png")
+    for target in (Target(bpp=40), Target(bpp=41), None):
+        encoding = replace(folder.encoding, target=target)
+        assert statuses(folder.encode(encoding)) == [Status.DONE]
+        assert statuses(folder.encode(encoding)) == [Status.SKIPPED]
+
+
+def test_what_is_not_smaller_is_not_stored(folder: Folder, draw: Draw) -> None:
+    folder.put("a.png", draw(8, 8, 3))
+    folder.put("b.png", draw(80, 80, 3))
+    encoding = replace(folder.encoding, skip_if_larger=True)
+    for _ in range(2):
+        small, large = folder.encode(encoding)
+        assert small.status is Status.SKIPPED
+        assert small.message == "not smaller than its source, nothing stored"
+        assert small.target_bytes >= small.source_bytes > 0
+        assert not (folder.path / "small/a.png.hcd.png").exists()
+    assert large.status is Status.SKIPPED and large.message == "up to date"
+    (outcome, _) = folder.encode()
+    assert outcome.status is Status.DONE and outcome.is_larger
+    folder.put("a.png", draw(8, 9, 3))
+    before = (folder.path / "small/a.png.hcd.png").read_bytes()
+    assert folder.encode(replace(encoding, files=FileOptions(force=True)))[0].message.endswith("still stands there")
+    assert (folder.path / "small/a.png.hcd.png").read_bytes() == before
+
+
 # --- atomic -----------------------------------------------------------------------------------------------------------
 
 
@@ -371,3 +421,61 @@ def test_interrupted_runs_go_on_where_they_stopped(folder: Folder) -> None:
     again = statuses(folder.encode())
     assert again.count(Status.SKIPPED) == len(whole)
     assert again.count(Status.DONE) == 6 - len(whole)
+
+
+def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder: Folder) -> None:
+    folder.put("a.png")
+    folder.encode()
+    webp = Decoding(Engines(), Format.WEBP)
+    assert statuses(folder.decode(webp)) == [Status.DONE]
+    assert statuses(folder.decode(webp)) == [Status.SKIPPED]
+    set_time(folder.path / "out/a.png.webp", 0)
+    (refused,) = folder.decode(webp)
+    assert refused.status is Status.FAILED and "--force" in refused.message
+    assert statuses(folder.decode(replace(webp, files=FileOptions(force=True)))) == [Status.DONE]
+
+
+# --- hostile ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("change", ["overwritten", "replaced"])
+def test_a_source_that_changes_meanwhile_has_no_result(
+    folder: Folder, draw: Draw, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """Its result would be newer than it is, of the same size perhaps, and be taken for up to date for ever."""
+    source = folder.put("a.bmp", draw(24, 20, 3, seed=1))
+
+    def interfere(*arguments: object) -> list[Encoded]:
+        if change == "replaced":
+            source.rename(folder.path / "old.bmp")  # else its number could be used again
+        folder.put("a.bmp", draw(24, 20, 3, seed=2))
+        set_time(source, NOW_NS + (change == "overwritten"))
+        return encode_pictures(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(pipeline, "encode_pictures", interfere)
+    (outcome,) = folder.encode()
+    assert outcome.status is Status.FAILED and "changed while it was being worked on" in outcome.message
+    assert not list((folder.path / "small").glob("*"))
+    monkeypatch.undo()
+    assert statuses(folder.encode()) == [Status.DONE]
+
+
+def test_sources_of_impossible_size_are_not_read(folder: Folder) -> None:
+    folder.put("a.png")
+    sparse = folder.put("b.png")
+    os.truncate(sparse, 1 << 40)
+    outcomes = folder.encode()
+    assert statuses(outcomes) == [Status.DONE, Status.FAILED]
+    assert "bytes, the limit is" in outcomes[1].message
+
+
+def test_what_killed_runs_left_is_removed_a_day_later(folder: Folder) -> None:
+    folder.put("a.png")
+    for name in ("small", "out"):
+        (folder.path / name).mkdir()
+        (folder.path / name / ".hcd-old.tmp").touch()
+        os.utime(folder.path / name / ".hcd-old.tmp", (0, 0))
+        (folder.path / name / ".hcd-young.tmp").touch()
+    folder.encode(), folder.decode()
+    for name in ("small", "out"):
+        assert [path.name for path in (folder.path / name).glob(".hcd-*")] == [".hcd-young.tmp"]

@@ -79,6 +79,28 @@ def test_verbose_lines(outcome: Outcome, work: Work, expected: str) -> None:
     assert report_of(work=work, verbosity=Verbosity.VERBOSE).line(outcome) == f"hcdcodec: {expected}"
 
 
+def test_warnings_are_said_unless_quiet() -> None:
+    warned = replace(DONE, message="40 dB cannot be reached; stored with 31.50", quality=100)
+    expected = "warning: 40 dB cannot be reached; stored with 31.50"
+    lines = [report_of(verbosity=verbosity).line(warned) for verbosity in Verbosity]
+    assert lines == [
+        None,
+        f"hcdcodec: in/a.jpg: {expected}",
+        f"hcdcodec: in/a.jpg: encoded, 400 kB -> 100 kB, quality 100, 31.50 dB, 24 passes, 1.2 s; {expected}",
+    ]
+
+
+def test_growth_is_warned_of_only_when_asked_and_only_of_encoding() -> None:
+    grown = replace(DONE, source_bytes=99_999)
+    assert report_of().line(grown) is None
+    line = report_of(verbosity=Verbosity.VERBOSE).line(grown)
+    assert line is not None and line.endswith("; warning: larger than its source, --skip-if-larger would store nothing")
+    assert "warning" not in (report_of(work=Work.DECODE, verbosity=Verbosity.VERBOSE).line(grown) or "")
+    assert report_of(grown, DONE, grown).summary().splitlines()[1].endswith(" bpp, 2 larger than their source")
+    left_out = replace(grown, status=Status.SKIPPED)
+    assert report_of(left_out, SKIPPED).summary() == "1 up to date, 1 left out as not smaller than their source"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -162,6 +184,7 @@ def test_json_has_every_member() -> None:
         "target_bytes": 100_000,
         "height": 1000,
         "width": 500,
+        "quality": None,
         "psnr_before": 30.0,
         "psnr": 31.5,
         "exact": False,

@@ -1,11 +1,13 @@
 """Targets are whole or absent whatever happens, and only results that are still true are kept."""
 
 import errno
+import io
 import os
 import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +21,11 @@ from hcdcodec.storage import (
     Freshness,
     Stamp,
     _explain,
+    check_unchanged,
     freshness,
     read,
+    read_steady,
+    read_stream,
     source_digest,
     sweep,
     write_atomic,
@@ -245,3 +250,135 @@ def test_every_known_failure_says_what_to_do() -> None:
         sentence = _explain(OSError(code, "system's words"))
         assert sentence.count("; ") == 1
         assert "system's words" not in sentence
+
+
+# --- hostile files and places -----------------------------------------------------------------------------------------
+
+
+def test_the_order_is_write_sync_rename_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a power cut can leave depends on this order alone; the real functions run and are listened to."""
+    events: list[tuple[str, object]] = []
+    path, sync, rename = tmp_path / "a.png", os.fsync, os.replace
+
+    def fsync(descriptor: int) -> None:
+        status = os.fstat(descriptor)
+        folder = status.st_ino == tmp_path.stat().st_ino
+        events.append(("sync folder", path.exists()) if folder else ("sync file", status.st_size))
+        sync(descriptor)
+
+    def replace(source: Path, target: Path) -> None:
+        events.append(("rename", Path(source).stat().st_size))
+        assert not path.exists() and Path(source).parent == tmp_path
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomic(path, bytes(100_000))
+    assert events == [("sync file", 100_000), ("rename", 100_000), ("sync folder", True)]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, of 64 kB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs privileges")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
+    path = small_disk / "a.png"
+    write_atomic(path, b"old")
+    with pytest.raises(OutputError, match="the disk is full; free"):
+        write_atomic(path, bytes(100_000))
+    assert path.read_bytes() == b"old"
+    assert list(small_disk.iterdir()) == [path]
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    with pytest.raises(OutputError, match="the file system is read-only; name another"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_a_destination_without_permission(tmp_path: Path) -> None:
+    path = tmp_path / "locked" / "a.png"
+    path.parent.mkdir(mode=0o555)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    root = os.geteuid() == 0
+    try:
+        if root:  # who may write everywhere: become nobody for a moment
+            os.seteuid(65534)
+        with pytest.raises(OutputError, match="permission denied; check who may write"):
+            write_atomic(path, b"x")
+    finally:
+        if root:
+            os.seteuid(0)
+    assert not list(path.parent.iterdir())
+
+
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(PictureError, match="instead of a file; name a regular file"):
+            read(path)
+
+
+def test_files_beyond_the_limit_are_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(PictureError, match="1099511627776 bytes, the limit is"):
+        read(tmp_path / "sparse")
+    (tmp_path / "a").write_bytes(b"abc")
+    assert read(tmp_path / "a", limit=3) == b"abc"
+    with pytest.raises(PictureError, match="3 bytes, the limit is 2; raise"):
+        read(tmp_path / "a", limit=2)
+
+
+def test_streams_are_read_to_their_end_or_a_little_beyond_the_limit() -> None:
+    assert read_stream(io.BytesIO(b"abc"), limit=3) == b"abc"
+    with Path("/dev/zero").open("rb") as endless:
+        assert 3_000_000 < len(read_stream(endless, limit=3_000_000)) < 5_000_000
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_taken(tmp_path: Path) -> None:
+    path, done = tmp_path / "growing", threading.Event()
+    path.write_bytes(bytes(50_000_000))
+
+    def grow() -> None:
+        with path.open("ab", buffering=0) as file:
+            while not done.is_set():
+                file.write(b"x")
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        with pytest.raises(PictureError, match="changed while it was being worked on; run again"):
+            read_steady(path)
+    finally:
+        done.set()
+        writer.join()
+    data, status = read_steady(path)
+    assert len(data) == status.st_size > 50_000_000
+
+
+@pytest.mark.parametrize("change", ["touch", "append", "replace"])
+def test_changes_after_reading_are_noticed(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"abc")
+    os.utime(path, (1000, 1000))
+    status = read_steady(path)[1]
+    check_unchanged(path, status)
+    if change == "replace":
+        path.rename(tmp_path / "b")
+        path.write_bytes(b"xyz")
+    elif change == "append":
+        with path.open("ab") as file:
+            file.write(b"d")
+    os.utime(path, (1001, 1001) if change == "touch" else (1000, 1000))
+    with pytest.raises(PictureError, match="changed"):
+        check_unchanged(path, status)
+    path.unlink()
+    check_unchanged(path, status)

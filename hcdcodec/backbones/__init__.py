@@ -104,7 +104,8 @@ def load_backbone(
         fill(network, state)
     network.model_hash = model_hash(state)
     if not network.model_hash.startswith(hash_prefix):
-        raise ModelError(f"needs the {name} x{scale} weights {hash_prefix[:12]}, got {network.model_hash[:12]}")
+        got = network.model_hash[:12]
+        raise ModelError(f"needs the {name} x{scale} weights {hash_prefix[:12]}, got {got}; restore that file")
     network.eval().requires_grad_(False)
     return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

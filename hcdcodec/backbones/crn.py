@@ -57,11 +57,11 @@ class Crn(Backbone):
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """See `Backbone.downscale`."""
-        correction = self.encoder(F.pixel_unshuffle(hr - 0.5, self.scale)).float()
+        correction: torch.Tensor = self.encoder(F.pixel_unshuffle(hr - 0.5, self.scale)).float()
         return F.avg_pool2d(hr, self.scale) + correction
 
     def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """See `Backbone.upscale`."""
-        correction = self.decoder(lr - 0.5).float()
-        smooth = F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
+        correction: torch.Tensor = self.decoder(lr - 0.5).float()
+        smooth: torch.Tensor = F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
         return smooth + F.pixel_shuffle(correction, self.scale)

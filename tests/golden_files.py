@@ -1,0 +1,158 @@
+"""Make the golden files: what a format version must decode to for ever.
+
+    python tests/golden_files.py
+
+Files that exist are never written again. A new format version adds files of its own beside the old ones.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from hcdcodec import backbones, container, png
+from hcdcodec.backbones import Family, load_backbone
+from hcdcodec.backbones.base import Backbone, DetailPlane
+from hcdcodec.backbones.chart import chart
+from hcdcodec.backbones.weights import Entry, install, model_hash
+from hcdcodec.container import Header
+from hcdcodec.decoder import decode_picture
+from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.hcd import Ste
+from hcdcodec.image import Format, Metadata, Picture, write_picture
+from hcdcodec.passes import Engine
+
+FOLDER = Path(__file__).parent / "golden"
+WEIGHTS = FOLDER / "weights"
+RECORD = FOLDER / "golden.json"
+METADATA = Metadata(
+    icc=bytes(12) + b"mntrRGB XYZ " + bytes(104),
+    exif=b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0",
+    xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
+    chunks=(png.Chunk(b"pHYs", b"\0\0\x2e\x23\0\0\x2e\x23\1"), png.Chunk(b"tEXt", b"Title\0golden")),
+)
+
+
+class Golden(Backbone):
+    """A network of two convolutions that reads details z; it lives here, so that no release can change it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name, self.scale, self.multiple, self.halo_px = "golden", 2, 4, 3
+        self.details = (DetailPlane(channels=3, factor=1),)
+        self.head, self.tail = nn.Conv2d(6, 8, 3, padding=1), nn.Conv2d(8, 12, 3, padding=1)
+
+    def downscale(self, hr: torch.Tensor) -> torch.Tensor:
+        return F.avg_pool2d(hr, 2)
+
+    def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        z = details[0] if details else torch.zeros_like(lr)
+        correction = self.tail(F.leaky_relu(self.head(torch.cat((lr - 0.5, z), dim=1)), 0.2))
+        return F.interpolate(lr, scale_factor=2.0, mode="bilinear") + F.pixel_shuffle(correction, 2)
+
+
+FAMILY = Family("for golden files", {2: Golden})
+
+
+@dataclass(frozen=True)
+class Case:
+    """One golden file.
+
+    Attributes:
+        name: of the files.
+        backbone: bicubic or golden.
+        scale: of the backbone.
+        area: rows and columns of the test chart.
+        grey: the chart's green alone.
+        alpha: with the chart's red as alpha.
+        metadata: with all that travels.
+        fields: header fields that are not the usual ones; they may change what is decoded.
+        options: how it is encoded.
+    """
+
+    name: str
+    backbone: str
+    scale: int
+    area: tuple[int, int]
+    grey: bool = False
+    alpha: bool = False
+    metadata: bool = False
+    fields: tuple[tuple[str, int], ...] = ()
+    options: EncodeOptions = EncodeOptions(Ste(2))
+
+    @property
+    def picture(self) -> Picture:
+        """Return what is encoded."""
+        pixels = chart()[: self.area[0], 20 : 20 + self.area[1]]
+        alpha = np.ascontiguousarray(pixels[..., 0]) if self.alpha else None
+        plane = np.ascontiguousarray(pixels[..., 1] if self.grey else pixels)
+        return Picture(plane, alpha, METADATA if self.metadata else Metadata())
+
+
+NORMAL = EncodeOptions(Ste(2), details_scale=0.7, details_seed=20_240_229)
+TILED = (("tile", 8), ("halo", 3))
+CASES = (
+    Case("v1_bicubic_x4", "bicubic", 4, (48, 64)),
+    Case("v1_bicubic_x3_grey_odd", "bicubic", 3, (37, 53), grey=True, options=EncodeOptions(Ste(2), quality=100)),
+    Case("v1_bicubic_x4_alpha_metadata_odd", "bicubic", 4, (45, 31), alpha=True, metadata=True),
+    Case("v1_bicubic_x2_tiled", "bicubic", 2, (50, 70), fields=TILED),
+    Case("v1_bicubic_x16_one_pixel", "bicubic", 16, (1, 1)),
+    Case("v1_golden_x2", "golden", 2, (48, 64)),
+    Case("v1_golden_x2_grey_alpha_odd", "golden", 2, (37, 51), grey=True, alpha=True),
+    Case("v1_golden_x2_normal_odd", "golden", 2, (45, 33), options=NORMAL),
+    Case("v1_golden_x2_normal_tiled_metadata", "golden", 2, (50, 70), metadata=True, fields=TILED, options=NORMAL),
+)
+
+
+def engine(backbone: str, scale: int) -> Engine:
+    """Return what decodes a case."""
+    return Engine(load_backbone(backbone, scale, weights_dir=WEIGHTS), torch.device("cpu"), torch.float32, 1 << 20)
+
+
+def described(header: Header) -> dict[str, Any]:
+    """Return a header's fields as JSON holds them."""
+    fields = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(header).items()}
+    described: dict[str, Any] = json.loads(json.dumps(fields))
+    return described
+
+
+def main() -> None:
+    """Make what is not there yet."""
+    backbones.FAMILIES = {**backbones.FAMILIES, "golden": FAMILY}
+    if not WEIGHTS.exists():
+        torch.manual_seed(1)
+        state = Golden().state_dict()
+        state["tail.weight"] *= 0.5
+        entry = Entry("golden", 2, "golden_x2.safetensors", model_hash(state), sum(v.numel() for v in state.values()))
+        install(state, entry, WEIGHTS)
+    record = json.loads(RECORD.read_text()) if RECORD.exists() else {}
+    for case in CASES:
+        if case.name not in record:
+            record[case.name] = _made(case)
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _made(case: Case) -> dict[str, Any]:
+    own = engine(case.backbone, case.scale)
+    (encoded,) = encode_pictures(own, [case.picture], case.options)
+    header = replace(encoded.header, source_size=12_345, source_digest=b"golden!!", **dict(case.fields))
+    picture = case.picture
+    data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=6)
+    packed = container.unpack(data)
+    expected = write_picture(decode_picture(own, packed), Format.PNG)
+    for suffix, content in ((".hcd.png", data), (".png", expected)):
+        with (FOLDER / (case.name + suffix)).open("xb") as file:
+            file.write(content)
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in (("file", data), ("decoded", expected))}
+    return {**digests, "header": described(packed.header)}
+
+
+if __name__ == "__main__":
+    main()

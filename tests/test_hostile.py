@@ -1,0 +1,325 @@
+"""Files made to harm: every one fails alone, in one line and with an exit status, and memory stays bounded.
+
+Names, links, special files and places are in test_files.py, test_storage.py and test_cli.py; chunk by chunk, the
+contradictions are in test_png.py, test_header.py and test_container.py.
+"""
+
+import base64
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw, Ran, Tiny
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from hcdcodec import container, png
+from hcdcodec.container import Header
+from hcdcodec.image import Metadata, Mode
+
+Run = Callable[..., Ran]
+
+FAST = ("-b", "bicubic", "-e", "0")
+BOMB = 300 << 20
+"""Bytes that a bomb unpacks to."""
+
+
+def saved(kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 12), (200, 100, 50)).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def claiming(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert data.count(old) >= 1
+    return data.replace(old, new, 1)
+
+
+def chunked(ihdr: tuple[int, ...], *chunks: tuple[bytes, bytes]) -> bytes:
+    """Build a PNG from (width, height, depth, colour) and chunks."""
+    first = png.Chunk(b"IHDR", struct.pack(">IIBBBBB", *ihdr, 0, 0, 0))
+    return png.build([first, *(png.Chunk(*chunk) for chunk in chunks), png.Chunk(b"IEND", b"")])
+
+
+def deflated(size: int) -> bytes:
+    packer = zlib.compressobj(1)
+    part = bytes(1 << 20)
+    return b"".join([*(packer.compress(part) for _ in range(size >> 20)), packer.flush()])
+
+
+PIXEL = (b"IDAT", zlib.compress(b"\0\1\2\3"))
+PLAIN = saved("PNG")
+XMP = b"XML:com.adobe.xmp\0\1\0\0\0"
+HUGE = struct.pack("<I", 60_000)
+SOURCES = {
+    "huge.png": (chunked((60_000, 60_000, 8, 2), PIXEL), "the limit is"),
+    "huge.bmp": (claiming(saved("BMP"), struct.pack("<ii", 16, 12), HUGE * 2), "the limit is"),
+    "huge.gif": (claiming(saved("GIF"), struct.pack("<HH", 16, 12), b"\xff" * 4), "the limit is"),
+    "huge.jpg": (claiming(saved("JPEG"), struct.pack(">HH", 12, 16), b"\xff" * 4), "the limit is"),
+    "huge.ppm": (b"P6 60000 60000 255\n", "the limit is"),
+    "huge.qoi": (b"qoif" + struct.pack(">II", 60_000, 60_000) + b"\3\0" + bytes(60), "the limit is"),
+    "huge.tif": (claiming(claiming(saved("TIFF"), struct.pack("<HHII", 256, 4, 1, 16),
+        struct.pack("<HHII", 256, 4, 1, 60_000)), struct.pack("<HHII", 257, 4, 1, 12),
+        struct.pack("<HHII", 257, 4, 1, 60_000)), "the limit is"),
+    "checksum.png": (PLAIN[:50] + bytes([PLAIN[50] ^ 1]) + PLAIN[51:], "fails its checksum"),
+    "cut.png": (PLAIN[:-20], "truncated"),
+    "length.png": (PLAIN[:33] + b"\x7f\xff\xff\xff" + PLAIN[37:], "truncated"),
+    "two heads.png": (chunked((1, 1, 8, 2), (b"IHDR", PLAIN[16:29]), PIXEL), "out of order"),
+    "palette twice.png": (chunked((1, 1, 8, 3), (b"PLTE", b"abc"), (b"PLTE", b"abc"), PIXEL), "out of order"),
+    "palette late.png": (chunked((1, 1, 8, 3), PIXEL, (b"PLTE", b"abc")), "out of order"),
+    "torn.png": (chunked((1, 1, 8, 2), PIXEL, (b"tEXt", b"a\0b"), PIXEL), "interrupted"),
+    "unknown.png": (chunked((1, 1, 8, 2), (b"EVIL", b""), PIXEL), "of no known kind"),
+    "profile.png": (chunked((1, 1, 8, 2), (b"iCCP", b"a\0\0" + deflated(BOMB)), PIXEL), "67108864 bytes"),
+    "packet.png": (chunked((1, 1, 8, 2), (b"iTXt", XMP + deflated(BOMB)), PIXEL), "67108864 bytes"),
+    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "16-bit PNG cannot be kept"),
+    "frames.gif": (saved("GIF", save_all=True, append_images=[Image.new("RGB", (16, 12))]), "several frames"),
+    "print.jpg": (b"", "CMYK picture cannot be kept"),
+    "words.png": (b"plain words", "not a picture"),
+    "empty.png": (b"", "not a picture"),
+    "encoded.png": (png.insert(PLAIN, [png.Chunk(b"tEXt", b"hcdcodec\0x")]), "already encoded by hcdcodec"),
+    "new\nline \udcff\udcfe.png": (PLAIN[:-1], "truncated"),
+}  # fmt: skip
+
+
+def put(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(exist_ok=True)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+
+
+def check_lines(err: str, expected: dict[str, str]) -> None:
+    """One line a file, in one form: the program, the name, what is wrong; what to do."""
+    lines = err.splitlines()
+    assert len(lines) == len(expected)
+    for name, words in expected.items():
+        shown = name.encode(errors="surrogateescape").decode(errors="backslashreplace").replace("\n", "\\n")
+        (line,) = (line for line in lines if f"{shown}: " in line)
+        assert line.startswith("hcdcodec: ") and "; " in line and words in line, line
+        assert "INTERNAL" not in line
+
+
+def test_hostile_sources_fail_alone(tmp_path: Path, hcdcodec: Run) -> None:
+    cmyk = io.BytesIO()
+    Image.new("CMYK", (16, 12)).save(cmyk, "JPEG")
+    files = {name: data for name, (data, _) in SOURCES.items()} | {"print.jpg": cmyk.getvalue()}
+    put(tmp_path / "in", files | {"good.png": PLAIN})
+    ran = hcdcodec("encode", *(tmp_path / "in" / name for name in (*files, "good.png")), f"{tmp_path}/small/", *FAST)
+    assert (ran.status, ran.out) == (1, b"")
+    check_lines(ran.err, {name: words for name, (_, words) in SOURCES.items()})
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["good.png.hcd.png"]
+
+
+def small(*, height: int = 12, width: int = 16, **fields: object) -> bytes:
+    about = Header(4, "bicubic", bytes.fromhex(BICUBIC)[:16], height, width, Mode.RGB)
+    lr = np.full((-(-height // 4), -(-width // 4), 3), 77, np.uint8)
+    return container.pack(replace(about, **fields), lr, alpha=None, metadata=Metadata(), level=0)  # type: ignore[arg-type]
+
+
+BICUBIC = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""The hash of no weights."""
+
+
+def rebuilt(data: bytes, **chunks: bytes) -> bytes:
+    """Replace payloads, or with an empty one remove chunks, with sound checksums."""
+    pairs = ((chunk, chunks.get(chunk.type.decode(), chunk.payload)) for chunk in png.walk(data))
+    return png.build(png.Chunk(chunk.type, new) for chunk, new in pairs if new or chunk.type == b"IEND")
+
+
+def twin(header: bytes) -> bytes:
+    return b"hcdcodec\0" + base64.b64encode(header)
+
+
+def lying(**fields: object) -> bytes:
+    """Make a file whose header says something else than its pixels, in both forms and with sound checksums."""
+    header = replace(container.peek(small()), **fields).to_bytes()  # type: ignore[arg-type]
+    return rebuilt(small(), hcDC=header, tEXt=twin(header))
+
+
+HEADER = container.peek(small()).to_bytes()
+OLD, NEW = (HEADER[:4] + bytes([version]) + HEADER[5:] for version in (0, 2))
+EXPLODING = png.Chunk(b"zTXt", b"hcdcodec\0\0" + deflated(1 << 24))
+ENCODED = {
+    "a huge picture": (lying(height=1 << 31, width=1 << 31), "resized or cropped"),
+    "a huge scale": (lying(scale=255, height=765, width=1020), "scale 255 is out of range"),
+    "beyond the limit": (chunked((20_000, 20_000, 8, 2), (b"hcDC", replace(container.peek(small()), height=80_000,
+        width=80_000).to_bytes()), PIXEL), "the limit is"),
+    "more pixels than said": (rebuilt(small(), IDAT=deflated(1 << 20)), "changed after encoding"),
+    "fewer pixels than said": (rebuilt(small(), IDAT=zlib.compress(b"\0")), "truncated, damaged"),
+    "no pixels": (rebuilt(small(), IDAT=b"no zlib"), "truncated, damaged"),
+    "a long header": (rebuilt(small(), hcDC=bytes(1 << 24), tEXt=b""), "does not begin as it must"),
+    "a long twin": (rebuilt(small(), hcDC=b"", tEXt=twin(bytes(1 << 24))), "does not begin as it must"),
+    "an exploding twin": (png.insert(rebuilt(small(), tEXt=b"", hcDC=b""), [EXPLODING]), "more than 1024 bytes"),
+    "a twin that differs": (rebuilt(small(), tEXt=twin(OLD)), "differ"),
+    "two headers": (png.insert(small(), [png.Chunk(b"hcDC", HEADER)]), "more than one header"),
+    "an old version": (rebuilt(small(), hcDC=OLD, tEXt=b""), "version 0 is unknown; encode its source again"),
+    "a new version": (rebuilt(small(), hcDC=NEW, tEXt=b""), "version 2 is unknown; decode with a newer release"),
+    "an unknown network": (lying(backbone="unheard-of"), "no backbone is called 'unheard-of'"),
+    "other weights": (lying(model_hash=bytes(16)), "needs the bicubic x4 weights 000000000000"),
+    "missing weights": (lying(backbone="irn", model_hash=bytes(16)), "no weights for irn x4"),
+    "an unread scale": (lying(scale=1, height=3, width=4), "scale 1 is out of range"),
+    "alpha from nowhere": (png.insert(small(), [png.Chunk(b"hcDA", PLAIN)]), "knows nothing of"),
+    "a tail": (small() + b"x", "behind the end"),
+    "no header": (PLAIN, "no hcdcodec header"),
+    "a photograph": (saved("JPEG"), "not a PNG"),
+}  # fmt: skip
+
+
+def test_hostile_files_fail_alone_when_decoded(tmp_path: Path, hcdcodec: Run) -> None:
+    files = {f"{name}.hcd.png": data for name, (data, _) in ENCODED.items()}
+    expected = {f"{name}.hcd.png": words for name, (_, words) in ENCODED.items()}
+    put(tmp_path / "small", files | {"good.hcd.png": small()})
+    ran = hcdcodec("decode", tmp_path / "small", tmp_path / "out")
+    assert (ran.status, ran.out) == (1, b"")
+    check_lines(ran.err, expected)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.png"]
+    ran = hcdcodec("verify", "-q", *(tmp_path / "small" / name for name in files))
+    assert (ran.status, ran.out, ran.err.count("\n")) == (1, b"", len(files))
+
+
+MEASURE = """
+import io, resource, sys
+from hcdcodec import container, image
+from hcdcodec.errors import HcdError
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+image.read_picture(open(sys.argv[1], "rb").read())
+for name in sys.argv[2:]:
+    data = open(name, "rb").read()
+    before, said = peak(), "read"
+    for read in (image.read_picture, container.unpack):
+        try:
+            read(data)
+        except HcdError as error:
+            said = str(error)
+    print(peak() - before, said)
+"""
+
+
+def test_bombs_take_no_memory(tmp_path: Path) -> None:
+    """Bombs of 300 MiB and more; a profile may take the 64 MiB that it is allowed, twice while it grows."""
+    bomb = deflated(BOMB)
+    header = (b"hcDC", container.peek(small(height=4, width=4)).to_bytes())
+    alpha = chunked((16, 12, 8, 0), (b"IDAT", bomb))
+    about = replace(container.peek(small()), alpha_rule=container.AlphaRule.PLANE).to_bytes()
+    put(
+        tmp_path,
+        {
+            "pixels.png": chunked((1, 1, 8, 2), (b"IDAT", bomb)),
+            "encoded.png": chunked((1, 1, 8, 2), header, (b"IDAT", bomb)),
+            "alpha.png": png.insert(rebuilt(small(), hcDC=about, tEXt=b""), [png.Chunk(b"hcDA", alpha)]),
+            "text.png": chunked((1, 1, 8, 2), (b"zTXt", b"Comment\0\0" + bomb), PIXEL),
+            "twin.png": chunked((1, 1, 8, 2), (b"zTXt", b"hcdcodec\0\0" + bomb), PIXEL),
+            "many.png": chunked((1, 1, 8, 2), *[(b"tEXt", b"a\0b")] * 100_000, PIXEL),
+            "profile.png": SOURCES["profile.png"][0],
+        },
+    )
+    names = [*sorted(path.name for path in tmp_path.glob("*.png")), *["huge.png", "huge.bmp", "huge.gif", "huge.jpg"]]
+    put(tmp_path, {name: SOURCES[name][0] for name in names if name.startswith("huge")} | {"plain": PLAIN})
+    command = [sys.executable, "-c", MEASURE, "plain", *names]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = [line.partition(" ") for line in ran.stdout.splitlines()]
+    grown = {name: int(size) for name, (size, _, _) in zip(names, lines, strict=True)}
+    assert all(size < (150 if name == "profile.png" else 48) for name, size in grown.items()), grown
+
+
+def test_an_endless_standard_input_ends(hcdcodec: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("hcdcodec.pipeline.FileOptions.max_bytes", 1 << 20)
+    with open("/dev/zero") as endless:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdin", endless)
+        ran = hcdcodec("encode", "-", tmp_path / "small.png", *FAST)
+    assert ran.status == 1
+    assert ran.err == "hcdcodec: standard input: more than 1048576 bytes; raise the limit on pixels\n"
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def spoiled(path: Path, how: str) -> None:
+    state = load_file(path)
+    name = next(iter(state))
+    if how == "nan":
+        state[name][0] = torch.nan
+    elif how == "shape":
+        state[name] = state[name][:-1].clone()
+    elif how == "names":
+        state["another"] = state.pop(name)
+    elif how == "bytes":
+        state[name] += 1
+    if how in ("nan", "shape", "names", "bytes"):
+        save_file(state, path)
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    elif how == "length":
+        path.write_bytes(struct.pack("<Q", 1 << 62) + path.read_bytes()[8:])
+    elif how == "offsets":
+        about = json.dumps({name: {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 1 << 42]}}).encode()
+        path.write_bytes(struct.pack("<Q", len(about)) + about)
+    elif how == "pickle":
+        path.write_bytes(b"\x80\x04cos\nsystem\n(S'false'\ntR.")
+    elif how == "gone":
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("nan", "values that are not finite"),
+        ("shape", "other shape"),
+        ("names", "missing"),
+        ("bytes", "needs the tiny x4 weights"),
+        ("cut", "cannot read the weights"),
+        ("length", "cannot read the weights"),
+        ("offsets", "cannot read the weights"),
+        ("pickle", "cannot read the weights"),
+        ("gone", "cannot read the weights"),
+    ],
+)
+def test_spoiled_weights_start_nothing(
+    tmp_path: Path, hcdcodec: Run, tiny: Tiny, draw: Draw, how: str, words: str
+) -> None:
+    with (tmp_path / "a.png").open("wb") as file:
+        Image.fromarray(draw(12, 16, 3)).save(file, "PNG")
+    encode = ("encode", tmp_path / "a.png", f"{tmp_path}/small/", "-b", tiny.name, "-e", "0", "--force")
+    arguments = ("--weights-dir", tiny.weights_dir)
+    assert hcdcodec(*encode, *arguments).status == 0
+    spoiled(next(tiny.weights_dir.glob("*.safetensors")), how)
+    ran = hcdcodec("decode", tmp_path / "small", tmp_path / "out", *arguments)
+    assert (ran.status, ran.err.count("\n")) == (1, 1)
+    assert words in ran.err and ran.err.startswith("hcdcodec: ") and "; " in ran.err
+    assert not (tmp_path / "out").exists()
+    if how != "bytes":  # sound weights, only others: they may encode
+        ran = hcdcodec(*encode, *arguments)
+        assert (ran.status, ran.err.count("\n")) == (3, 1) and words in ran.err
+
+
+def test_a_full_disk_stops_no_more_than_it_must(tmp_path: Path, hcdcodec: Run, draw: Draw) -> None:
+    """Small results still fit after a large one did not."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs privileges")
+    for name, side in (("a", 24), ("b", 900), ("c", 24)):
+        with (tmp_path / f"{name}.png").open("wb") as file:
+            Image.fromarray(draw(side, side, 3)).save(file, "PNG")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs privileges")
+    try:
+        sources = [tmp_path / f"{name}.png" for name in "abc"]
+        ran = hcdcodec("encode", *sources, disk, *FAST, "-Q", "100")
+        assert ran.status == 1
+        assert ran.err == f"hcdcodec: {sources[1]}: the disk is full; free some space and run again\n"
+        assert sorted(path.name for path in disk.iterdir()) == ["a.png.hcd.png", "c.png.hcd.png"]
+        assert hcdcodec("verify", "-q", *disk.iterdir()).status == 0
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

@@ -1,0 +1,99 @@
+"""Metadata that is left out on request, and nothing besides it."""
+
+import io
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Draw, Ran
+from PIL import ExifTags, Image, ImageCms
+
+from hcdcodec import cli, container, png
+from hcdcodec.encoder import EncodeOptions
+from hcdcodec.image import Format, Metadata, Picture, read_picture, write_picture
+from hcdcodec.strip import Strip, stripped
+
+NOTE = png.Chunk(b"iTXt", b"Note\0\0\0\0\0b")
+CHUNKS = {
+    Strip.TEXT: (png.Chunk(b"tEXt", b"Title\0a"), png.Chunk(b"zTXt", b"Long\0\0x"), NOTE),
+    Strip.DENSITY: (png.Chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)),),
+    Strip.COLOUR: (png.Chunk(b"gAMA", struct.pack(">I", 45455)), png.Chunk(b"cICP", b"\1\15\0\1")),
+}
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+FULL = Metadata(ICC, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x:xmpmeta/>", tuple(c for cs in CHUNKS.values() for c in cs))
+
+
+@pytest.mark.parametrize("kind", Strip)
+def test_one_kind_goes_and_the_rest_stays(kind: Strip) -> None:
+    left = stripped(FULL, [kind])
+    for name in (Strip.ICC, Strip.EXIF, Strip.XMP):
+        assert getattr(left, name) == (None if name is kind else getattr(FULL, name))
+    assert left.chunks == tuple(c for name, chunks in CHUNKS.items() if name is not kind for c in chunks)
+
+
+def test_nothing_and_all() -> None:
+    assert stripped(FULL, ()) == FULL
+    assert stripped(FULL, Strip) == Metadata()
+
+
+def test_the_command_line_offers_every_kind() -> None:
+    assert list(Strip) == list(cli.STRIP)
+
+
+def test_other_strips_are_other_settings() -> None:
+    assert repr(EncodeOptions(strip=(Strip.EXIF,))) != repr(EncodeOptions())
+    assert cli._strip(("icc", "exif")) == cli._strip(("exif", "icc", "exif")) == (Strip.EXIF, Strip.ICC)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), FULL),
+        (("--strip", "exif", "--strip", "text"), replace(FULL, exif=None, chunks=FULL.chunks[3:])),
+        (("--strip", "all"), Metadata()),
+    ],
+)
+def test_files_do_not_hold_what_was_stripped(
+    tmp_path: Path, draw: Draw, hcdcodec: Callable[..., Ran], arguments: tuple[str, ...], expected: Metadata
+) -> None:
+    picture = Picture(draw(12, 14, 3), draw(12, 14, seed=1), FULL)
+    (tmp_path / "a.png").write_bytes(write_picture(picture, Format.PNG))
+    small, back = tmp_path / "a.png.hcd.png", tmp_path / "out.png"
+    assert hcdcodec("encode", tmp_path / "a.png", small, "-b", "bicubic", "-e", "0", *arguments).status == 0
+    assert container.unpack(small.read_bytes()).metadata == expected
+    assert hcdcodec("decode", small, back).status == 0
+    again = read_picture(back.read_bytes())
+    assert again.metadata == expected
+    assert again.alpha is not None and np.array_equal(again.alpha, draw(12, 14, seed=1))
+
+
+def photograph_with_thumbnail(draw: Draw) -> tuple[bytes, bytes]:
+    """Return a JPEG, and its EXIF block that ends in a thumbnail, laid out as cameras do."""
+    small = io.BytesIO()
+    Image.fromarray(draw(8, 12, 3)).save(small, "JPEG")
+    orientation = struct.pack("<HHHIHH", 1, ExifTags.Base.Orientation, 3, 1, 6, 0)
+    entries = ((0x0103, 3, 6), (0x0201, 4, 68), (0x0202, 4, len(small.getvalue())))
+    thumbnail = struct.pack("<H", 3) + b"".join(struct.pack("<HHII", tag, kind, 1, to) for tag, kind, to in entries)
+    block = b"II*\0\x08\0\0\0" + orientation + struct.pack("<I", 26) + thumbnail + bytes(4)
+    exif = block + small.getvalue()
+    assert exif[68:70] == b"\xff\xd8" and len(block) == 68
+    large = io.BytesIO()
+    Image.fromarray(draw(24, 36, 3)).save(large, "JPEG", exif=b"Exif\0\0" + exif)
+    return large.getvalue(), exif
+
+
+@pytest.mark.parametrize("strip", [False, True])
+def test_the_thumbnail_stays_and_goes_with_exif(
+    tmp_path: Path, draw: Draw, hcdcodec: Callable[..., Ran], *, strip: bool
+) -> None:
+    data, exif = photograph_with_thumbnail(draw)
+    (tmp_path / "a.jpg").write_bytes(data)
+    arguments = ("--strip", "exif") if strip else ()
+    hcdcodec("encode", tmp_path / "a.jpg", f"{tmp_path}/small/", "-b", "bicubic", "-e", "0", *arguments)
+    hcdcodec("decode", tmp_path / "small", tmp_path / "out")
+    back = (tmp_path / "out/a.jpg.png").read_bytes()
+    assert read_picture(back).metadata.exif == (None if strip else exif)
+    assert (exif[68:] in back) is not strip

@@ -1,0 +1,156 @@
+"""Targets: what is chosen reaches them, is the best that does, and is what that quality always gives."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import Draw, Tiny
+
+import hcdcodec
+from hcdcodec import container
+from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.errors import OutputError, UsageError
+from hcdcodec.grid import QUALITIES, RUNGS, grid_of
+from hcdcodec.hcd import Paper, Ste
+from hcdcodec.image import Metadata, Picture
+from hcdcodec.metrics import decibels, psnr
+from hcdcodec.passes import Engine
+from hcdcodec.target import SEARCHES, Found, Target, reach
+
+OPTIONS = EncodeOptions(Ste(2))
+LEVEL = 1
+
+
+def size_of(encoded: Encoded, picture: Picture) -> int:
+    return len(container.pack(encoded.header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=LEVEL))
+
+
+def everything(engine: Engine, picture: Picture) -> dict[int, tuple[int, float]]:
+    """Return (bytes, PSNR) of every rung, the slow way."""
+    made = {q: encode_pictures(engine, [picture], replace(OPTIONS, quality=q))[0] for q in RUNGS}
+    return {q: (size_of(encoded, picture), decibels(encoded.refined.error)) for q, encoded in made.items()}
+
+
+def quality_of(found: Found) -> int:
+    return found.encoded.header.quality
+
+
+def test_rungs_are_the_grids_of_the_scale() -> None:
+    assert [grid_of(quality) for quality in RUNGS] == list(dict.fromkeys(map(grid_of, reversed(QUALITIES))))
+    assert (RUNGS[0], RUNGS[-1]) == (100, 1)
+
+
+@pytest.mark.parametrize("channels", [0, 3])
+def test_the_best_quality_that_reaches_the_target_is_found(tiny: Tiny, draw: Draw, channels: int) -> None:
+    engine, picture = tiny.engine(), Picture(draw(56, 72, channels))
+    known = everything(engine, picture)
+    for wanted in (90, 55, 18):
+        limit, level = known[wanted][0], min(known[q][1] for q in RUNGS if q >= wanted)
+        best = max(q for q in RUNGS if known[q][0] <= limit)
+        for target in (Target(max_bytes=limit), Target(bpp=8 * limit / (56 * 72))):
+            found = reach(engine, picture, OPTIONS, target, level=LEVEL)
+            assert found.met and found.searches <= SEARCHES
+            assert quality_of(found) == best
+        found = reach(engine, picture, OPTIONS, Target(psnr=level), level=LEVEL)
+        assert found.met and found.searches <= SEARCHES
+        assert decibels(found.encoded.refined.error) >= level
+        assert quality_of(found) <= wanted
+
+
+def test_the_file_is_that_of_the_quality_itself(tiny: Tiny, draw: Draw) -> None:
+    engine, picture = tiny.engine(), Picture(draw(40, 48, 3))
+    found = reach(engine, picture, OPTIONS, Target(max_bytes=700), level=LEVEL)
+    (plain,) = encode_pictures(engine, [picture], replace(OPTIONS, quality=quality_of(found)))
+    assert np.array_equal(found.encoded.lr, plain.lr)
+    assert found.encoded.header == replace(plain.header, settings_digest=found.encoded.header.settings_digest)
+    again = reach(engine, picture, OPTIONS, Target(max_bytes=700), level=LEVEL)
+    assert again.encoded.header == found.encoded.header and np.array_equal(again.encoded.lr, found.encoded.lr)
+
+
+def test_alpha_and_metadata_count(tiny: Tiny, draw: Draw) -> None:
+    engine = tiny.engine()
+    bare = Picture(draw(40, 48, 3))
+    full = replace(bare, alpha=draw(40, 48, seed=1), metadata=Metadata(xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>"))
+    (encoded,) = encode_pictures(engine, [full], replace(OPTIONS, quality=61))
+    limit = size_of(encoded, full)
+    for slack, met in ((0, True), (-1, False)):
+        found = reach(engine, full, OPTIONS, Target(max_bytes=limit + slack), level=LEVEL)
+        assert size_of(found.encoded, full) <= limit + slack
+        assert (quality_of(found) >= 61) is met
+    assert quality_of(reach(engine, bare, OPTIONS, Target(max_bytes=limit), level=LEVEL)) == 100
+
+
+def test_without_a_search_predictions_are_exact(tiny: Tiny, draw: Draw) -> None:
+    engine, picture = tiny.engine(), Picture(draw(40, 48, 3))
+    (encoded,) = encode_pictures(engine, [picture], EncodeOptions(Ste(0), 43))
+    level = decibels(encoded.refined.error)
+    for target in (Target(max_bytes=size_of(encoded, picture)), Target(psnr=level)):
+        found = reach(engine, picture, EncodeOptions(Ste(0)), target, level=LEVEL)
+        assert found.met
+        assert found.searches <= 2  # a close neighbour is searched to be sure
+
+
+@pytest.mark.parametrize("search", [Ste(1), Paper(1, 1)])
+@pytest.mark.parametrize(
+    ("target", "quality"), [(Target(max_bytes=9), 1), (Target(bpp=1e-3), 1), (Target(psnr=99), 100)]
+)
+def test_what_cannot_be_reached_gives_what_comes_closest(
+    tiny: Tiny, draw: Draw, search: Ste | Paper, target: Target, quality: int
+) -> None:
+    picture = Picture(draw(24, 24, 3))
+    found = reach(tiny.engine(), picture, EncodeOptions(search), target, level=LEVEL)
+    assert (quality_of(found), found.met, found.searches) == (quality, False, 1)
+    if target.max_bytes:
+        with pytest.raises(OutputError, match="9 bytes cannot be met; even quality 1 takes 800"):
+            target.remark(found, 800)
+    else:
+        assert "cannot be reached; stored with" in target.remark(found, 800)
+
+
+def test_pictures_without_error_meet_every_psnr(draw: Draw) -> None:
+    picture = Picture(np.zeros((9, 7, 3), np.uint8))
+    data = hcdcodec.encode_report(picture.pixels, backbone="bicubic", effort=1, quality=Target(psnr=100))
+    assert (data.quality, data.psnr, data.remark) == (1, float("inf"), "")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"bpp": 1.0, "psnr": 30.0}, {"max_bytes": 0}, {"bpp": -1.0}, {"bpp": float("nan")}, {"psnr": 101.0}],
+)
+def test_targets_that_make_no_sense(values: dict[str, float]) -> None:
+    with pytest.raises(UsageError, match=r"choose one|out of range"):
+        Target(**values)  # type: ignore[arg-type]
+
+
+def test_other_targets_have_another_digest(tiny: Tiny) -> None:
+    backbone = tiny.engine().backbone
+    targets = Target(psnr=30), Target(psnr=31), Target(bpp=30), Target(max_bytes=30)
+    digests = {target.digest(OPTIONS, backbone) for target in targets}
+    digests |= {OPTIONS.digest(backbone), replace(OPTIONS, quality=100).digest(backbone)}
+    assert len(digests) == 6
+    # What the target replaces does not count.
+    assert targets[0].digest(OPTIONS, backbone) == targets[0].digest(replace(OPTIONS, quality=3), backbone)
+    assert targets[0].digest(OPTIONS, backbone) != targets[0].digest(EncodeOptions(Ste(3)), backbone)
+
+
+# --- in memory --------------------------------------------------------------------------------------------------------
+
+
+def test_reports_tell_what_encode_returns(tiny: Tiny, draw: Draw) -> None:
+    pixels = draw(40, 48, 4)
+    given = {"backbone": tiny.name, "effort": 2, "weights_dir": tiny.weights_dir}
+    for quality in (61, Target(psnr=8.0)):
+        result = hcdcodec.encode_report(pixels, quality=quality, **given)  # type: ignore[arg-type]
+        assert result.data == hcdcodec.encode(pixels, quality=quality, **given)  # type: ignore[arg-type]
+        back = hcdcodec.decode(result.data, weights_dir=tiny.weights_dir)
+        assert result.psnr == pytest.approx(psnr(pixels[..., :3], back[..., :3]), abs=1e-9)
+        assert result.psnr_before <= result.psnr
+        assert result.quality == container.peek(result.data).quality
+        assert result.passes > 4 and result.seconds > 0 and result.remark == ""
+
+
+def test_files_in_memory_can_be_too_large_as_well(draw: Draw) -> None:
+    with pytest.raises(hcdcodec.OutputError, match="cannot be met"):
+        hcdcodec.encode(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(max_bytes=100))
+    result = hcdcodec.encode_report(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(psnr=99))
+    assert result.remark.startswith("99 dB cannot be reached; stored with ")
