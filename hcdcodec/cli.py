@@ -8,9 +8,11 @@ torch is imported inside the commands that compute, so that --help, --version an
 """
 
 import json
+import logging
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -414,6 +416,9 @@ def compare(
 def main() -> NoReturn:
     """Run the command line and turn errors into one line and an exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    # What Pillow remarks on a file without refusing it helps nobody, least of all cron.
+    warnings.filterwarnings("ignore", module="PIL")
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         cli.main(prog_name="hcdcodec", standalone_mode=False)
     except click.ClickException as error:

@@ -8,7 +8,7 @@ Files that exist are never written again. A new format version adds files of its
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class Case:
     alpha: bool = False
     metadata: bool = False
     fields: tuple[tuple[str, int], ...] = ()
-    options: EncodeOptions = EncodeOptions(Ste(2))
+    options: EncodeOptions = field(default_factory=lambda: EncodeOptions(Ste(2)))
 
     @property
     def picture(self) -> Picture:

@@ -119,6 +119,17 @@ def test_hostile_sources_fail_alone(tmp_path: Path, hcdcodec: Run) -> None:
     assert [path.name for path in (tmp_path / "small").iterdir()] == ["good.png.hcd.png"]
 
 
+def test_what_pillow_remarks_is_not_printed(tmp_path: Path, hcdcodec: Run) -> None:
+    """Broken EXIF is nothing that pixels depend on, and comes back as it was."""
+    block = b"II*\0\x08\0\0\0\5\0" + b"\x0f\1\2\0\xff\xff\0\0\xff\xff\xff\x7f" + b"abc"
+    (tmp_path / "a.jpg").write_bytes(saved("JPEG", exif=b"Exif\0\0" + block))
+    with pytest.warns(UserWarning, match="orrupt EXIF|larger than file"), Image.open(tmp_path / "a.jpg") as image:
+        image.getexif()
+    arguments = ("encode", tmp_path / "a.jpg", tmp_path / "a.hcd.png", *FAST)
+    assert hcdcodec(*arguments) == Ran(0, b"", "")
+    assert container.unpack((tmp_path / "a.hcd.png").read_bytes()).metadata.exif == block
+
+
 def small(*, height: int = 12, width: int = 16, **fields: object) -> bytes:
     about = Header(4, "bicubic", bytes.fromhex(BICUBIC)[:16], height, width, Mode.RGB)
     lr = np.full((-(-height // 4), -(-width // 4), 3), 77, np.uint8)
