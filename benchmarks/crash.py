@@ -4,9 +4,9 @@
     python benchmarks/crash.py --rounds 0 --many 100000
 
 Each round encodes (or decodes) a folder of tiny pictures with the bicubic backbone in a process of its own, which gets
-SIGKILL, SIGTERM or SIGINT at a random moment: in half of the rounds of the whole run, in the others soon after it has begun to write. The processes are forked from
-one that has imported everything, so that the signals meet the run and not the start of Python. --many plans a folder of
-so many empty files.
+SIGKILL, SIGTERM or SIGINT at a random moment: in half of the rounds of the whole run, in the others soon after it has
+begun to write. The processes are forked from one that has imported everything, so that the signals meet the run and not
+the start of Python. --many plans a folder of so many empty files.
 """
 
 import argparse

@@ -24,8 +24,8 @@ class Ste:
     Attributes:
         steps: updates of the LR, two passes each; 0 = none.
         step_size: largest first step in LR levels; steps fall to zero along a cosine.
-        likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it stays a
-            picture: a ball around the bicubic LR. Where the backbone's own LR lies outside, no farther than that.
+        likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it
+            stays a picture: a ball around the bicubic LR. Where the backbone's own LR lies outside, no farther.
         momentum: decay of the mean gradient. Low: within ten steps, much momentum only overshoots.
         memory: decay of the mean squared gradient, which sets each sample's pace.
         softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move

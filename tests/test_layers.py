@@ -30,6 +30,8 @@ LAYERS = (
     "pipeline validation meter",
     "memory trainer",
     "train",
+    "commands commands.options commands.exits",
+    "commands.batch commands.inspection commands.networks",
     "cli",
 )
 RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in line.split()}
@@ -38,7 +40,7 @@ RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in
 HEAVY = frozenset({"backbones", "crops"})
 WITHOUT_TORCH = [
     f"hcdcodec.{name}"
-    for line in [*LAYERS[:6], "comparison panel cli"]
+    for line in [*LAYERS[:6], "comparison panel cli commands"]
     for name in line.split()
     if name.partition(".")[0] not in HEAVY
 ]

@@ -11,7 +11,8 @@ import pytest
 from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec import cli, container, png
+from hcdcodec import container, png
+from hcdcodec.commands import batch
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.image import Format, Metadata, Picture, read_picture, write_picture
 from hcdcodec.strip import Strip, stripped
@@ -40,12 +41,12 @@ def test_nothing_and_all() -> None:
 
 
 def test_the_command_line_offers_every_kind() -> None:
-    assert list(Strip) == list(cli.STRIP)
+    assert list(Strip) == list(batch.STRIP)
 
 
 def test_other_strips_are_other_settings() -> None:
     assert repr(EncodeOptions(strip=(Strip.EXIF,))) != repr(EncodeOptions())
-    assert cli._strip(("icc", "exif")) == cli._strip(("exif", "icc", "exif")) == (Strip.EXIF, Strip.ICC)
+    assert batch._strip(("icc", "exif")) == batch._strip(("exif", "icc", "exif")) == (Strip.EXIF, Strip.ICC)
 
 
 @pytest.mark.parametrize(

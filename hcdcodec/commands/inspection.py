@@ -1,0 +1,129 @@
+"""info, verify and compare: look at files, write none but reports."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hcdcodec.commands import exits
+from hcdcodec.commands.options import Examples, option
+from hcdcodec.errors import HcdError, UsageError
+
+if TYPE_CHECKING:
+    from hcdcodec.container import Packed
+    from hcdcodec.image import Picture
+
+
+@click.command(cls=Examples, epilog="hcdcodec info small/photo.jpg.hcd.png\nhcdcodec info --json small/*.hcd.png")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object a file.")
+def info(paths: tuple[str, ...], as_json: bool) -> None:
+    """Show what files say about themselves, without decoding them."""
+    from hcdcodec import container, storage
+
+    def show(path: str) -> None:
+        data = storage.read(Path(path))
+        fields = {"file": path, "bytes": len(data), **_described(asdict(container.peek(data)))}
+        if as_json:
+            click.echo(json.dumps(fields))
+        else:
+            click.echo("\n".join(f"{name:16} {value}" for name, value in fields.items()) + "\n")
+
+    sys.exit(exits.each(paths, show))
+
+
+@click.command(cls=Examples, epilog="hcdcodec verify small/*.hcd.png && rm -r photos/")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+@option("-q", "--quiet", is_flag=True, help="Only failures.")
+def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool) -> None:
+    """Check that files are intact, unedited, and that the weights they need are installed."""
+    from hcdcodec import container, storage
+    from hcdcodec.pipeline import Engines
+
+    engines = Engines("cpu", weights_dir)
+
+    def check(path: str) -> None:
+        packed = container.unpack(storage.read(Path(path)))
+        engines.get(packed.header)
+        if not quiet:
+            header = packed.header
+            click.echo(f"{path}: intact, {header.width}x{header.height}, {header.backbone} x{header.scale}")
+
+    sys.exit(exits.each(paths, check))
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    hcdcodec compare photo.jpg small/photo.jpg.hcd.png
+    hcdcodec compare photo.png photo.webp --picture sheet.png
+    hcdcodec compare photos/ small/ --html page.html
+    """,
+)
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path), metavar="DECODED|LR")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object a picture.")
+@option("--picture", type=click.Path(path_type=Path), metavar="PNG", help="Two files: original, decoded, LR, error.")
+@option("--html", "html_page", type=click.Path(path_type=Path), metavar="HTML", help="The same as one page, for all.")
+@option("--border", type=click.IntRange(0), help="Pixels that PSNR-Y and SSIM leave out.  [default: the scale, or 4]")
+@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+def compare(
+    original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
+) -> None:
+    """Say how close pictures are to their originals: PSNR, SSIM, and bits per pixel of the file compared.
+
+    An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
+    """
+    from hcdcodec import comparison, panel, storage
+    from hcdcodec.report import message
+
+    pairs = list(comparison.pair_up(original, other))
+    if picture is not None and original.is_dir():
+        raise UsageError("--picture shows one picture; use --html for folders")
+    restore, compared, sections = _restorer(given["weights_dir"]), [], []
+    for pair in pairs:
+        try:
+            result = comparison.compare(pair, restore, border=given["border"])
+        except HcdError as error:
+            click.echo(message(pair.name, str(error)), err=True)
+            continue
+        if picture is not None:
+            storage.write_atomic(picture, panel.sheet(panel.panels_of(result)))
+        if html_page is not None:
+            sections.append(panel.section(result))
+        if as_json:
+            click.echo(json.dumps(result.figures.members()))
+        compared.append(result.figures)
+    if html_page is not None:
+        storage.write_atomic(html_page, panel.page(compared, sections).encode())
+    if compared and not as_json:
+        click.echo(panel.table(compared))
+    sys.exit(exits.FAILED if len(compared) < len(pairs) else 0)
+
+
+def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
+    """Return what decodes an LR; networks are loaded when the first one is met."""
+
+    def restore(packed: "Packed") -> "Picture":
+        from hcdcodec.decoder import decode_picture
+
+        return decode_picture(engines().get(packed.header), packed)
+
+    @cache
+    def engines() -> Any:
+        from hcdcodec.pipeline import Engines
+
+        return Engines("cpu", weights_dir)
+
+    return restore
+
+
+def _described(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return header fields in a form that people and JSON can read."""
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}

@@ -1,0 +1,69 @@
+"""What the options of several commands have in common."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Share(click.ParamType[tuple[int, int]]):
+    """I/N, one machine's share of the work."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        index, slash, count = str(value).partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            self.fail(f"{value!r} is no share; write 1/4 to 4/4 for four machines", param, ctx)
+        return int(index), int(count)
+
+
+class Examples(click.Command):
+    """A command whose help ends with examples, kept as they are written."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.strip().splitlines():
+                    formatter.write(f"  {line.strip()}\n")
+
+
+def stacked(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Return the decorator that applies `decorators` so that they read from top to bottom."""
+
+    def decorate(command: Command) -> Command:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return decorate
+
+
+option = partial(click.option, show_default=True)
+
+FILES = stacked(
+    click.argument("paths", nargs=-1, metavar="SRC... DST"),
+    option("--files-from", metavar="FILE", help="Read the names of sources from FILE, - for standard input."),
+    option("-0", "null", is_flag=True, help="Names in --files-from end in NUL, as find -print0 writes them."),
+    option("--shard", type=Share(), help="Do only share I of N, chosen by a hash of each name."),
+    option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
+    option("--force", is_flag=True, help="Replace what stands at a target, even if up to date or not ours."),
+    option("--checksum", is_flag=True, help="Judge what is up to date by content, not by size and time."),
+    option("--preserve", is_flag=True, help="Give results the times of their sources."),
+    option("--lock", is_flag=True, help="Refuse to start (exit 75) while another run holds the destination."),
+)
+MACHINE = stacked(
+    option("--device", default="auto", help="auto, cpu, cuda or cuda:N."),
+    option("--jobs", type=click.IntRange(1, 64), default=2, help="Threads for reading, and for writing."),
+    option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first."),
+    option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures."),
+)
+TALK = stacked(
+    option("--json", "as_json", is_flag=True, help="Write one JSON object a picture to standard output."),
+    option("-q", "--quiet", is_flag=True, help="Only failures."),
+    option("-v", "--verbose", is_flag=True, help="One line a picture."),
+)
