@@ -7,7 +7,6 @@ Nothing here imports torch until a function that needs it is called.
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 from hcdcodec.errors import (
@@ -24,16 +23,12 @@ from hcdcodec.errors import (
 )
 
 if TYPE_CHECKING:
+    __version__: str
     from hcdcodec.backbones import load_backbone
     from hcdcodec.encoder import EncodeOptions
     from hcdcodec.hcd import Paper, Ste
     from hcdcodec.memory import Result, decode, encode, encode_report
     from hcdcodec.target import Target
-
-try:
-    __version__ = version("hcdcodec")
-except PackageNotFoundError:  # run from a checkout that was never installed
-    __version__ = "0+unknown"
 
 _ROOMS = {
     "encode": "hcdcodec.memory",
@@ -72,7 +67,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: torch takes seconds that `--help` does not have."""
+    """Find a public name when it is first used: torch takes seconds that `--help` does not have."""
+    if name == "__version__":
+        return _version()
     if name not in _ROOMS:
         raise AttributeError(f"module 'hcdcodec' has no attribute {name!r}")
     return getattr(import_module(_ROOMS[name]), name)
+
+
+def _version() -> str:
+    """Return the installed version; looking it up costs as much as all the rest of `--help`."""
+    metadata = import_module("importlib.metadata")
+    try:
+        return str(metadata.version("hcdcodec"))
+    except metadata.PackageNotFoundError:  # run from a checkout that was never installed
+        return "0+unknown"

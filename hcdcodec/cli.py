@@ -14,14 +14,13 @@ from typing import NoReturn
 
 import click
 
-import hcdcodec
 from hcdcodec.commands import batch, exits, inspection, networks
 from hcdcodec.errors import HcdError, ModelError
 from hcdcodec.report import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(hcdcodec.__version__, prog_name="hcdcodec")
+@click.version_option(package_name="hcdcodec", prog_name="hcdcodec")
 def cli() -> None:
     """Store pictures as small pictures.
 
