@@ -25,18 +25,21 @@ class Ste:
         steps: updates of the LR, two passes each; 0 = none.
         step_size: largest first step in LR levels; steps fall to zero along a cosine.
         likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it
-            stays a picture: a ball around the bicubic LR. Where the backbone's own LR lies outside, no farther.
+            stays a picture: a ball around the bicubic LR.
+        leeway_db: how much of that PSNR may be lost where the backbone's own LR has no more to begin with.
         momentum: decay of the mean gradient. Low: within ten steps, much momentum only overshoots.
         memory: decay of the mean squared gradient, which sets each sample's pace.
         softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move
             as far as edges, for nothing.
-        patience: steps without gain of `tolerance` after which a picture's search ends.
+        patience: steps without gain of `tolerance` after which a picture's search ends; not in its first half, where
+            long steps may overshoot and the short ones that follow still gain.
         tolerance: gain in dB that counts.
     """
 
     steps: int
     step_size: float = 6.0
-    likeness_db: float = 33.0
+    likeness_db: float = 35.0
+    leeway_db: float = 0.9
     momentum: float = 0.5
     memory: float = 0.99
     softness: float = 1.0
@@ -265,13 +268,13 @@ class _Climb:
         pace = (self.square / (1 - search.memory**count)).sqrt_()
         pace += search.softness * pace.square().mean().sqrt() + 1e-20
         strayed = self.lr - schedule * search.step_size / 255 * mean / pace - self.plain
-        allowed = max(self.reach, 10 ** (-search.likeness_db / 10))
+        allowed = max(self.reach * 10 ** (search.leeway_db / 10), 10 ** (-search.likeness_db / 10))
         strayed *= min(1.0, math.sqrt(allowed / max(float(strayed.square().mean()), 1e-20)))
         self.lr = (self.plain + strayed).clamp_(0, 1)
 
     def stopped(self, search: Ste) -> bool:
         """Tell whether the last `patience` steps were not worth their passes."""
-        if len(self.history) <= search.patience:
+        if len(self.history) <= max(search.patience, search.steps // 2):
             return False
         earlier, now = min(self.history[: -search.patience]), min(self.history)
         return 10 * math.log10(max(earlier, 1e-9) / max(now, 1e-9)) < search.tolerance
