@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -61,20 +62,25 @@ def test_write_goes_through_links(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere/file").read_bytes() == b"x"
 
 
-@pytest.fixture
-def small_files_only() -> Iterator[int]:
-    """The kernel cuts every write off at this many bytes, as a full disk does."""
+@contextmanager
+def small_files_only(limit: int) -> Iterator[None]:
+    """Have the kernel cut every write off at `limit` bytes, as a full disk does.
+
+    Around one call only: the limit holds for the log that pytest itself writes to, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
-    yield 4096
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path: Path, small_files_only: int) -> None:
+def test_a_write_that_breaks_off_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     write_atomic(path, b"old")
-    with pytest.raises(OutputError, match="ulimit"):
-        write_atomic(path, bytes(small_files_only + 1))
+    with pytest.raises(OutputError, match="ulimit"), small_files_only(4096):
+        write_atomic(path, bytes(4097))
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
