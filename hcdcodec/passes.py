@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 
+from hcdcodec.backbones import winograd
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UsageError
@@ -50,7 +51,8 @@ class Engine:
     Attributes:
         backbone: the network, already on `device`.
         device: where it computes.
-        fast: type of the convolutions during the search; float32 = no short cut. Reference passes are float32.
+        fast: type of the convolutions during the search; float32 ones go through `winograd` where that is possible.
+            Reference passes are PyTorch's float32.
         batch_px: HR pixels in flight; at least one tile always is.
     """
 
@@ -117,7 +119,7 @@ class Engine:
         sums = [torch.zeros((), dtype=torch.float64, device=self.device) for _ in lrs]
         gradients = [torch.zeros_like(lr) for lr in lrs]
         for batch in self._batches(tasks):
-            with torch.enable_grad(), self._precision(self.fast):
+            with torch.enable_grad(), winograd.allowed(), self._precision(self.fast):
                 windows, made = self._run(batch, [lr.detach().requires_grad_() for lr in lrs], tasks)
                 slopes = torch.zeros_like(made)
                 for slot, (index, tile) in enumerate(batch):

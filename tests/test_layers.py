@@ -18,7 +18,7 @@ ROOT = Path(hcdcodec.__file__).parent
 LAYERS = (
     "errors",
     "tiling walk png grid outcome recipe backbones.chart",
-    "files metadata kinds report progress backbones.base",
+    "files metadata kinds report progress backbones.base backbones.winograd",
     "storage image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
     "header crops metrics backbones.flow_steps backbones.irn",
     "container backbones.hcflow",

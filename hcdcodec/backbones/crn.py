@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from hcdcodec.backbones import winograd
 from hcdcodec.backbones.base import Backbone
 
 
@@ -28,9 +29,14 @@ class Trunk(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
         v = F.leaky_relu(self.head(x), 0.2)
+        step = winograd.residual if winograd.applies(v) else _residual
         for convolution in self.body:
-            v = v + F.leaky_relu(convolution(v), 0.2)
+            v = step(v, convolution.weight, convolution.bias)  # type: ignore[arg-type]
         return self.tail(v)  # type: ignore[no-any-return]
+
+
+def _residual(v: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    return v + F.leaky_relu(F.conv2d(v, weight, bias, padding=1), 0.2)
 
 
 class Crn(Backbone):

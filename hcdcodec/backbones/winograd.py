@@ -1,0 +1,201 @@
+"""Residual 3x3 convolutions by Winograd's algorithm, in C, where the machine has a compiler and no bfloat16.
+
+PyTorch multiplies directly; `winograd.c` needs a quarter of the multiplications. It is compiled once, on first use,
+into the user's cache. Without a compiler, or where the code fails its own test, everything works as before, slower.
+Results differ from PyTorch's by about 3e-6 of their largest value: enough to flip levels, so this is for gradients,
+and reference passes never use it.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+import torch.nn.functional as F
+
+SLOPE = 0.2
+"""Of the activation below zero; the C code has it too."""
+
+THREADS = 256
+"""As many as the C code has places for."""
+
+FLAGS = ("-O3", "-march=native", "-ffast-math", "-std=gnu11", "-shared", "-fPIC", "-pthread")
+COMPILING_S = 120.0
+
+_allowed: ContextVar[bool] = ContextVar("winograd", default=False)
+
+# The transform of weights, along one axis.
+_G = torch.tensor(
+    [
+        [1 / 4, 0, 0],
+        [-1 / 6, -1 / 6, -1 / 6],
+        [-1 / 6, 1 / 6, -1 / 6],
+        [1 / 24, 1 / 12, 1 / 6],
+        [1 / 24, -1 / 12, 1 / 6],
+        [0, 0, 1],
+    ]
+)
+_GG = torch.kron(_G, _G)  # (36, 9)
+
+
+@contextlib.contextmanager
+def allowed() -> Iterator[None]:
+    """Let networks use this inside the block, for what need not be exact to the last bit."""
+    token = _allowed.set(True)
+    try:
+        yield
+    finally:
+        _allowed.reset(token)
+
+
+def applies(v: torch.Tensor) -> bool:
+    """Tell whether `residual` may be used on (B, C, h, w) features now."""
+    fits = v.dtype == torch.float32 and v.device.type == "cpu" and v.shape[1] % 16 == 0 and v.shape[1] <= 512
+    return _allowed.get() and fits and not torch.is_autocast_enabled("cpu") and _library() is not None
+
+
+def residual(v: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """Return `v + leaky_relu(conv2d(v, weight, bias, padding=1), 0.2)`.
+
+    Args:
+        v: (B, C, h, w) float32 on the CPU, C a multiple of 16.
+        weight: (C, C, 3, 3).
+        bias: (C,).
+    """
+    return _Residual.apply(v, weight, bias)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Residual(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, v: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        v = v.contiguous(memory_format=torch.channels_last)
+        out = _convolution(v, _transformed(weight), bias.detach().contiguous(), v)
+        ctx.save_for_backward(v, out, weight)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        v, out, weight = ctx.saved_tensors
+        slope = slopes[0].contiguous(memory_format=torch.channels_last)
+        # out - v is what was activated, and has its sign.
+        inner = torch.ops.aten.leaky_relu_backward(slope, out - v, SLOPE, False)
+        by_input = by_weight = by_bias = None
+        if ctx.needs_input_grad[0]:
+            by_input = _convolution(inner, _transformed(weight.flip(2, 3).transpose(0, 1)), None, slope)
+        if ctx.needs_input_grad[1]:
+            by_weight, by_bias = _weight_gradient(v, inner), inner.sum((0, 2, 3))
+        return by_input, by_weight, by_bias
+
+
+def _transformed(weight: torch.Tensor) -> torch.Tensor:
+    """(out, in, 3, 3) -> [36][out / 16][in][16]."""
+    outs, ins = weight.shape[:2]
+    points = _GG @ weight.detach().permute(2, 3, 1, 0).reshape(9, ins * outs)
+    return points.reshape(36, ins, outs // 16, 16).transpose(1, 2).contiguous()
+
+
+def _convolution(x: torch.Tensor, u: torch.Tensor, bias: torch.Tensor | None, add: torch.Tensor) -> torch.Tensor:
+    (count, ins, height, width), outs = x.shape, u.shape[1] * 16
+    out = torch.empty_like(add, memory_format=torch.channels_last)
+    addresses = (x.data_ptr(), u.data_ptr(), None if bias is None else bias.data_ptr(), add.data_ptr(), out.data_ptr())
+    _check(_code().convolution(*addresses, count, height, width, ins, outs, _threads()))
+    return out
+
+
+def _weight_gradient(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    (count, ins, height, width), outs, threads = x.shape, slope.shape[1], _threads()
+    parts = torch.zeros(threads, 36, ins * outs)
+    addresses = x.data_ptr(), slope.data_ptr(), parts.data_ptr()
+    _check(_code().weight_gradient(*addresses, count, height, width, ins, outs, threads))
+    by_weight = _GG.T @ parts.sum(0)
+    return by_weight.reshape(3, 3, ins, outs).permute(3, 2, 0, 1).contiguous()
+
+
+def _threads() -> int:
+    return min(torch.get_num_threads(), THREADS)
+
+
+def _check(failed: int) -> None:
+    if failed:
+        raise MemoryError
+
+
+def _code() -> ctypes.CDLL:
+    library = _library()
+    assert library is not None, "callers ask `applies` first"
+    return library
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    """Return the compiled code; None where there is none, or it computes nonsense."""
+    if os.environ.get("HCDCODEC_NATIVE") == "0" or torch.cpu._is_avx512_bf16_supported():
+        return None
+    try:
+        library = _load(_compiled())
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return library if _sane(library) else None
+
+
+def _load(path: Path) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path))
+    pointer, number = ctypes.c_void_p, ctypes.c_long
+    library.convolution.argtypes = [pointer] * 5 + [number] * 5 + [ctypes.c_int]
+    library.weight_gradient.argtypes = [pointer] * 3 + [number] * 5 + [ctypes.c_int]
+    return library
+
+
+def _compiled() -> Path:
+    """Return the shared library, compiled for this processor unless an earlier call did.
+
+    Raises:
+        OSError: no compiler, or nowhere to write.
+        subprocess.SubprocessError: it does not compile.
+    """
+    source = Path(__file__).with_suffix(".c")
+    command = [*shlex.split(os.environ.get("CC", "cc")), *FLAGS]
+    key = hashlib.sha256(source.read_bytes() + repr((command, _processor())).encode()).hexdigest()[:16]
+    path = Path(platformdirs.user_cache_dir("hcdcodec")) / f"winograd-{key}.so"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            made = Path(folder) / path.name
+            subprocess.run(
+                [*command, str(source), "-o", str(made)], check=True, capture_output=True, timeout=COMPILING_S
+            )
+            made.replace(path)
+    return path
+
+
+def _processor() -> str:
+    """Return what the code is compiled for: a cache may be shared by machines."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    told = (line for line in lines if line.startswith(("flags", "Features")))
+    return f"{platform.machine()} {platform.processor()} {next(told, '')}"
+
+
+def _sane(library: ctypes.CDLL) -> bool:
+    """Compare one small convolution with PyTorch's."""
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 16, 5, 7, generator=random).contiguous(memory_format=torch.channels_last)
+    weight, bias = torch.randn(16, 16, 3, 3, generator=random), torch.randn(16, generator=random)
+    u, out = _transformed(weight), torch.empty_like(x)
+    addresses = (values.data_ptr() for values in (x, u, bias, x, out))
+    failed = library.convolution(*addresses, 1, 5, 7, 16, 16, 1)
+    exact = x + F.leaky_relu(F.conv2d(x, weight, bias, padding=1), SLOPE)
+    return not failed and bool((out - exact).abs().max() < 1e-4 * exact.abs().max())
