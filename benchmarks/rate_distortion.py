@@ -50,7 +50,7 @@ def main() -> None:
         points = [point for codec in CODECS for point in _theirs(codec, pictured)]
         points += [point for measure in ours for point in measure(pictured)]
         rows = _means(points)
-        stem = given.out / f"rate_distortion_{pictured.name}"
+        stem = given.out / "_".join(["rate_distortion", *(f"x{scale}" for scale in given.scales), pictured.name])
         missing = [f"{codec.name}: not installed; {codec.remedy}" for codec in CODECS if not codec.available]
         record.say(rows)
         record.write_csv(stem.with_suffix(".csv"), rows, missing)

@@ -31,7 +31,7 @@ class Ste:
         memory: decay of the mean squared gradient, which sets each sample's pace.
         softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move
             as far as edges, for nothing.
-        patience: steps without gain of `tolerance` after which a picture's search ends; not in its first half, where
+        patience: steps without gain of `tolerance` after which a picture's search ends; in its last quarter only, since
             long steps may overshoot and the short ones that follow still gain.
         tolerance: gain in dB that counts.
     """
@@ -274,7 +274,7 @@ class _Climb:
 
     def stopped(self, search: Ste) -> bool:
         """Tell whether the last `patience` steps were not worth their passes."""
-        if len(self.history) <= max(search.patience, search.steps // 2):
+        if len(self.history) <= max(search.patience, search.steps * 3 // 4):
             return False
         earlier, now = min(self.history[: -search.patience]), min(self.history)
         return 10 * math.log10(max(earlier, 1e-9) / max(now, 1e-9)) < search.tolerance

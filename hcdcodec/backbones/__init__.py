@@ -47,6 +47,14 @@ FAMILIES: Mapping[str, Family] = {
         },
         "install hcdcodec with its weights, or train with 'hcdcodec train'",
     ),
+    "crn-l": Family(
+        "a larger pair of the same kind, for GPUs",
+        {
+            4: lambda: Crn(4, width=128, encoder_depth=8, decoder_depth=24, name="crn-l"),
+            2: lambda: Crn(2, width=96, encoder_depth=6, decoder_depth=16, name="crn-l"),
+        },
+        "train it with 'hcdcodec train --backbone crn-l', on a GPU",
+    ),
     "irn": Family("the paper's first network: Xiao et al., ECCV 2020", {2: lambda: Irn(2), 4: lambda: Irn(4)}, _IMPORT),
     "hcflow": Family("the paper's second network: Liang et al., ICCV 2021", {4: HcFlow}, _IMPORT),
     "bicubic": Family("antialiased bicubic both ways, no weights", Bicubic),

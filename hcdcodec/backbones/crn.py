@@ -47,11 +47,12 @@ class Crn(Backbone):
         width: channels inside both trunks.
         encoder_depth: residual convolutions in the encoder.
         decoder_depth: residual convolutions in the decoder.
+        name: what the table of backbones calls a pair of this size.
     """
 
-    def __init__(self, scale: int, width: int, encoder_depth: int, decoder_depth: int) -> None:
+    def __init__(self, scale: int, width: int, encoder_depth: int, decoder_depth: int, name: str = "crn") -> None:
         super().__init__()
-        self.name = "crn"
+        self.name = name
         self.scale = scale
         self.multiple = scale
         self.halo_px = decoder_depth + 2
