@@ -31,6 +31,7 @@ def cli() -> None:
 for command in (
     batch.encode,
     batch.decode,
+    batch.status,
     inspection.info,
     inspection.verify,
     inspection.compare,

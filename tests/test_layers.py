@@ -31,6 +31,7 @@ LAYERS = (
     "memory trainer",
     "train",
     "commands commands.options commands.exits",
+    "commands.execution",
     "commands.batch commands.inspection commands.networks",
     "cli",
 )
