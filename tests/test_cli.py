@@ -138,6 +138,10 @@ def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
         ["encode", "a.png", "small/", "--device", "cuda:99"],
         ["encode", "a.png", "small/", "--device", "cpu,toaster"],
         ["encode", "a.png", "small/", "--device", "cpu,"],
+        ["encode", "a.png", "small/", "--engine", "steam"],
+        ["encode", "a.png", "small/", "--engine", "ray", "--device", "cuda:1"],
+        ["encode", "a.png", "-", "--engine", "ray"],
+        ["encode", "-", "small.png", "--engine", "ray"],
         ["encode", "a.png", "small/", "--shard", "3/2"],
         ["encode", "a.png", "small/", "--shard", "x"],
         ["encode", "missing.png", "small/"],
@@ -354,6 +358,16 @@ def test_what_killed_runs_left_is_removed_a_day_later(put: Callable[..., None], 
     hcdcodec("encode", "in", "small", *FAST), hcdcodec("decode", "small", "out")
     for name in ("small", "out"):
         assert [path.name for path in Path(name).glob(".hcd-*")] == [".hcd-young.tmp"]
+
+
+def test_ray_that_is_not_installed(put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    put("a.png")
+    hcdcodec("encode", "a.png", "small/", *FAST)
+    for arguments in (("encode", "a.png", "there/", *FAST), ("decode", "small", "there/")):
+        ran = hcdcodec(*arguments, "--engine", "ray", "--lock")
+        assert ran == Ran(2, b"", "hcdcodec: Ray is not installed; pip install 'hcdcodec[ray]'\n")
+    assert not Path("there").exists()
 
 
 def test_info_and_verify(put: Callable[..., None], hcdcodec: Run) -> None:

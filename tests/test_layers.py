@@ -28,7 +28,7 @@ LAYERS = (
     "encoder decoder objective",
     "target",
     "pipeline validation meter",
-    "memory trainer",
+    "cluster memory trainer",
     "train",
     "commands commands.options commands.exits",
     "commands.execution",

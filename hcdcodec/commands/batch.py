@@ -149,7 +149,9 @@ def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], st
 
 
 def _check_streams(plan: "Plan", given: dict[str, Any]) -> None:
-    """Keep binary data off terminals and apart from JSON."""
+    """Keep binary data off terminals, apart from JSON, and on this machine."""
+    if given.get("engine") == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
+        raise UsageError("--engine ray takes files to files; leave it out for standard input and output")
     if any(job.target is None for job in plan.jobs):
         if given["as_json"]:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")

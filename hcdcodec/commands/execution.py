@@ -3,9 +3,10 @@
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -38,17 +39,20 @@ def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -
         _look(plan, jobs, batch, report, listed=True, as_json=given["as_json"])
         sys.exit(report.exit_status)
     run = _runner(batch, given)
+    rows = sys.stdout if given["as_json"] else None
     terminal = sys.stderr.isatty()
     with (
         _locked(plan.root, wanted=given["lock"]),
         Meter(len(jobs), work.name.lower(), visible=terminal and not given["quiet"]) as meter,
+        # Ray tells of dead workers on standard output, between the rows for programs.
+        redirect_stdout(sys.stderr) if given["engine"] == "ray" else nullcontext(),
     ):
         pipeline.sweep(jobs)
         for outcome in _met(plan):
-            _tell(report, meter, outcome, as_json=given["as_json"])
+            _tell(report, meter, outcome, rows)
         for outcome in run(jobs):
             meter.advance(outcome)
-            _tell(report, meter, outcome, as_json=given["as_json"])
+            _tell(report, meter, outcome, rows)
     # Cron mails whatever is printed: without a terminal only failures are worth a mail.
     if (terminal or given["verbose"]) and (summary := report.summary()):
         click.echo(summary, err=True)
@@ -98,17 +102,21 @@ def _met(plan: "Plan") -> Iterator[Outcome]:
 
 def _runner(batch: "Batch", given: dict[str, Any]) -> "Callable[[Iterable[Job]], Iterator[Outcome]]":
     """Return what runs jobs where the options say."""
+    if given["engine"] == "ray":
+        from hcdcodec import cluster
+
+        return partial(cluster.run, batch, cluster.join(given["device"], given["cores"]))
     from hcdcodec.passes import take_devices
 
     return batch.on(*take_devices(given["device"])).run
 
 
-def _tell(report: Report, meter: "Meter", outcome: Outcome, *, as_json: bool) -> None:
+def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None) -> None:
     report.add(outcome)
     if (line := report.line(outcome)) is not None:
         meter.say(line)
-    if as_json:
-        click.echo(json_line(outcome))
+    if rows is not None:
+        click.echo(json_line(outcome), file=rows)
 
 
 @contextmanager

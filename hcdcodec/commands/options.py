@@ -78,6 +78,8 @@ RESULTS = stacked(
 )
 ENGINE = stacked(
     option("--device", default="auto", help="auto, cpu, cuda or cuda:N; several with commas, one worker each."),
+    option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: on a whole Ray cluster."),
+    option("--cores", type=click.IntRange(1), default=4, help="With --engine ray, without GPUs: CPU cores a worker."),
     option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures."),
 )
 MACHINE = stacked(
