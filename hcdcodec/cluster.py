@@ -155,6 +155,9 @@ def run(batch: Batch, crew: Crew, jobs: Iterable[Job]) -> Iterator[Outcome]:
         while not board.is_told:
             shifts.advance(board)
             yield from board.tell()
+    except SystemExit as end:
+        # Ray puts a status of its own into what the handler of SIGTERM raises while it waits.
+        raise SystemExit(128 + signal.SIGTERM) from end
     finally:
         shifts.dismiss()
 
