@@ -6,9 +6,9 @@
     HCDCODEC_IMAGES=images python benchmarks/tables.py all --set test/Set5 --backbone irn --scale 2
 
 table1 takes every network that is installed at the scale, each super-resolution network as "Bicubic & X"
-('hcdcodec models import FILE --backbone sr'), beside the rows that the paper prints for its test sets, CAR and TAD among
-them; the others take --backbone. PSNR and SSIM are on Y without a border of `scale` pixels, sides are cut to multiples
-of the scale, every LR level is allowed, and every number is of a reconstruction from a file.
+('hcdcodec models import FILE --backbone sr'), beside the rows that the paper prints for its test sets, CAR and TAD
+among them; the others take --backbone. PSNR and SSIM are on Y without a border of `scale` pixels, sides are cut to
+multiples of the scale, every LR level is allowed, and every number is of a reconstruction from a file.
 """
 
 import argparse
