@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+import trips
 
-from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE
 from hcdcodec.errors import PictureError
 from hcdcodec.image import Mode, read_picture
-from hcdcodec.passes import Details, Engine, Task, details_source, engine_for
+from hcdcodec.passes import Details, Engine, Task, details_source
 from hcdcodec.tiling import Tile, plan
 
 
@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--weights-dir", type=Path)
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    engine = engine_for(load_backbone(given.backbone, given.scale, weights_dir=given.weights_dir), given.device)
+    engine = trips.engine_of(given, scale=given.scale)
     print(f"{'picture':28} {'beside':>9} {'elsewhere':>9} {'ratio':>7} {'whole':>7} {'seam':>7} {'changed':>8}")
     total = Sums()
     for name, pixels in pictures(given.folder):

@@ -5,9 +5,10 @@
     HCDCODEC_IMAGES=images python benchmarks/tables.py table2 table3 figure6 figure7 --set test/Set5
     HCDCODEC_IMAGES=images python benchmarks/tables.py all --set test/Set5 --backbone irn --scale 2
 
-table1 takes every network that is installed at the scale, the others take --backbone. PSNR and SSIM are on Y without a
-border of `scale` pixels, sides are cut to multiples of the scale, every LR level is allowed, and every number is of a
-reconstruction from a file.
+table1 takes every network that is installed at the scale, each super-resolution network as "Bicubic & X"
+('hcdcodec models import FILE --backbone sr'), beside the rows that the paper prints for its test sets, CAR and TAD
+among them; the others take --backbone. PSNR and SSIM are on Y without a border of `scale` pixels, sides are cut to
+multiples of the scale, every LR level is allowed, and every number is of a reconstruction from a file.
 """
 
 import argparse
@@ -69,10 +70,10 @@ def summary(scale: int, found: Sequence[tuple[Picture, Trip]]) -> record.Row:
 def _table_1(given: argparse.Namespace) -> None:
     rows: list[record.Row] = []
     for pictured in pictures.chosen(given, given.scale):
-        for backbone in trips.every_backbone(given):
+        for label, backbone in trips.every_backbone(given).items():
             engine = trips.engine_of(given, backbone, given.scale)
             for method, row in _by_method(given, engine, pictured):
-                rows.append({"source": "measured", "set": pictured.name, "method": f"{backbone}{method}", **row})
+                rows.append({"source": "measured", "set": pictured.name, "method": f"{label}{method}", **row})
         rows += _printed_for(pictured.name) if given.scale == 4 else []
     record.say(rows)
     remark = "source 'printed': read off the paper's table 1, not measured; its sets are complete"

@@ -71,10 +71,21 @@ def engine_of(given: argparse.Namespace, backbone: str | None = None, scale: int
     return engine_for(network, given.device)
 
 
-def every_backbone(given: argparse.Namespace) -> list[str]:
-    """Return the names of all networks that are installed at the scale."""
-    names = [entry.name for _, entry in installed(given.weights_dir) if entry.scale == given.scale]
-    return ["bicubic", *dict.fromkeys(names)]
+def every_backbone(given: argparse.Namespace) -> dict[str, str]:
+    """Return label -> name for `engine_of` of all networks that are installed at the scale.
+
+    Of each family the one that encoding takes; of super-resolution networks every one, labelled as the paper does.
+    """
+    found = {"bicubic": "bicubic"}
+    for _, entry in installed(given.weights_dir):
+        if entry.scale != given.scale:
+            continue
+        if "network" in entry.origin:
+            label = f"Bicubic & {entry.origin['network']} ({entry.origin['imported from']}, {entry.hash[:8]})"
+            found[label] = f"{entry.name}@{entry.hash}"
+        else:
+            found.setdefault(entry.name, entry.name)
+    return found
 
 
 def travel(engine: Engine, picture: Picture, search: Search, quality: int = FULL_GRID) -> Trip:

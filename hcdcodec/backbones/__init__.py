@@ -11,6 +11,7 @@ from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.backbones.crn import Crn
 from hcdcodec.backbones.hcflow import HcFlow
 from hcdcodec.backbones.irn import Irn
+from hcdcodec.backbones.sr import rebuild
 from hcdcodec.backbones.weights import find, model_hash, read_weights
 from hcdcodec.errors import ModelError, UsageError
 
@@ -21,18 +22,26 @@ class Family:
 
     Attributes:
         about: one line for `models list`.
-        build: scale -> untrained network, for trained families; any scale for those without weights.
+        build: scale -> untrained network, for trained families; any scale for those without weights; None where only
+            the weights say what the network is.
         remedy: what to do where its weights are missing.
+        rebuild: weights -> network, for the latter.
     """
 
     about: str
-    build: Mapping[int, Callable[[], Backbone]] | Callable[[int], Backbone]
+    build: Mapping[int, Callable[[], Backbone]] | Callable[[int], Backbone] | None
     remedy: str = ""
+    rebuild: Callable[[Mapping[str, torch.Tensor]], Backbone] | None = None
 
     @property
     def scales(self) -> tuple[int, ...]:
-        """Return the scales for which weights can be installed."""
+        """Return the scales for which weights are expected; none where they may have any."""
         return tuple(sorted(self.build)) if isinstance(self.build, Mapping) else ()
+
+    @property
+    def has_weights(self) -> bool:
+        """Return whether its networks need weights."""
+        return not callable(self.build)
 
 
 _IMPORT = "import the official checkpoint with 'hcdcodec models import FILE.pth'"
@@ -57,26 +66,60 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "irn": Family("the paper's first network: Xiao et al., ECCV 2020", {2: lambda: Irn(2), 4: lambda: Irn(4)}, _IMPORT),
     "hcflow": Family("the paper's second network: Liang et al., ICCV 2021", {4: HcFlow}, _IMPORT),
+    "sr": Family(
+        "bicubic downwards, upwards any super-resolution network that spandrel loads",
+        None,
+        "import a checkpoint with 'hcdcodec models import FILE --backbone sr'",
+        rebuild,
+    ),
     "bicubic": Family("antialiased bicubic both ways, no weights", Bicubic),
 }
 
 
-def build(name: str, scale: int) -> Backbone:
-    """Return an untrained network of the table.
+def family_of(name: str, scale: int) -> Family:
+    """Return the family of a name, if it can have the scale.
 
     Raises:
         UsageError: the table has no such name or scale.
     """
     if name not in FAMILIES:
         raise UsageError(f"no backbone is called {name!r}; there are {', '.join(FAMILIES)}")
-    table = FAMILIES[name].build
-    if not isinstance(table, Mapping):
-        if not 2 <= scale <= 16:
-            raise UsageError(f"scale {scale} is out of range; {name} takes 2 to 16")
-        return table(scale)
-    if scale not in table:
-        raise UsageError(f"{name} has no scale {scale}; it has {', '.join(map(str, sorted(table)))}")
-    return table[scale]()
+    family = FAMILIES[name]
+    if family.scales and scale not in family.scales:
+        raise UsageError(f"{name} has no scale {scale}; it has {', '.join(map(str, family.scales))}")
+    if not 2 <= scale <= 16:
+        raise UsageError(f"scale {scale} is out of range; {name} takes 2 to 16")
+    return family
+
+
+def build(name: str, scale: int) -> Backbone:
+    """Return an untrained network of the table.
+
+    Raises:
+        UsageError: the table has no such name or scale, or its networks exist with their weights only.
+    """
+    family = family_of(name, scale)
+    if family.build is None:
+        raise UsageError(f"{name} has no network without weights; {family.remedy}")
+    return family.build[scale]() if isinstance(family.build, Mapping) else family.build(scale)
+
+
+def assemble(name: str, scale: int, state: Mapping[str, torch.Tensor]) -> Backbone:
+    """Return a network of the table with its weights.
+
+    Raises:
+        UsageError: the table has no such name or scale.
+        ModelError: the weights do not fit.
+    """
+    family = family_of(name, scale)
+    if family.rebuild is None:
+        network = build(name, scale)
+        fill(network, state)
+        return network
+    network = family.rebuild(state)
+    if network.scale != scale:
+        raise ModelError(f"the weights are for {name} x{network.scale}, not x{scale}; use its own file")
+    return network
 
 
 def load_backbone(
@@ -91,7 +134,7 @@ def load_backbone(
     """Return a network that is ready to use: trained, frozen, in evaluation mode, on its device.
 
     Args:
-        name: backbone, see `FAMILIES`.
+        name: backbone, see `FAMILIES`; with @ and the start of a model hash, that one of several installed.
         scale: HR size / LR size.
         weights: a safetensors file; default: the first installed one that fits.
         device: where it computes.
@@ -102,20 +145,23 @@ def load_backbone(
         UsageError: no such backbone or scale.
         ModelError: weights are missing, damaged, or not the ones asked for.
     """
-    network = build(name, scale)
-    state: dict[str, torch.Tensor] = {}
-    if next(network.parameters(), None) is not None:
+    if not hash_prefix:
+        name, _, hash_prefix = name.partition("@")
+    family = family_of(name, scale)
+    details_scale, state = 0.0, dict[str, torch.Tensor]()
+    if family.has_weights:
         if weights is None:
-            weights, entry = find(name, scale, hash_prefix, weights_dir, remedy=FAMILIES[name].remedy)
-            network.details_scale = entry.details_scale
+            weights, entry = find(name, scale, hash_prefix, weights_dir, remedy=family.remedy)
+            details_scale = entry.details_scale
         state = read_weights(Path(weights))
-        fill(network, state)
+    network = assemble(name, scale, state)
+    network.details_scale = details_scale
     network.model_hash = model_hash(state)
     if not network.model_hash.startswith(hash_prefix):
         got = network.model_hash[:12]
         raise ModelError(f"needs the {name} x{scale} weights {hash_prefix[:12]}, got {got}; restore that file")
     network.eval().requires_grad_(False)
-    return network.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network.to(device=device, memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
 
 
 def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:

@@ -31,6 +31,7 @@ class Backbone(nn.Module):
         model_hash: hash of the weights (`weights.model_hash`), hexadecimal.
         recompute_from_px: HR pixels in a batch from which gradients recompute what they need instead of keeping it;
             only networks whose inside takes much memory heed it.
+        memory_format: layout of tensors in which it computes fastest.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Backbone(nn.Module):
     details_scale: float = 0.0
     model_hash: str = ""
     recompute_from_px: int = 0
+    memory_format: torch.memory_format = torch.channels_last
 
     def initialise(self, hr: torch.Tensor) -> None:
         """Fit what an untrained network takes from data, before training; most take nothing.

@@ -11,14 +11,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import safetensors.torch
 import torch
+from safetensors import SafetensorError
 
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.hcflow import HcFlow
 from hcdcodec.backbones.irn import Irn
 from hcdcodec.errors import ModelError
 
-MAX_BYTES = 2**28  # the largest official file has 18 MB
+MAX_BYTES = 2**30  # official files of rescaling networks have up to 18 MB, of SR networks up to a few hundred
+
+WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
+"""Names under which files hold their tensors beside other things; of several, the first counts."""
+
+PREFIXES = ("module.", "netG.")
+"""What some training code puts in front of all names."""
 
 OFFICIAL_FILES: Mapping[str, str] = {
     "0e135e9ded155a4ea35e2e3f1324658969b43af2": "IRN_x2.pth of xubingna/HCD",
@@ -61,6 +69,8 @@ HAAR_NAMES: Mapping[tuple[str, int], Mapping[str, int]] = {
 }
 """Tensors that official files hold and our networks do not, being constants: name -> channels before the analysis."""
 
+_NO_TENSORS = "this checkpoint is not a plain set of named tensors; import an official .pth file"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -69,14 +79,16 @@ class Checkpoint:
     Attributes:
         backbone: which network it is for.
         scale: HR size / LR size.
-        official: which known file it is; empty if none: then it may be anybody's training.
-        tensors: the network's state dict, under our names, float32.
+        official: which file it is; empty if that is not known: then it may be anybody's training.
+        tensors: the network's state dict, under our names, float32; of SR networks, under those of the file.
+        network: which SR network it is.
     """
 
     backbone: str
     scale: int
     official: str
     tensors: Mapping[str, torch.Tensor]
+    network: str = ""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -96,23 +108,31 @@ def blob_sha1(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read the named tensors of any `.pth` or `.safetensors` file, finite ones.
+
+    Raises:
+        ModelError: it cannot be read, or holds anything but tensors.
+    """
+    data = _read_bytes(path)
+    tensors = _unwrapped(_unsafed(data) if path.suffix == ".safetensors" else _unpickle(data))
+    _check_finite(tensors)
+    return tensors
+
+
 def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
-    """Read a pickled state dict; a wrapper around it and a common `module.` prefix are taken off.
+    """Read a pickled state dict of floating-point numbers; wrappers and common prefixes are taken off.
 
     Args:
         data: content of a `.pth` file.
 
     Raises:
-        ModelError: it is damaged, or holds anything but named tensors. None of its code is run.
+        ModelError: it is damaged, or holds anything but such tensors. None of its code is run.
     """
-    content = _unpickle(data)
-    for wrapper in ("state_dict", "params"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not (isinstance(content, Mapping) and content and all(map(_is_named_tensor, content.items()))):
-        raise ModelError("this checkpoint is not a plain set of named tensors; import an official .pth file")
-    wrapped = all(name.startswith("module.") for name in content)
-    return {name.removeprefix("module.") if wrapped else name: values for name, values in content.items()}
+    tensors = _unwrapped(_unpickle(data))
+    if not all(values.is_floating_point() for values in tensors.values()):
+        raise ModelError(_NO_TENSORS)
+    return tensors
 
 
 def official_name(name: str, backbone: str) -> str:
@@ -181,12 +201,31 @@ def _unpacked_bytes(data: bytes) -> int:
         return sum(entry.file_size for entry in archive.infolist())
 
 
+def _unsafed(data: bytes) -> object:
+    """Return what a safetensors file holds."""
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, ValueError) as error:
+        raise ModelError("is damaged, or no safetensors file; download it again") from error
+
+
+def _unwrapped(content: object) -> dict[str, torch.Tensor]:
+    """Return named tensors without what lies around them and in front of all their names."""
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not (isinstance(content, Mapping) and content and all(map(_is_named_tensor, content.items()))):
+        raise ModelError(_NO_TENSORS)
+    prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), "")
+    return {name.removeprefix(prefix): values for name, values in content.items()}
+
+
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    """Return whether this is an ordinary floating-point tensor, with values, under a name."""
+    """Return whether this is an ordinary tensor, with values, under a name."""
     name, values = item
     if not (isinstance(name, str) and isinstance(values, torch.Tensor)):
         return False
-    return values.layout == torch.strided and values.is_floating_point() and values.device.type == "cpu"
+    return values.layout == torch.strided and values.device.type == "cpu"
 
 
 def _network_for(tensors: Mapping[str, torch.Tensor]) -> Backbone:
@@ -196,7 +235,10 @@ def _network_for(tensors: Mapping[str, torch.Tensor]) -> Backbone:
             return HcFlow()
         if "operations.0.haar_weights" in tensors:
             return Irn(4 if "operations.9.haar_weights" in tensors else 2)
-    raise ModelError("is neither an IRN x2 or x4 nor an HCFlow x4 rescaling checkpoint; import one of these")
+    raise ModelError(
+        "is neither an IRN x2 or x4 nor an HCFlow x4 rescaling checkpoint; import one of these, "
+        "or name --backbone sr for a super-resolution network"
+    )
 
 
 def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size], network: Backbone) -> None:
@@ -215,6 +257,11 @@ def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.S
     if any(complaints):
         what = "; ".join(filter(None, complaints))
         raise ModelError(f"does not fit {network.name} x{network.scale} ({what}); import its official .pth file")
+    _check_finite(tensors)
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
+    """Raise `ModelError` unless all values are finite."""
     for name, values in tensors.items():
         if not torch.isfinite(values).all():
             raise ModelError(f"holds values that are not finite ({name}); download it again")

@@ -94,19 +94,22 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
         return
     for name, family in FAMILIES.items():
         click.echo(f"{name:10} {family.about}")
-        for scale in family.scales:
-            fitting = [(path, entry) for path, entry in entries if (entry.name, entry.scale) == (name, scale)]
-            click.echo("".join(_entry_lines(path, entry) for path, entry in fitting), nl=False)
-            if not fitting:
-                click.echo(f"  x{scale}  not installed; {family.remedy}")
+        own = [(path, entry) for path, entry in entries if entry.name == name]
+        for path, entry in sorted(own, key=lambda found: found[1].scale):
+            click.echo(_entry_lines(path, entry), nl=False)
+        for scale in sorted(set(family.scales) - {entry.scale for _, entry in own}):
+            click.echo(f"  x{scale}  not installed; {family.remedy}")
+        if family.rebuild and not own:
+            click.echo(f"  none installed; {family.remedy}")
 
 
 def _entry_lines(path: Path, entry: "Entry") -> str:
     """Return what `models list` says about installed weights."""
     z = f"normal of deviation {entry.details_scale:g}" if entry.details_scale else "zeros"
     title = f"  x{entry.scale}  {entry.hash[:12]}  {entry.parameters:,} parameters, z {z}, licence: {entry.licence}"
+    network = [entry.origin["network"]] if "network" in entry.origin else []
     figures = (f"{figure}: {value} dB" for figure, value in entry.measured.items())
-    return "".join(f"{line}\n" for line in (title, f"      {path}", *(f"      {figure}" for figure in figures)))
+    return "".join(f"{line}\n" for line in (title, *(f"      {line}" for line in (path, *network, *figures))))
 
 
 @models.command(
@@ -115,28 +118,34 @@ def _entry_lines(path: Path, entry: "Entry") -> str:
     epilog="""
     hcdcodec models import IRN_x4.pth
     hcdcodec models import IRN_x4.pth --backbone irn --scale 4 --weights-dir weights/
+    hcdcodec models import RRDB_PSNR_x4.pth --backbone sr
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE.pth")
-@option("-b", "--backbone", type=click.Choice(["irn", "hcflow"]), help="Refuse a file for another network.")
+@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@option("-b", "--backbone", type=click.Choice(["irn", "hcflow", "sr"]), help="Refuse a file for another network.")
 @option("-s", "--scale", type=int, help="Refuse a file for another scale.")
 @option("--weights-dir", type=click.Path(path_type=Path), help="Install here.  [default: the user's data directory]")
 def import_model(file: Path, backbone: str | None, scale: int | None, weights_dir: Path | None) -> None:
-    """Install an official checkpoint of IRN or HCFlow.
+    """Install an official checkpoint of IRN or HCFlow, or with --backbone sr one of a super-resolution network.
+
+    SR networks are those that the package spandrel loads (pip install 'hcdcodec[sr]'), from .pth or .safetensors. Of
+    several, encode takes the one imported last; '--backbone sr@HASH' names another by the start of its hash.
 
     None of the code that such a file can hold is run. With --weights-dir, name the same directory to encode and decode,
     or set HCDCODEC_WEIGHTS to it.
     """
-    from hcdcodec.backbones.importing import NORMAL, ZEROS, import_checkpoint
+    from hcdcodec.backbones.importing import import_checkpoint
     from hcdcodec.backbones.weights import user_directory
 
     def bring(path: str) -> None:
         made = import_checkpoint(Path(path), weights_dir or user_directory(), backbone=backbone, scale=scale)
-        entry, psnr = made.entry, made.entry.measured
+        entry = made.entry
+        network = f" ({entry.origin['network']})" if "network" in entry.origin else ""
+        figures = ", ".join(f"{figure} {value:.2f} dB" for figure, value in entry.measured.items())
+        z = f", so z {'normal' if entry.details_scale else 'zeros'}" if len(entry.measured) > 1 else ""
         click.echo(
-            f"{entry.name} x{entry.scale} {entry.hash[:12]} from {made.official or 'a file unknown to this release'}: "
-            f"PSNR of the test chart {psnr[ZEROS]:.2f} dB with z zeros, {psnr[NORMAL]:.2f} dB with z normal, "
-            f"so z {'normal' if entry.details_scale else 'zeros'}; {made.path}"
+            f"{entry.name} x{entry.scale} {entry.hash[:12]} from {made.official or 'a file unknown to this release'}"
+            f"{network}: {figures}{z}; {made.path}"
         )
 
     sys.exit(exits.each((str(file),), bring))
