@@ -1,0 +1,69 @@
+"""What each level of oxipng costs and saves on LRs: bytes against the level that is used, and time.
+
+    python benchmarks/png_levels.py --limit 1 --crop 256
+    HCDCODEC_IMAGES=images python benchmarks/png_levels.py --set val
+
+The LRs are those of a search of few steps: more steps change single levels, not how compressible a picture is. Times
+are CPU seconds, so that other work on the machine does not count.
+"""
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import pictures
+import record
+import trips
+from pictures import PictureSet
+
+from hcdcodec import container
+from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.hcd import search_of
+from hcdcodec.image import Metadata
+from hcdcodec.pipeline import PNG_LEVEL
+
+QUALITIES = (100, 75, 38)
+EFFORT = 2
+
+
+def main() -> None:
+    """Measure every set and write what was found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scale", type=int, default=4, help="default: 4")
+    for room in (pictures, trips, record):
+        room.add_options(parser)
+    given = parser.parse_args()
+    for pictured in pictures.chosen(given):
+        rows = list(_rows(given, pictured))
+        record.say(rows)
+        record.write_csv(given.out / f"png_levels_x{given.scale}_{pictured.name}.csv", rows)
+
+
+def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Row]:
+    """Yield one row for each quality and level."""
+    engine = trips.engine_of(given)
+    for quality in QUALITIES:
+        options = EncodeOptions(search_of(EFFORT), quality)
+        made = [encode_pictures(engine, [picture], options)[0] for _, picture in pictured]
+        pixels = sum(encoded.header.pixel_count for encoded in made)
+        sizes = {level: _coded(made, level) for level in container.LEVELS}
+        for level, (size, seconds) in sizes.items():
+            yield {
+                "quality": quality,
+                "level": level,
+                "bpp": 8 * size / pixels,
+                "bytes against level 4": f"{size / sizes[PNG_LEVEL][0] - 1:+.1%}",
+                "seconds/MP": 1e6 * seconds / pixels,
+            }
+
+
+def _coded(made: list[Encoded], level: int) -> tuple[int, float]:
+    """Return (bytes, CPU seconds) of all files at a level."""
+    start, size = time.process_time(), 0
+    for encoded in made:
+        size += len(container.pack(encoded.header, encoded.lr, alpha=None, metadata=Metadata(), level=level))
+    return size, time.process_time() - start
+
+
+if __name__ == "__main__":
+    main()
