@@ -20,6 +20,9 @@ Made = TypeVar("Made")
 _AHEAD_PX = 1 << 25
 """Pixels that wait between reading and computing before reading pauses; one picture always may."""
 
+_BEHIND_PX = 1 << 25
+"""Pixels that wait to be written before computing pauses; one picture always may."""
+
 
 @dataclass(frozen=True)
 class Stages(Generic[Loaded, Made]):
@@ -51,19 +54,34 @@ def run(jobs: Iterable[Job], stages: Stages[Loaded, Made], *, threads: int, grou
         ThreadPoolExecutor(threads, "read") as readers,
         ThreadPoolExecutor(threads, "write") as writers,
     ):
-        waiting: deque[Outcome | Future[Outcome]] = deque()
+        waiting: deque[_Waiting] = deque()
         try:
             items = _ahead(readers, jobs, stages, threads)
             for group in _groups(items, stages, group_px):
                 waiting.extend(_computed(group, stages, writers))
-                while waiting and (len(waiting) > 2 * threads or _settled(waiting[0])):
-                    yield _outcome(waiting.popleft())
+                while waiting and (waiting[0].settled or len(waiting) > 2 * threads or _is_behind(waiting)):
+                    yield waiting.popleft().outcome()
             while waiting:
-                yield _outcome(waiting.popleft())
+                yield waiting.popleft().outcome()
         finally:
             # What is being written is finished, what has not begun is not begun any more.
             readers.shutdown(wait=False, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """An outcome that is known, or will be once so many pixels are written."""
+
+    item: Outcome | Future[Outcome]
+    pixels: int = 0
+
+    @property
+    def settled(self) -> bool:
+        return isinstance(self.item, Outcome) or self.item.done()
+
+    def outcome(self) -> Outcome:
+        return self.item if isinstance(self.item, Outcome) else self.item.result()
 
 
 def failure(job: Job, error: BaseException) -> Outcome:
@@ -130,17 +148,20 @@ def _groups(
 
 def _computed(
     group: list[tuple[Job, Loaded | Outcome]], stages: Stages[Loaded, Made], writers: ThreadPoolExecutor
-) -> Iterator[Outcome | Future[Outcome]]:
+) -> Iterator[_Waiting]:
     """Compute a group and hand its results to the writers; yield in the order of the group."""
     loaded = [(job, item) for job, item in group if not isinstance(item, Outcome)]
     results: list[Made | Outcome] = _bisected(loaded, stages)
     made = iter(results)
     for job, item in group:
         if isinstance(item, Outcome):
-            yield item
+            yield _Waiting(item)
             continue
         result = next(made)
-        yield result if isinstance(result, Outcome) else writers.submit(_written, stages, job, item, result)
+        if isinstance(result, Outcome):
+            yield _Waiting(result)
+        else:
+            yield _Waiting(writers.submit(_written, stages, job, item, result), stages.weigh(item))
 
 
 def _bisected(loaded: list[tuple[Job, Loaded]], stages: Stages[Loaded, Made]) -> list[Made | Outcome]:
@@ -163,9 +184,6 @@ def _written(stages: Stages[Loaded, Made], job: Job, item: Loaded, made: Made) -
         return failure(job, error)
 
 
-def _settled(item: Outcome | Future[Outcome]) -> bool:
-    return isinstance(item, Outcome) or item.done()
-
-
-def _outcome(item: Outcome | Future[Outcome]) -> Outcome:
-    return item if isinstance(item, Outcome) else item.result()
+def _is_behind(waiting: Iterable[_Waiting]) -> bool:
+    unwritten = [each.pixels for each in waiting if not each.settled]
+    return len(unwritten) > 1 and sum(unwritten) > _BEHIND_PX

@@ -130,7 +130,7 @@ def png_pixels(chunks: Sequence[png.Chunk]) -> tuple[Levels, Levels | None]:
         raise PictureError("16-bit PNG cannot be kept without loss; convert it to 8 bits first")
     if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
         raise PictureError("animated PNG cannot be kept without loss; save its frames as single pictures")
-    with kinds.pillow_reads():
+    with kinds.pillow_reads(), kinds.turn(head.height * head.width):
         image = kinds.load(kinds.open_lazily(png.essentials(chunks)))
         pixels, alpha = _arrays(image)
     transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
@@ -227,9 +227,10 @@ def _read_other(data: bytes, max_pixels: int) -> Picture:
     image = kinds.open_lazily(data)
     _check_size(image.height, image.width, max_pixels)
     kinds.check_lossless(image, data)
-    kinds.load(image)
-    metadata = Metadata.from_pillow(image)
-    pixels, alpha = _arrays(image)
+    with kinds.turn(image.height * image.width):
+        kinds.load(image)
+        metadata = Metadata.from_pillow(image)
+        pixels, alpha = _arrays(image)
     return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata)
 
 
