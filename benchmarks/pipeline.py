@@ -15,9 +15,8 @@ count      time of a command on 25 to 200 mixed pictures, and how far from a lin
 batch      throughput of the search and of decoding against the size of batches
 reference  ours, all pictures together, beside the paper's scheme, one by one in float32 and whole, at equal gain
 
-Pictures are cut from the shipped photographs or from --set. Memory depends neither on the effort nor on whether the
-machine is idle;
-all other figures do.
+Pictures are cut from the shipped photographs or from --set. Memory depends neither on the effort nor on an idle
+machine; all other figures do.
 """
 
 import argparse

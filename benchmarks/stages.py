@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
 from hcdcodec.image import Format, Picture
+from hcdcodec.optimisers import Optimisers
 from hcdcodec.passes import Engine
 from hcdcodec.pipeline import PNG_LEVEL
 
@@ -38,23 +40,27 @@ def encoding(engine: Engine, effort: int, source: Path, target: Path) -> dict[st
     """Measure the stages of encoding a folder."""
     options = EncodeOptions(search_of(effort))
 
-    def write(pair: tuple[Picture, Encoded]) -> None:
+    def write(optimisers: Optimisers, pair: tuple[Picture, Encoded]) -> None:
         picture, made = pair
-        data = container.pack(made.header, made.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
-        _store(target, data)
+        extras = {"alpha": picture.alpha, "metadata": picture.metadata}
+        _store(target, container.pack(made.header, made.lr, **extras, level=PNG_LEVEL, optimise=optimisers.optimise))
 
-    found, reading = _spread(_read, _files(source))
+    def write_all() -> list[None]:
+        with Optimisers(CORES) as optimisers:  # what its programs took counts once they have ended
+            return _spread(partial(write, optimisers), list(zip(found, made, strict=True)))
+
+    found, reading = _timed(lambda: _spread(_read, _files(source)))
     groups = grouped(found, engine)
     made, device = _timed(lambda: [one for group in groups for one in encode_pictures(engine, group, options)])
-    _, writing = _spread(write, list(zip(found, made, strict=True)))
+    _, writing = _timed(write_all)
     return {"read": reading, "device": device, "write": writing}
 
 
 def decoding(engine: Engine, source: Path, target: Path) -> dict[str, Stage]:
     """Measure the stages of decoding a folder whose files name the network of `engine`."""
-    found, reading = _spread(_unpack, _files(source))
+    found, reading = _timed(lambda: _spread(_unpack, _files(source)))
     made, device = _timed(lambda: [decode_picture(engine, packed) for packed in found])
-    _, writing = _spread(lambda one: _store(target, image.write_picture(one, Format.PNG, lr_digest=bytes(8))), made)
+    _, writing = _timed(lambda: _spread(partial(_write, target), made))
     return {"read": reading, "device": device, "write": writing}
 
 
@@ -100,13 +106,17 @@ def _unpack(path: Path) -> Packed:
     return container.unpack(data)
 
 
+def _write(folder: Path, picture: Picture) -> None:
+    _store(folder, image.write_picture(picture, Format.PNG, lr_digest=bytes(8)))
+
+
 def _store(folder: Path, data: bytes) -> None:
     storage.write_atomic(folder / f"{storage.source_digest(data).hex()}.png", data)
 
 
-def _spread(do: Callable[[Given], Made], items: Sequence[Given]) -> tuple[list[Made], Stage]:
+def _spread(do: Callable[[Given], Made], items: Sequence[Given]) -> list[Made]:
     with ThreadPoolExecutor(CORES) as pool:
-        return _timed(lambda: list(pool.map(do, items)))
+        return list(pool.map(do, items))
 
 
 def _timed(do: Callable[[], list[Made]]) -> tuple[list[Made], Stage]:

@@ -16,6 +16,7 @@ from hcdcodec.errors import ContainerError, OutputError, PictureError, Unsupport
 from hcdcodec.files import Job
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
 from hcdcodec.metrics import decibels
+from hcdcodec.optimisers import Optimisers
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.storage import Freshness, Stamp
@@ -90,9 +91,14 @@ class Encoding:
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
         jobs = tuple(jobs)
-        read = partial(self._read, given=_prepared(jobs, self.files))
-        stages = flow.Stages(read, lambda source: source.picture.pixel_count, self._work, self._write)
-        return flow.run(jobs, stages, threads=self.files.threads, group_px=self.engine.batch_px)
+        return self._run(jobs, partial(self._read, given=_prepared(jobs, self.files)))
+
+    def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
+        threads = self.files.threads
+        with Optimisers(min(threads, len(jobs))) as optimisers:
+            write = partial(self._write, optimisers)
+            stages = flow.Stages(read, lambda source: source.picture.pixel_count, self._work, write)
+            yield from flow.run(jobs, stages, threads=threads, group_px=self.engine.batch_px)
 
     def is_fresh(self, job: Job) -> bool:
         """Tell whether a job's result is up to date.
@@ -128,11 +134,18 @@ class Encoding:
         found = reach(self.engine, source.picture, self.options, target, level=PNG_LEVEL)
         return _Timed(found, time.perf_counter() - start)
 
-    def _write(self, job: Job, source: _Source, timed: _Timed) -> Outcome:
+    def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: _Timed) -> Outcome:
         start = time.perf_counter()
         encoded, picture = timed.found.encoded, source.picture
         header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
-        data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+        data = container.pack(
+            header,
+            encoded.lr,
+            alpha=picture.alpha,
+            metadata=picture.metadata,
+            level=PNG_LEVEL,
+            optimise=optimisers.optimise,
+        )
         remark = self.target.remark(timed.found, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
         if not needless:
