@@ -1,7 +1,7 @@
 """The command line: puts the commands together, turns errors into one line and an exit status.
 
 0    all done, or up to date          3    nothing could start for want of weights
-1    some pictures failed             75   another run holds the destination
+1    some failed, or left to do       75   another run holds the destination
 2    the call makes no sense          130, 143   interrupted
 """
 
@@ -31,6 +31,7 @@ def cli() -> None:
 for command in (
     batch.encode,
     batch.decode,
+    batch.status,
     inspection.info,
     inspection.verify,
     inspection.compare,

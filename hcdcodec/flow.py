@@ -1,14 +1,15 @@
-"""Three stages that overlap: threads read, the calling thread computes, threads write; memory stays bounded.
+"""Three stages that overlap: threads read, one worker a device computes, threads write; memory stays bounded.
 
 Knows neither pictures nor networks. Results come in the order of the jobs, and each job fails alone.
 """
 
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import Any, Generic, TypeVar
 
 from hcdcodec.errors import HcdError
 from hcdcodec.files import Job
@@ -16,12 +17,14 @@ from hcdcodec.outcome import Outcome, Status
 
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")
+Work = Callable[[list[Loaded]], list[Made]]
+"""Computes on one device: one result for each of a group, in order."""
 
 _AHEAD_PX = 1 << 25
 """Pixels that wait between reading and computing before reading pauses; one picture always may."""
 
 _BEHIND_PX = 1 << 25
-"""Pixels that wait to be written before computing pauses; one picture always may."""
+"""Pixels a device, in groups that are computed or written, before no more are begun; a group a device always is."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,13 @@ class Stages(Generic[Loaded, Made]):
     Attributes:
         read: runs in threads; may settle a job by returning its outcome.
         weigh: pixels of what was read.
-        work: runs in the calling thread on a group; one result for each, in order.
+        works: one a device, each doing one group at a time.
         write: runs in threads.
     """
 
     read: Callable[[Job], Loaded | Outcome]
     weigh: Callable[[Loaded], int]
-    work: Callable[[list[Loaded]], list[Made]]
+    works: Sequence[Work[Loaded, Made]]
     write: Callable[[Job, Loaded, Made], Outcome]
 
 
@@ -50,38 +53,61 @@ def run(jobs: Iterable[Job], stages: Stages[Loaded, Made], *, threads: int, grou
         threads: for reading, and as many for writing.
         group_px: pictures are computed together up to this many pixels.
     """
+    # A group each to compute on, and one for every thread that writes: a slow group stalls nothing but itself.
+    unfinished = len(stages.works) * (1 + threads)
     with (
         ThreadPoolExecutor(threads, "read") as readers,
         ThreadPoolExecutor(threads, "write") as writers,
+        _workers(len(stages.works)) as workers,
     ):
-        waiting: deque[_Waiting] = deque()
+        waiting: deque[_Underway] = deque()
+        free: SimpleQueue[Work[Loaded, Made]] = SimpleQueue()
+        for work in stages.works:
+            free.put(work)
         try:
-            items = _ahead(readers, jobs, stages, threads)
-            for group in _groups(items, stages, group_px):
-                waiting.extend(_computed(group, stages, writers))
-                while waiting and (waiting[0].settled or len(waiting) > 2 * threads or _is_behind(waiting)):
-                    yield waiting.popleft().outcome()
+            items = _ahead(readers, jobs, stages.read, stages.weigh, threads)
+            for group in _groups(items, stages.weigh, group_px):
+                pixels = sum(_weight(item, stages.weigh) for _, item in group)
+                waiting.append(_Underway(pixels, workers.submit(_computed, group, free, stages, writers)))
+                while waiting and (waiting[0].is_settled() or len(waiting) >= unfinished or _is_full(waiting, stages)):
+                    yield from waiting.popleft().outcomes()
             while waiting:
-                yield waiting.popleft().outcome()
+                yield from waiting.popleft().outcomes()
         finally:
-            # What is being written is finished, what has not begun is not begun any more.
+            # What is being computed or written is finished, what has not begun is not begun any more.
             readers.shutdown(wait=False, cancel_futures=True)
+            workers.shutdown(wait=True, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)
 
 
 @dataclass(frozen=True)
-class _Waiting:
-    """An outcome that is known, or will be once so many pixels are written."""
+class _Underway:
+    """A group of so many pixels that is being computed, or written."""
 
-    item: Outcome | Future[Outcome]
-    pixels: int = 0
+    pixels: int
+    computed: Future[list[Outcome | Future[Outcome]]]
 
-    @property
-    def settled(self) -> bool:
-        return isinstance(self.item, Outcome) or self.item.done()
+    def is_settled(self) -> bool:
+        return self.computed.done() and all(isinstance(item, Outcome) or item.done() for item in self.computed.result())
 
-    def outcome(self) -> Outcome:
-        return self.item if isinstance(self.item, Outcome) else self.item.result()
+    def outcomes(self) -> Iterator[Outcome]:
+        for item in self.computed.result():
+            yield item if isinstance(item, Outcome) else item.result()
+
+
+def _is_full(waiting: Iterable[_Underway], stages: Stages[Loaded, Made]) -> bool:
+    unsettled = [group.pixels for group in waiting if not group.is_settled()]
+    return len(unsettled) > len(stages.works) and sum(unsettled) > len(stages.works) * _BEHIND_PX
+
+
+def settle(jobs: Iterable[Job], read: Callable[[Job], Outcome], *, threads: int) -> Iterator[Outcome]:
+    """Yield one outcome a job, in order, where reading is all there is to do."""
+    with ThreadPoolExecutor(threads, "read") as readers:
+        try:
+            for _, outcome in _ahead(readers, jobs, read, lambda _: 0, threads):
+                yield outcome
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
 
 
 def failure(job: Job, error: BaseException) -> Outcome:
@@ -99,16 +125,20 @@ def failure(job: Job, error: BaseException) -> Outcome:
 
 
 def _ahead(
-    pool: ThreadPoolExecutor, jobs: Iterable[Job], stages: Stages[Loaded, Made], threads: int
+    pool: ThreadPoolExecutor,
+    jobs: Iterable[Job],
+    read: Callable[[Job], Loaded | Outcome],
+    weigh: Callable[[Loaded], int],
+    threads: int,
 ) -> Iterator[tuple[Job, Loaded | Outcome]]:
     """Yield (job, what was read) in order while the next ones are being read."""
     todo, inflight = iter(jobs), deque[tuple[Job, Future[Loaded | Outcome]]]()
     while True:
-        loaded = sum(_weight(future.result(), stages) for _, future in inflight if future.done())
+        loaded = sum(_weight(future.result(), weigh) for _, future in inflight if future.done())
         while len(inflight) <= threads and (loaded < _AHEAD_PX or not inflight):
             if (job := next(todo, None)) is None:
                 break
-            inflight.append((job, pool.submit(_guarded, stages.read, job)))
+            inflight.append((job, pool.submit(_guarded, read, job)))
         if not inflight:
             return
         job, future = inflight.popleft()
@@ -122,59 +152,76 @@ def _guarded(read: Callable[[Job], Loaded | Outcome], job: Job) -> Loaded | Outc
         return failure(job, error)
 
 
-def _weight(item: Loaded | Outcome, stages: Stages[Loaded, Made]) -> int:
-    return 0 if isinstance(item, Outcome) else stages.weigh(item)
+def _weight(item: Loaded | Outcome, weigh: Callable[[Loaded], int]) -> int:
+    return 0 if isinstance(item, Outcome) else weigh(item)
 
 
 def _groups(
-    items: Iterator[tuple[Job, Loaded | Outcome]], stages: Stages[Loaded, Made], group_px: int
+    items: Iterator[tuple[Job, Loaded | Outcome]], weigh: Callable[[Loaded], int], group_px: int
 ) -> Iterator[list[tuple[Job, Loaded | Outcome]]]:
     """Yield runs of neighbouring items whose pixels fit together; a larger item stands alone."""
     group: list[tuple[Job, Loaded | Outcome]] = []
     pixels = 0
     for job, item in items:
-        weight = _weight(item, stages)
+        weight = _weight(item, weigh)
         if group and pixels + weight > group_px:
             yield group
             group, pixels = [], 0
         group.append((job, item))
         pixels += weight
-        if pixels >= group_px:
+        if pixels >= group_px or not pixels:  # what reading has settled already waits for nothing
             yield group
             group, pixels = [], 0
     if group:
         yield group
 
 
+class _Here(Executor):
+    """The one worker of one device: the calling thread, so that an interrupt gets out of a long computation."""
+
+    def submit(self, do: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(do(*args, **named))
+        return done
+
+
+def _workers(count: int) -> Executor:
+    return _Here() if count == 1 else ThreadPoolExecutor(count, "work")
+
+
 def _computed(
-    group: list[tuple[Job, Loaded | Outcome]], stages: Stages[Loaded, Made], writers: ThreadPoolExecutor
-) -> Iterator[_Waiting]:
-    """Compute a group and hand its results to the writers; yield in the order of the group."""
+    group: list[tuple[Job, Loaded | Outcome]],
+    free: SimpleQueue[Work[Loaded, Made]],
+    stages: Stages[Loaded, Made],
+    writers: ThreadPoolExecutor,
+) -> list[Outcome | Future[Outcome]]:
+    """Compute a group on a free device and hand its results to the writers; return them in the order of the group."""
     loaded = [(job, item) for job, item in group if not isinstance(item, Outcome)]
-    results: list[Made | Outcome] = _bisected(loaded, stages)
+    work = free.get()
+    try:
+        results: list[Made | Outcome] = _bisected(loaded, work)
+    finally:
+        free.put(work)
     made = iter(results)
-    for job, item in group:
-        if isinstance(item, Outcome):
-            yield _Waiting(item)
-            continue
+
+    def written(job: Job, item: Loaded) -> Outcome | Future[Outcome]:
         result = next(made)
-        if isinstance(result, Outcome):
-            yield _Waiting(result)
-        else:
-            yield _Waiting(writers.submit(_written, stages, job, item, result), stages.weigh(item))
+        return result if isinstance(result, Outcome) else writers.submit(_written, stages, job, item, result)
+
+    return [item if isinstance(item, Outcome) else written(job, item) for job, item in group]
 
 
-def _bisected(loaded: list[tuple[Job, Loaded]], stages: Stages[Loaded, Made]) -> list[Made | Outcome]:
+def _bisected(loaded: list[tuple[Job, Loaded]], work: Work[Loaded, Made]) -> list[Made | Outcome]:
     """Compute a group; where that fails, its halves, so that one bad picture fails alone and memory can suffice."""
     if not loaded:
         return []
     try:
-        return list(stages.work([item for _, item in loaded]))
+        return list(work([item for _, item in loaded]))
     except Exception as error:
         if len(loaded) == 1:
             return [failure(loaded[0][0], error)]
     half = len(loaded) // 2
-    return _bisected(loaded[:half], stages) + _bisected(loaded[half:], stages)
+    return _bisected(loaded[:half], work) + _bisected(loaded[half:], work)
 
 
 def _written(stages: Stages[Loaded, Made], job: Job, item: Loaded, made: Made) -> Outcome:
@@ -182,8 +229,3 @@ def _written(stages: Stages[Loaded, Made], job: Job, item: Loaded, made: Made) -
         return stages.write(job, item, made)
     except Exception as error:
         return failure(job, error)
-
-
-def _is_behind(waiting: Iterable[_Waiting]) -> bool:
-    unwritten = [each.pixels for each in waiting if not each.settled]
-    return len(unwritten) > 1 and sum(unwritten) > _BEHIND_PX

@@ -14,6 +14,10 @@ class Status(enum.Enum):
     FAILED = "failed"
     IGNORED = "ignored"
     """Met while walking, and no picture."""
+    MISSING = "missing"
+    """Nothing was to be done but looking, and there is no result."""
+    STALE = "stale"
+    """Likewise, and the result was made from another source or with other settings."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -260,6 +260,21 @@ def engine_for(backbone: Backbone, device: str = "cpu", batch_px: int | None = N
     return Engine(backbone.to(place), place, fast, batch_px or 1 << 20)
 
 
+def take_devices(names: str) -> tuple[str, ...]:
+    """Return the devices of a list, one a worker; those that are the CPU share its threads from now on.
+
+    Args:
+        names: such as "auto", "cuda:0,cuda:1" or "cpu,cpu".
+
+    Raises:
+        UsageError: one of them does not exist here.
+    """
+    devices = [find_device(name) for name in names.split(",")]
+    if (workers := sum(device.type == "cpu" for device in devices)) > 1:
+        torch.set_num_threads(max(1, torch.get_num_threads() // workers))
+    return tuple(map(str, devices))
+
+
 def find_device(name: str) -> torch.device:
     """Return the device of a name; "auto" is the first GPU, or else the CPU.
 

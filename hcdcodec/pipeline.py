@@ -1,5 +1,6 @@
 """Files to files: the stages of encoding and of decoding, and the rule that leaves up-to-date results alone."""
 
+import copy
 import os
 import sys
 import time
@@ -28,6 +29,9 @@ PNG_LEVEL = 4
 
 THREADS = 2
 """Reading and writing threads: decompression and oxipng overlap with the networks without crowding them out."""
+
+
+_STANDING = {Freshness.MISSING: Status.MISSING, Freshness.STALE: Status.STALE, Freshness.FRESH: Status.SKIPPED}
 
 
 @dataclass(frozen=True)
@@ -72,17 +76,17 @@ class _Timed:
 
 @dataclass(frozen=True)
 class Encoding:
-    """Encode files with one engine.
+    """Encode files.
 
     Attributes:
-        engine: network, device and precision.
+        engines: one network on each of the devices; they differ in nothing else.
         options: how pictures are encoded.
         files: how files are treated.
         target: what chooses the quality of each picture, instead of the options.
         skip_if_larger: store nothing where the result would not be smaller than its source.
     """
 
-    engine: Engine
+    engines: tuple[Engine, ...]
     options: EncodeOptions
     files: FileOptions = FileOptions()
     target: Target | None = None
@@ -91,38 +95,44 @@ class Encoding:
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
         jobs = tuple(jobs)
-        return self._run(jobs, partial(self._read, given=_prepared(jobs, self.files)))
+        return self._run(jobs, partial(self._read, given=_standard_input(jobs, self.files)))
 
     def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
+        works = [partial(self._work, engine) for engine in self.engines]
         threads = self.files.threads
         with Optimisers(min(threads, len(jobs))) as optimisers:
             write = partial(self._write, optimisers)
-            stages = flow.Stages(read, lambda source: source.picture.pixel_count, self._work, write)
-            yield from flow.run(jobs, stages, threads=threads, group_px=self.engine.batch_px)
+            stages = flow.Stages(read, lambda source: source.picture.pixel_count, works, write)
+            yield from flow.run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
-    def is_fresh(self, job: Job) -> bool:
-        """Tell whether a job's result is up to date.
+    def on(self, *devices: str) -> "Encoding":
+        """Return the same on other devices, with a worker for each that is named."""
+        backbone = self.engines[0].backbone
+        return replace(self, engines=tuple(engine_for(copy.deepcopy(backbone), device) for device in devices))
+
+    def freshness(self, job: Job) -> Freshness:
+        """Judge what stands where a job's result goes.
 
         Raises:
             OutputError: something that is not ours stands in the way.
         """
-        backbone = self.engine.backbone
+        backbone = self.engines[0].backbone
         settings = self.target.digest(self.options, backbone) if self.target else self.options.digest(backbone)
-        return _is_fresh(job, _encoded_stamp(job), settings, self.files, _file_digest)
+        return _judged(job, _encoded_stamp(job), settings, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
-        if self.is_fresh(job):
+        if self.freshness(job) is Freshness.FRESH:
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
         data, status = _load(job, given, self.files)
         picture = image.read_picture(data, max_pixels=self.files.max_pixels)
         picture = replace(picture, metadata=stripped(picture.metadata, self.options.strip))
         return _Source(picture, len(data), storage.source_digest(data), status)
 
-    def _work(self, sources: list[_Source]) -> list[_Timed]:
+    def _work(self, engine: Engine, sources: list[_Source]) -> list[_Timed]:
         if self.target is not None:
-            return [self._reach(source, self.target) for source in sources]
+            return [self._reach(engine, source, self.target) for source in sources]
         start = time.perf_counter()
-        made = encode_pictures(self.engine, [source.picture for source in sources], self.options)
+        made = encode_pictures(engine, [source.picture for source in sources], self.options)
         heap.trim()  # each group has other sizes, and leaves other gaps
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
         return [
@@ -130,9 +140,9 @@ class Encoding:
             for encoded, source in zip(made, sources, strict=True)
         ]
 
-    def _reach(self, source: _Source, target: Target) -> _Timed:
+    def _reach(self, engine: Engine, source: _Source, target: Target) -> _Timed:
         start = time.perf_counter()
-        found = reach(self.engine, source.picture, self.options, target, level=PNG_LEVEL)
+        found = reach(engine, source.picture, self.options, target, level=PNG_LEVEL)
         return _Timed(found, time.perf_counter() - start)
 
     def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: _Timed) -> Outcome:
@@ -216,42 +226,48 @@ class Decoding:
     """Decode files, each with the network that its header names.
 
     Attributes:
-        engines: where networks come from.
+        engines: where networks come from, for each of the devices.
         target_format: file format of the results.
         files: how files are treated.
     """
 
-    engines: Engines
+    engines: tuple[Engines, ...]
     target_format: Format = Format.PNG
     files: FileOptions = FileOptions()
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
         jobs = tuple(jobs)
-        read = partial(self._read, given=_prepared(jobs, self.files))
-        stages = flow.Stages(read, lambda package: package.packed.header.pixel_count, self._work, self._write)
+        read = partial(self._read, given=_standard_input(jobs, self.files))
+        works = [partial(self._work, engines) for engines in self.engines]
+        stages = flow.Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
         return flow.run(jobs, stages, threads=self.files.threads, group_px=1)
 
-    def is_fresh(self, job: Job) -> bool:
-        """Tell whether a job's result is up to date.
+    def on(self, *devices: str) -> "Decoding":
+        """Return the same on other devices, with a worker for each that is named."""
+        weights_dir = self.engines[0].weights_dir
+        return replace(self, engines=tuple(Engines(device, weights_dir) for device in devices))
+
+    def freshness(self, job: Job) -> Freshness:
+        """Judge what stands where a job's result goes.
 
         Raises:
             OutputError: something that is not ours stands in the way.
         """
         if self.target_format is Format.PNG:
-            return _is_fresh(job, _decoded_stamp(job), b"", self.files, _file_digest)
-        return _is_newer(job, self.files)
+            return _judged(job, _decoded_stamp(job), b"", self.files)
+        return _judged_by_time(job, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
-        if self.is_fresh(job):
+        if self.freshness(job) is Freshness.FRESH:
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
         data, status = _load(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)
         return _Package(packed, len(data), storage.source_digest(data), status)
 
-    def _work(self, packages: list[_Package]) -> list[tuple[Picture, float]]:
+    def _work(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
         start = time.perf_counter()
-        made = [decode_picture(self.engines.get(package.packed.header), package.packed) for package in packages]
+        made = [decode_picture(engines.get(package.packed.header), package.packed) for package in packages]
         return [(picture, (time.perf_counter() - start) / len(made)) for picture in made]
 
     def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
@@ -271,25 +287,45 @@ class Decoding:
         )
 
 
-def _is_fresh(
-    job: Job, recorded: Stamp | None, settings: bytes, files: FileOptions, digest_of: Callable[[Path], bytes]
-) -> bool:
-    """Tell whether a target is up to date; refuse to replace what is not ours."""
+Batch = Encoding | Decoding
+
+
+def survey(jobs: Iterable[Job], batch: Batch) -> Iterator[Outcome]:
+    """Yield, for each job in order, what stands where its result goes; write nothing."""
+
+    def standing(job: Job) -> Outcome:
+        return Outcome(name=job.name, target=job.target, status=_STANDING[batch.freshness(job)])
+
+    return flow.settle(jobs, standing, threads=batch.files.threads)
+
+
+def sweep(jobs: Iterable[Job]) -> None:
+    """Remove what killed runs left where results go."""
+    for folder in {job.target.parent for job in jobs if job.target}:
+        storage.sweep(folder)
+
+
+def _judged(job: Job, recorded: Stamp | None, settings: bytes, files: FileOptions) -> Freshness:
+    """Judge what stands at a target; refuse to replace what is not ours."""
     if files.force:
-        return False
-    state = storage.freshness(job, recorded, settings, checksum=files.checksum, digest_of=digest_of)
+        return _forced(job)
+    state = storage.freshness(job, recorded, settings, checksum=files.checksum, digest_of=_file_digest)
     if state is Freshness.FOREIGN:
         raise OutputError(f"{job.target} exists and was not made by hcdcodec; move it away or use --force")
-    return state is Freshness.FRESH
+    return state
 
 
-def _is_newer(job: Job, files: FileOptions) -> bool:
-    """Tell whether a target of a kind that cannot say what it was made from is up to date: by its time alone."""
+def _judged_by_time(job: Job, files: FileOptions) -> Freshness:
+    """Judge a target of a kind that cannot say what it was made from by its time alone."""
     if files.force or job.target is None or not job.target.exists():
-        return False
+        return _forced(job)
     if job.source is None or job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns:
         raise OutputError(f"{job.target} exists and cannot say whether it is ours; use --force to replace it")
-    return True
+    return Freshness.FRESH
+
+
+def _forced(job: Job) -> Freshness:
+    return Freshness.STALE if job.target is not None and job.target.exists() else Freshness.MISSING
 
 
 def _encoded_stamp(job: Job) -> Stamp | None:
@@ -319,13 +355,6 @@ def _needless(job: Job) -> str:
     """Say why nothing is stored; an older result that stands there is the user's to remove."""
     older = job.target is not None and job.target.exists()
     return f"not smaller than its source, nothing stored{'; an older result still stands there' if older else ''}"
-
-
-def _prepared(jobs: Sequence[Job], files: FileOptions) -> bytes:
-    """Remove what killed runs left where results go, and read standard input if a job wants it."""
-    for folder in {job.target.parent for job in jobs if job.target}:
-        storage.sweep(folder)
-    return _standard_input(jobs, files)
 
 
 def _standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:

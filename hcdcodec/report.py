@@ -96,6 +96,11 @@ class Report:
         """0 if everything was done or was up to date, 1 if something failed."""
         return 1 if self._counts[Status.FAILED] else 0
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything has its result, and each is up to date."""
+        return not any(self._counts[status] for status in (Status.FAILED, Status.MISSING, Status.STALE))
+
     def line(self, outcome: Outcome) -> str | None:
         """Return what people are to read about one outcome, if anything."""
         warned = outcome.status is Status.DONE and outcome.message and self.verbosity >= Verbosity.NORMAL
@@ -157,6 +162,13 @@ class Report:
         seconds = self.clock() - self._started
         speed = f", {self._pixels / 1e6 / seconds:.2f} MP/s" if seconds > 0 and self._pixels else ""
         return f"{seconds:.1f} s{speed}"
+
+
+def standing(outcome: Outcome) -> str:
+    """Return what a survey found about one result: `source -> target (state)`."""
+    target = "standard output" if outcome.target is None else printable(str(outcome.target))
+    state = "up to date" if outcome.status is Status.SKIPPED else outcome.status.value
+    return f"{printable(outcome.name)} -> {target} ({state})"
 
 
 def message(name: str, sentence: str) -> str:

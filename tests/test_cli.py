@@ -70,7 +70,7 @@ def pixels_of(data: bytes | str) -> Levels:
 # --- help -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["encode", "decode", "info", "verify"])
+@pytest.mark.parametrize("command", ["encode", "decode", "status", "info", "verify"])
 def test_help_ends_with_examples(command: str) -> None:
     result = CliRunner().invoke(cli, [command, "--help"])
     assert result.exit_code == 0
@@ -136,6 +136,12 @@ def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
         ["encode", "a.png", "small/", "--scale", "3"],
         ["encode", "a.png", "small/", "--device", "toaster"],
         ["encode", "a.png", "small/", "--device", "cuda:99"],
+        ["encode", "a.png", "small/", "--device", "cpu,toaster"],
+        ["encode", "a.png", "small/", "--device", "cpu,"],
+        ["encode", "a.png", "small/", "--engine", "steam"],
+        ["encode", "a.png", "small/", "--engine", "ray", "--device", "cuda:1"],
+        ["encode", "a.png", "-", "--engine", "ray"],
+        ["encode", "-", "small.png", "--engine", "ray"],
         ["encode", "a.png", "small/", "--shard", "3/2"],
         ["encode", "a.png", "small/", "--shard", "x"],
         ["encode", "missing.png", "small/"],
@@ -153,6 +159,9 @@ def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
         ["encode", "--files-from", "-"],
         ["encode", "--files-from", "-", "a.png", "small/"],
         ["decode", "a.png", "out/", "--format", "jpeg"],
+        ["status"],
+        ["status", "a.png"],
+        ["status", "a.png", "small/", "--quality", "75", "--max-bytes", "900"],
         ["info"],
         ["verify"],
     ],
@@ -246,20 +255,119 @@ def test_dry_run_writes_nothing(put: Callable[..., None], hcdcodec: Run) -> None
     put("in/a.png", "in/b.png")
     ran = hcdcodec("encode", "in", "missing.png", "small", *FAST, "--dry-run")
     assert ran.out.decode().splitlines() == [
-        "in/a.png -> small/a.png.hcd.png (to do)",
-        "in/b.png -> small/b.png.hcd.png (to do)",
+        "in/a.png -> small/a.png.hcd.png (missing)",
+        "in/b.png -> small/b.png.hcd.png (missing)",
     ]
     assert "hcdcodec: missing.png: no such file" in ran.err
     assert ran.status == 1
     assert not Path("small").exists()
     hcdcodec("encode", "in/a.png", "small/", *FAST)
     Path("small/b.png.hcd.png").write_text("mine")
-    lines = hcdcodec("encode", "in", "small", *FAST, "-n").out.decode().splitlines()
-    assert lines[0].endswith("(up to date)")
-    assert "not made by hcdcodec" in lines[1]
+    ran = hcdcodec("encode", "in", "small", *FAST, "-n")
+    assert (ran.status, ran.out) == (1, b"in/a.png -> small/a.png.hcd.png (up to date)\n")
+    assert ran.err.startswith("hcdcodec: in/b.png: small/b.png.hcd.png exists and was not made by hcdcodec; ")
+    ran = hcdcodec("encode", "in", "small", *FAST, "-n", "--force", "--json")
+    assert [json.loads(line)["status"] for line in ran.out.splitlines()] == ["stale", "stale"]
+    assert Path("small/b.png.hcd.png").read_text() == "mine"
     ran = hcdcodec("decode", "small/a.png.hcd.png", "out/", "-n")
-    assert ran == Ran(0, b"small/a.png.hcd.png -> out/a.png (to do)\n", "")
+    assert ran == Ran(0, b"small/a.png.hcd.png -> out/a.png (missing)\n", "")
     assert not Path("out").exists()
+
+
+def test_status_counts_what_is_left(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/b.png", "in/deep/c.png")
+    arguments = ("status", "in", "small", "-b", "bicubic", "-e", "0")
+    assert hcdcodec(*arguments) == Ran(1, b"3 missing\n", "")
+    assert not Path("small").exists()
+    hcdcodec("encode", "in/a.png", "in/b.png", "small/", *FAST)
+    assert hcdcodec(*arguments) == Ran(1, b"2 up to date, 1 missing\n", "")
+    put("in/b.png", size=(9, 9, 3))
+    assert hcdcodec(*arguments, "-v").out.decode().splitlines() == [
+        "in/a.png -> small/a.png.hcd.png (up to date)",
+        "in/b.png -> small/b.png.hcd.png (stale)",
+        "in/deep/c.png -> small/deep/c.png.hcd.png (missing)",
+        "1 up to date, 1 missing, 1 stale",
+    ]
+    records = [json.loads(line) for line in hcdcodec(*arguments, "--json").out.splitlines()]
+    assert [record["status"] for record in records] == ["skipped", "stale", "missing"]
+    hcdcodec("encode", "in", "small/", *FAST)
+    assert hcdcodec(*arguments) == Ran(0, b"3 up to date\n", "")
+    assert hcdcodec(*arguments, "-q") == Ran(0, b"", "")
+
+
+@pytest.mark.parametrize(
+    "choice", [["-Q", "50"], ["--max-bytes", "900"], ["--strip", "exif"], ["-e", "1"], ["-s", "2"]]
+)
+def test_status_goes_by_the_options_of_encode(put: Callable[..., None], hcdcodec: Run, choice: list[str]) -> None:
+    put("a.png")
+    hcdcodec("encode", "a.png", "small/", *FAST)
+    assert hcdcodec("status", "a.png", "small/", *FAST).status == 0
+    assert hcdcodec("status", "a.png", "small/", *FAST, *choice) == Ran(1, b"1 stale\n", "")
+    assert hcdcodec("encode", "a.png", "small/", *FAST, *choice).status == 0
+    assert hcdcodec("status", "a.png", "small/", *FAST, *choice).status == 0
+
+
+def test_status_names_what_cannot_be_done(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png", "in/b.png")
+    hcdcodec("encode", "in", "small", *FAST)
+    Path("in/notes.txt").write_text("no picture")
+    assert hcdcodec("status", "in", "small", *FAST).out == b"2 up to date, 1 ignored\n"
+    Path("small/b.png.hcd.png").write_text("mine")
+    ran = hcdcodec("status", "in", "missing.png", "small", *FAST)
+    assert (ran.status, ran.out) == (1, b"1 up to date, 2 failed, 1 ignored\n")
+    assert [line.split("; ")[0] for line in ran.err.splitlines()] == [
+        "hcdcodec: missing.png: no such file or directory",
+        "hcdcodec: in/b.png: small/b.png.hcd.png exists and was not made by hcdcodec",
+    ]
+
+
+def test_status_of_shares_adds_up(put: Callable[..., None], hcdcodec: Run) -> None:
+    put(*(f"in/{number}.png" for number in range(9)))
+    shares = [["--shard", f"{index}/3"] for index in (1, 2, 3)]
+    counts = [int(hcdcodec("status", "in", "small", *FAST, *share).out.split()[0]) for share in shares]
+    assert sum(counts) == 9 and max(counts) < 9
+    hcdcodec("encode", "in", "small", *FAST, *shares[1])
+    assert [hcdcodec("status", "in", "small", *FAST, *share).status for share in shares] == [1, 0, 1]
+
+
+def test_two_workers_on_the_cpu(put: Callable[..., None], hcdcodec: Run) -> None:
+    put(*(f"in/{number}.png" for number in range(5)))
+    assert hcdcodec("encode", "in", "small", *FAST, "--device", "cpu,cpu") == Ran(0, b"", "")
+    assert hcdcodec("decode", "small", "out", "--device", "cpu,cpu") == Ran(0, b"", "")
+    assert tree("out") == {f"{number}.png" for number in range(5)}
+
+
+def test_workers_on_the_cpu_share_its_threads() -> None:
+    code = (
+        "import threading, torch; from hcdcodec.passes import take_devices; torch.set_num_threads(4);"
+        "assert take_devices('cpu') == ('cpu',) and torch.get_num_threads() == 4;"
+        "assert take_devices('cpu,cpu') == ('cpu', 'cpu') and torch.get_num_threads() == 2;"
+        "seen = []; thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()));"
+        "thread.start(); thread.join(); assert seen == [2]"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_killed_runs_left_is_removed_a_day_later(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png")
+    for name in ("small", "out"):
+        Path(name).mkdir()
+        Path(name, ".hcd-old.tmp").touch()
+        os.utime(Path(name, ".hcd-old.tmp"), (0, 0))
+        Path(name, ".hcd-young.tmp").touch()
+    hcdcodec("encode", "in", "small", *FAST), hcdcodec("decode", "small", "out")
+    for name in ("small", "out"):
+        assert [path.name for path in Path(name).glob(".hcd-*")] == [".hcd-young.tmp"]
+
+
+def test_ray_that_is_not_installed(put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    put("a.png")
+    hcdcodec("encode", "a.png", "small/", *FAST)
+    for arguments in (("encode", "a.png", "there/", *FAST), ("decode", "small", "there/")):
+        ran = hcdcodec(*arguments, "--engine", "ray", "--lock")
+        assert ran == Ran(2, b"", "hcdcodec: Ray is not installed; pip install 'hcdcodec[ray]'\n")
+    assert not Path("there").exists()
 
 
 def test_info_and_verify(put: Callable[..., None], hcdcodec: Run) -> None:

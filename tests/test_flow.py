@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ def stages(
     write: Callable[[Job, int, int], Outcome] = lambda job, _, made: done(job, made),
     weigh: Callable[[int], int] = lambda _: 1,
 ) -> Stages[int, int]:
-    return Stages(read, weigh, work, write)
+    return Stages(read, weigh, [work], write)
 
 
 def statuses(outcomes: list[Outcome]) -> dict[str, Status]:
@@ -252,3 +253,82 @@ def test_unexpected_failures_ask_for_a_report() -> None:
     assert outcome.message.startswith("INTERNAL ERROR: ZeroDivisionError: ")
     assert "please report it" in outcome.message
     assert "\n" not in outcome.message
+
+
+# --- several devices --------------------------------------------------------------------------------------------------
+
+
+def test_every_device_works_and_the_order_holds() -> None:
+    together = threading.Barrier(3)
+
+    def work(group: list[int]) -> list[int]:
+        if group[0] < 3:
+            together.wait(10)  # breaks unless three groups are computed at once
+        return [-number for number in group]
+
+    several = replace(stages(), works=[work] * 3)
+    outcomes = list(run(jobs_of(30), several, threads=2, group_px=1))
+    assert [(outcome.name, outcome.message) for outcome in outcomes] == [(str(n), str(-n)) for n in range(30)]
+
+
+def test_a_device_does_one_group_at_a_time_and_a_slow_one_holds_up_no_other() -> None:
+    fast_done, busy = threading.Event(), threading.Lock()
+    seen: list[int] = []
+
+    def slow(group: list[int]) -> list[int]:
+        assert fast_done.wait(10)
+        return group
+
+    def fast(group: list[int]) -> list[int]:
+        assert busy.acquire(blocking=False)
+        seen.extend(group)
+        if len(seen) == 4:
+            fast_done.set()
+        busy.release()
+        return group
+
+    outcomes = list(run(jobs_of(8), replace(stages(), works=[slow, fast]), threads=2, group_px=1))
+    assert not statuses(outcomes)
+    assert len(seen) >= 4
+
+
+def test_failures_are_alone_on_several_devices() -> None:
+    def work(group: list[int]) -> list[int]:
+        return [1 // (number % 5) for number in group]
+
+    outcomes = list(run(jobs_of(20), replace(stages(), works=[work] * 2), threads=2, group_px=4))
+    assert [outcome.name for outcome in outcomes] == [str(number) for number in range(20)]
+    assert statuses(outcomes) == dict.fromkeys(("0", "5", "10", "15"), Status.FAILED)
+
+
+def test_closing_early_lets_devices_finish_and_leaves_no_threads() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    def work(group: list[int]) -> list[int]:
+        begun.extend(group)
+        time.sleep(0.01)
+        ended.extend(group)
+        return group
+
+    outcomes = run(jobs_of(1000), replace(stages(), works=[work] * 2), threads=2, group_px=1)
+    assert next(outcomes).name == "0"
+    outcomes.close()  # type: ignore[attr-defined]
+    assert sorted(begun) == sorted(ended)
+    assert len(begun) < 30
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read", "work", "write"))]
+
+
+def test_what_is_settled_is_told_before_later_jobs_are_read() -> None:
+    taken: list[int] = []
+
+    def todo() -> Iterator[Job]:
+        for job in jobs_of(100):
+            taken.append(number_of(job))
+            yield job
+
+    def read(job: Job) -> int | Outcome:
+        return Outcome(name=job.name, status=Status.SKIPPED)
+
+    assert next(run(todo(), stages(read=read), threads=2, group_px=1000)).name == "0"
+    assert len(taken) < 10

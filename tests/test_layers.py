@@ -28,9 +28,10 @@ LAYERS = (
     "encoder decoder objective",
     "target",
     "pipeline validation meter",
-    "memory trainer",
+    "cluster memory trainer",
     "train",
     "commands commands.options commands.exits",
+    "commands.execution",
     "commands.batch commands.inspection commands.networks",
     "cli",
 )

@@ -5,6 +5,7 @@ import struct
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from PIL import Image
 
 from hcdcodec import container, image, pipeline
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.errors import OutputError
 from hcdcodec.files import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Format, Metadata, Picture
@@ -32,8 +32,8 @@ class Folder:
 
     path: Path
     draw: Draw
-    encoding: Encoding = field(default_factory=lambda: Encoding(float32_engine("bicubic", 4), OPTIONS))
-    decoding: Decoding = field(default_factory=lambda: Decoding(Engines()))
+    encoding: Encoding = field(default_factory=lambda: Encoding((float32_engine("bicubic", 4),), OPTIONS))
+    decoding: Decoding = field(default_factory=lambda: Decoding((Engines(),)))
 
     def put(self, name: str, pixels: Levels | None = None) -> Path:
         path = self.path / "in" / name
@@ -93,8 +93,8 @@ def test_a_folder_goes_there_and_back(folder: Folder, draw: Draw) -> None:
 def test_the_outcome_measures_the_written_file(folder: Folder, tiny: Tiny, name: str) -> None:
     source = folder.put("a.png")
     engine = tiny.engine() if name == "tiny" else float32_engine(name, 4)
-    (made,) = folder.encode(Encoding(engine, EncodeOptions(Ste(4))))
-    (restored,) = folder.decode(Decoding(Engines(weights_dir=tiny.weights_dir)))
+    (made,) = folder.encode(Encoding((engine,), EncodeOptions(Ste(4))))
+    (restored,) = folder.decode(Decoding((Engines(weights_dir=tiny.weights_dir),)))
     small, back = folder.path / "small/a.png.hcd.png", folder.path / "out/a.png"
     assert made.target == small and restored.target == back
     assert (made.source_bytes, made.target_bytes) == (source.stat().st_size, small.stat().st_size)
@@ -118,7 +118,7 @@ def test_metadata_comes_back_byte_for_byte(folder: Folder, draw: Draw) -> None:
     path.write_bytes(image.write_picture(picture, Format.PNG))
     folder.encode()
     for fmt in Format:
-        folder.decode(Decoding(Engines(), fmt))
+        folder.decode(Decoding((Engines(),), fmt))
         name = "out/m.png" if fmt is Format.PNG else f"out/m.png.{fmt.value}"
         back = image.read_picture((folder.path / name).read_bytes())
         assert back.alpha is not None and picture.alpha is not None
@@ -133,7 +133,7 @@ def test_formats_hold_the_same_pixels(folder: Folder, draw: Draw) -> None:
     folder.encode()
     made = []
     for fmt in Format:
-        assert statuses(folder.decode(Decoding(Engines(), fmt))) == [Status.DONE]
+        assert statuses(folder.decode(Decoding((Engines(),), fmt))) == [Status.DONE]
         made.append(pixels_of(folder.path / f"out/a.png{'' if fmt is Format.PNG else '.' + fmt.value}"))
     assert np.array_equal(made[0], made[1]) and np.array_equal(made[0], made[2])
 
@@ -169,7 +169,7 @@ def test_missing_weights_fail_alone_when_decoding(folder: Folder, tiny: Tiny) ->
     folder.put("b.png")
     folder.encode()
     (folder.path / "small/b.png.hcd.png").unlink()
-    folder.encode(Encoding(tiny.engine(), OPTIONS, FileOptions(force=False)))
+    folder.encode(Encoding((tiny.engine(),), OPTIONS, FileOptions(force=False)))
     outcomes = folder.decode()
     assert {outcome.status for outcome in outcomes} == {Status.FAILED}
     assert all("no weights for tiny x4 are installed" in outcome.message for outcome in outcomes)
@@ -320,17 +320,64 @@ def test_force_redoes_what_is_up_to_date(folder: Folder) -> None:
     assert written(folder) != before
 
 
-def test_is_fresh_tells_beforehand(folder: Folder) -> None:
-    source = folder.put("a.png")
-    small = folder.path / "small/a.png.hcd.png"
-    job = Job(source, small, "a", "a", named=True)
-    assert not folder.encoding.is_fresh(job)
+def test_a_survey_tells_beforehand_and_writes_nothing(folder: Folder) -> None:
+    folder.put("a.png"), folder.put("b.png")
+    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=image.sniff)
+
+    def survey(**changes: Any) -> list[Outcome]:
+        return list(pipeline.survey(plan.jobs, replace(folder.encoding, **changes)))
+
+    assert statuses(survey()) == [Status.MISSING] * 2
+    assert not (folder.path / "small").exists()
     folder.encode()
-    assert folder.encoding.is_fresh(job)
+    before = written(folder)
+    assert statuses(survey()) == [Status.SKIPPED] * 2
+    assert statuses(survey(options=EncodeOptions(Ste(2)))) == [Status.STALE] * 2
+    assert statuses(survey(target=Target(bpp=1))) == [Status.STALE] * 2
+    assert statuses(survey(files=FileOptions(force=True))) == [Status.STALE] * 2
+    folder.put("a.png", folder.draw(9, 9, 3))
+    assert statuses(survey()) == [Status.STALE, Status.SKIPPED]
+    assert written(folder) == before
+    small = folder.path / "small/a.png.hcd.png"
     small.write_bytes(b"x")
-    with pytest.raises(OutputError, match="not made by hcdcodec"):
-        folder.encoding.is_fresh(job)
+    assert statuses(survey()) == [Status.FAILED, Status.SKIPPED]
+    assert "not made by hcdcodec" in survey()[0].message
     assert small.read_bytes() == b"x"
+
+
+def test_a_survey_of_reconstructions(folder: Folder) -> None:
+    folder.put("a.png"), folder.put("b.png")
+    folder.encode()
+    (folder.path / "out").mkdir()
+    for fmt, name in ((Format.PNG, "out/b.png"), (Format.WEBP, "out/b.png.webp")):
+        decoding = replace(folder.decoding, target_format=fmt)
+        plan = plan_decode([str(folder.path / "small")], str(folder.path / "out"), suffix=f".{fmt.value}")
+        assert statuses(list(pipeline.survey(plan.jobs, decoding))) == [Status.MISSING] * 2
+        folder.decode(decoding)
+        assert statuses(list(pipeline.survey(plan.jobs, decoding))) == [Status.SKIPPED] * 2
+        (folder.path / name).unlink()
+        assert statuses(list(pipeline.survey(plan.jobs, decoding))) == [Status.SKIPPED, Status.MISSING]
+
+
+# --- several devices --------------------------------------------------------------------------------------------------
+
+
+def test_two_workers_write_what_one_writes(folder: Folder, tiny: Tiny) -> None:
+    for number in range(7):
+        folder.put(f"{number}.png", folder.draw(20 + number, 24, 3, seed=number))
+    encoding = Encoding((tiny.engine(),), OPTIONS).on("cpu")
+    decoding = Decoding((Engines(weights_dir=tiny.weights_dir),))
+    assert statuses(folder.encode(encoding) + folder.decode(decoding)) == [Status.DONE] * 14
+    alone = {path: path.read_bytes() for path in folder.path.rglob("*.png")}
+    files = FileOptions(force=True)
+    both = replace(encoding.on("cpu", "cpu"), files=files), replace(decoding.on("cpu", "cpu"), files=files)
+    # Each engine has a network of its own, and groups so small that both are needed.
+    first, second = (replace(engine, batch_px=1) for engine in both[0].engines)
+    assert first.backbone is not second.backbone
+    outcomes = folder.encode(replace(both[0], engines=(first, second)))
+    assert [outcome.name for outcome in outcomes] == [str(folder.path / f"in/{number}.png") for number in range(7)]
+    assert statuses(outcomes + folder.decode(both[1])) == [Status.DONE] * 14
+    assert {path: path.read_bytes() for path in folder.path.rglob("*.png")} == alone
 
 
 # --- targets, and what is not worth storing ---------------------------------------------------------------------------
@@ -411,7 +458,8 @@ def test_interrupted_runs_go_on_where_they_stopped(folder: Folder) -> None:
     for number in range(6):
         folder.put(f"{number}.png")
     plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=image.sniff)
-    outcomes = replace(folder.encoding, engine=replace(folder.encoding.engine, batch_px=1)).run(plan.jobs)
+    (engine,) = folder.encoding.engines
+    outcomes = replace(folder.encoding, engines=(replace(engine, batch_px=1),)).run(plan.jobs)
     assert next(outcomes).status is Status.DONE
     outcomes.close()  # type: ignore[attr-defined]
     whole = list((folder.path / "small").iterdir())
@@ -426,7 +474,7 @@ def test_interrupted_runs_go_on_where_they_stopped(folder: Folder) -> None:
 def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder: Folder) -> None:
     folder.put("a.png")
     folder.encode()
-    webp = Decoding(Engines(), Format.WEBP)
+    webp = Decoding((Engines(),), Format.WEBP)
     assert statuses(folder.decode(webp)) == [Status.DONE]
     assert statuses(folder.decode(webp)) == [Status.SKIPPED]
     set_time(folder.path / "out/a.png.webp", 0)
@@ -467,15 +515,3 @@ def test_sources_of_impossible_size_are_not_read(folder: Folder) -> None:
     outcomes = folder.encode()
     assert statuses(outcomes) == [Status.DONE, Status.FAILED]
     assert "bytes, the limit is" in outcomes[1].message
-
-
-def test_what_killed_runs_left_is_removed_a_day_later(folder: Folder) -> None:
-    folder.put("a.png")
-    for name in ("small", "out"):
-        (folder.path / name).mkdir()
-        (folder.path / name / ".hcd-old.tmp").touch()
-        os.utime(folder.path / name / ".hcd-old.tmp", (0, 0))
-        (folder.path / name / ".hcd-young.tmp").touch()
-    folder.encode(), folder.decode()
-    for name in ("small", "out"):
-        assert [path.name for path in (folder.path / name).glob(".hcd-*")] == [".hcd-young.tmp"]

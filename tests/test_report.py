@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.outcome import Outcome, Status
-from hcdcodec.report import Report, Verbosity, Work, json_line, message, printable
+from hcdcodec.report import Report, Verbosity, Work, json_line, message, printable, standing
 
 DONE = Outcome(
     name="in/a.jpg",
@@ -209,3 +209,24 @@ def test_json_carries_any_name_exactly() -> None:
     for member in ("name", "target"):
         assert os.fsdecode(base64.b64decode(record[f"{member}_base64"])) == name
     assert json.loads(json_line(replace(DONE, name="caf\u00e9\n.jpg")))["name"] == "caf\u00e9\n.jpg"
+
+
+# --- what stands where ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [(Status.MISSING, "missing"), (Status.STALE, "stale"), (Status.SKIPPED, "up to date")]
+)
+def test_a_survey_names_source_target_and_state(status: Status, state: str) -> None:
+    outcome = Outcome(name="in/a\n.jpg", status=status, target=Path("small/a\n.jpg.hcd.png"))
+    assert standing(outcome) == f"in/a\\n.jpg -> small/a\\n.jpg.hcd.png ({state})"
+    assert standing(replace(outcome, target=None)) == f"in/a\\n.jpg -> standard output ({state})"
+
+
+@pytest.mark.parametrize("status", [Status.MISSING, Status.STALE, Status.FAILED])
+def test_a_survey_is_complete_where_all_is_up_to_date(status: Status) -> None:
+    assert report_of(SKIPPED, IGNORED).is_complete and report_of().is_complete
+    found = report_of(SKIPPED, Outcome(name="a", status=status))
+    assert not found.is_complete
+    assert found.summary() == f"1 up to date, 1 {status.value}"
+    assert found.exit_status == (status is Status.FAILED)

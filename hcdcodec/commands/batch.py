@@ -1,29 +1,23 @@
-"""encode and decode: plan, run, tell, leave with the exit status."""
+"""encode, decode and status: what is to be done to which pictures."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from hcdcodec import files
-from hcdcodec.commands import exits
-from hcdcodec.commands.options import FILES, MACHINE, TALK, Examples, option
-from hcdcodec.errors import HcdError, UsageError
-from hcdcodec.grid import DEFAULT_QUALITY
+from hcdcodec.commands import execution
+from hcdcodec.commands.options import CHOICE, ENGINE, MACHINE, RESULTS, SOURCES, TALK, Examples, option
+from hcdcodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from hcdcodec.files import Job, Plan
-    from hcdcodec.outcome import Outcome
-    from hcdcodec.pipeline import FileOptions
+    from hcdcodec.files import Plan
+    from hcdcodec.pipeline import Encoding, FileOptions
     from hcdcodec.strip import Strip
     from hcdcodec.target import Target
-    from hcdcodec.walk import Remark
-
-STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.strip.Strip`
 
 
 @click.command(
@@ -35,47 +29,24 @@ STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hc
     hcdcodec encode - - <photo.png >photo.hcd.png
     """,
 )
-@FILES
-@option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size.")
-@option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models'.")
-@option("-e", "--effort", type=click.IntRange(0, 9), default=5, help="0: no search; 9: search to convergence.")
-@option("-Q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, help="LR grid; 100: all levels.")
-@option("--max-bytes", type=click.IntRange(1), help="Instead of -Q: the best quality that fits into so many bytes.")
-@option("--target-bpp", type=float, help="Instead of -Q: the best quality of at most so many bits per pixel.")
-@option("--target-psnr", type=float, help="Instead of -Q: the smallest file of at least so many dB (RGB).")
+@SOURCES
+@CHOICE
 @option("--skip-if-larger", is_flag=True, help="Store nothing where the result would not be smaller than its source.")
-@option("--method", type=click.Choice(["ste", "paper"]), default="ste", help="Search; paper: its Algorithm 1.")
-@option("--z", "details_scale", type=float, help="Deviation of the details z, 0: zeros.  [default: by weights]")
-@click.option("--strip", type=click.Choice(["all", *STRIP]), multiple=True, help="Metadata not to store; repeatable.")
+@RESULTS
+@ENGINE
 @MACHINE
 @TALK
-def encode(paths: tuple[str, ...], scale: int, backbone: str, **given: Any) -> None:
+def encode(paths: tuple[str, ...], **given: Any) -> None:
     """Encode pictures SRC... to DST.
 
     SRC are files, directories (searched for pictures, contents mirrored) or - for standard input; DST is a directory
     if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png. Results that are up to
     date are left alone.
     """
-    from hcdcodec import image
     from hcdcodec.report import Work
 
-    sources, destination, listed = _sources(paths, given)
-    plan = files.plan_encode(sources, destination, is_picture=image.sniff, listed=listed)
-    _check_streams(plan, **given)
-
-    from hcdcodec.backbones import load_backbone
-    from hcdcodec.encoder import EncodeOptions
-    from hcdcodec.hcd import Paper, search_of
-    from hcdcodec.passes import engine_for
-    from hcdcodec.pipeline import Encoding
-
-    search = Paper() if given["method"] == "paper" else search_of(given["effort"])
-    network = load_backbone(backbone, scale, weights_dir=given["weights_dir"])
-    options = EncodeOptions(search, given["quality"], given["details_scale"], strip=_strip(given["strip"]))
-    encoding = Encoding(
-        engine_for(network, given["device"]), options, _file_options(given), _target(given), given["skip_if_larger"]
-    )
-    _carry_out(plan, encoding.run, encoding.is_fresh, Work.ENCODE, given)
+    plan = _plan_encode(paths, given)
+    execution.carry_out(plan, _encoding(given), Work.ENCODE, given)
 
 
 @click.command(
@@ -86,8 +57,10 @@ def encode(paths: tuple[str, ...], scale: int, backbone: str, **given: Any) -> N
     hcdcodec decode --format webp small/ restored/
     """,
 )
-@FILES
+@SOURCES
 @option("--format", "target_format", type=click.Choice(["png", "webp", "tiff"]), default="png", help="All lossless.")
+@RESULTS
+@ENGINE
 @MACHINE
 @TALK
 def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
@@ -101,15 +74,56 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
 
     sources, destination, listed = _sources(paths, given)
     plan = files.plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
-    _check_streams(plan, **given)
+    _check_streams(plan, given)
 
-    from hcdcodec.passes import find_device
     from hcdcodec.pipeline import Decoding, Engines
 
-    find_device(given["device"])
-    engines = Engines(given["device"], given["weights_dir"])
-    decoding = Decoding(engines, Format(target_format), _file_options(given))
-    _carry_out(plan, decoding.run, decoding.is_fresh, Work.DECODE, given)
+    decoding = Decoding((Engines("cpu", given["weights_dir"]),), Format(target_format), _file_options(given))
+    execution.carry_out(plan, decoding, Work.DECODE, given)
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    hcdcodec status photos/ small/
+    hcdcodec status --shard 3/8 -v photos/ small/
+    hcdcodec status --json photos/ small/ | jq -r 'select(.status == "missing").name'
+    """,
+)
+@SOURCES
+@CHOICE
+@MACHINE
+@TALK
+def status(paths: tuple[str, ...], **given: Any) -> None:
+    """Say what an encode of SRC... to DST has left to do.
+
+    Give the options that encode was given. Missing: never encoded, or failed, or not stored by --skip-if-larger. Stale:
+    the source has changed since, or was encoded with other options. Exit status 0 if everything is up to date, else 1.
+    """
+    execution.tell_status(_plan_encode(paths, given), _encoding(given), given)
+
+
+def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
+    from hcdcodec import image
+
+    sources, destination, listed = _sources(paths, given)
+    plan = files.plan_encode(sources, destination, is_picture=image.sniff, listed=listed)
+    _check_streams(plan, given)
+    return plan
+
+
+def _encoding(given: dict[str, Any]) -> "Encoding":
+    from hcdcodec.backbones import load_backbone
+    from hcdcodec.encoder import EncodeOptions
+    from hcdcodec.hcd import Paper, search_of
+    from hcdcodec.passes import engine_for
+    from hcdcodec.pipeline import Encoding
+
+    search = Paper() if given["method"] == "paper" else search_of(given["effort"])
+    network = load_backbone(given["backbone"], given["scale"], weights_dir=given["weights_dir"])
+    options = EncodeOptions(search, given["quality"], given["details_scale"], strip=_strip(given["strip"]))
+    larger = given.get("skip_if_larger", False)
+    return Encoding((engine_for(network),), options, _file_options(given), _target(given), larger)
 
 
 def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], str, bool]:
@@ -134,12 +148,14 @@ def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], st
         raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
 
 
-def _check_streams(plan: "Plan", *, as_json: bool, **others: Any) -> None:
-    """Keep binary data off terminals and apart from JSON."""
+def _check_streams(plan: "Plan", given: dict[str, Any]) -> None:
+    """Keep binary data off terminals, apart from JSON, and on this machine."""
+    if given.get("engine") == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
+        raise UsageError("--engine ray takes files to files; leave it out for standard input and output")
     if any(job.target is None for job in plan.jobs):
-        if as_json:
+        if given["as_json"]:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
-        if others.get("skip_if_larger"):
+        if given.get("skip_if_larger"):
             raise UsageError("--skip-if-larger could leave standard output empty; write the picture to a file")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError("standard output is closed or a terminal; redirect it or name a file")
@@ -168,95 +184,5 @@ def _target(given: dict[str, Any]) -> "Target | None":
 def _file_options(given: dict[str, Any]) -> "FileOptions":
     from hcdcodec.pipeline import FileOptions
 
-    return FileOptions(
-        force=given["force"],
-        checksum=given["checksum"],
-        preserve=given["preserve"],
-        max_pixels=given["max_pixels"],
-        threads=given["jobs"],
-    )
-
-
-def _carry_out(
-    plan: "Plan",
-    run: "Callable[[Iterable[Job]], Iterator[Outcome]]",
-    is_fresh: "Callable[[Job], bool]",
-    work: Any,
-    given: dict[str, Any],
-) -> NoReturn:
-    """Run a plan, tell about it, and leave with the exit status."""
-    from hcdcodec.outcome import Outcome, Status
-    from hcdcodec.progress import Meter
-    from hcdcodec.report import Report, Verbosity
-
-    jobs = files.shard(plan.jobs, *given["shard"]) if given["shard"] else plan.jobs
-    if given["dry_run"]:
-        _announce(jobs, plan.problems, is_fresh)
-    verbosity = Verbosity.QUIET if given["quiet"] else Verbosity.VERBOSE if given["verbose"] else Verbosity.NORMAL
-    report = Report(work, verbosity)
-    terminal = sys.stderr.isatty()
-    with (
-        _locked(plan.root, wanted=given["lock"]),
-        Meter(len(jobs), work.name.lower(), visible=terminal and not given["quiet"]) as meter,
-    ):
-        met = (
-            *(Outcome(name=name, status=Status.FAILED, message=why) for name, why in plan.problems),
-            *(Outcome(name=name, status=Status.IGNORED, message=why) for name, why in plan.ignored),
-        )
-        for outcome in met:
-            _tell(report, meter, outcome, as_json=given["as_json"])
-        for outcome in run(jobs):
-            meter.advance(outcome)
-            _tell(report, meter, outcome, as_json=given["as_json"])
-    # Cron mails whatever is printed: without a terminal only failures are worth a mail.
-    if (terminal or given["verbose"]) and (summary := report.summary()):
-        click.echo(summary, err=True)
-    sys.exit(report.exit_status)
-
-
-def _tell(report: Any, meter: Any, outcome: "Outcome", *, as_json: bool) -> None:
-    from hcdcodec.report import json_line
-
-    report.add(outcome)
-    if (line := report.line(outcome)) is not None:
-        meter.say(line)
-    if as_json:
-        click.echo(json_line(outcome))
-
-
-def _announce(jobs: "Iterable[Job]", problems: "Iterable[Remark]", is_fresh: "Callable[[Job], bool]") -> NoReturn:
-    """Print what would be done, and what would fail already for want of a readable file."""
-    from hcdcodec.report import message, printable
-
-    status = 0
-    for name, why in problems:
-        click.echo(message(name, why), err=True)
-        status = exits.FAILED
-    for job in jobs:
-        try:
-            state = "up to date" if is_fresh(job) else "to do"
-        except HcdError as error:
-            state = f"refused: {error}"
-        target = "standard output" if job.target is None else printable(str(job.target))
-        click.echo(f"{printable(job.name)} -> {target} ({state})")
-    sys.exit(status)
-
-
-@contextmanager
-def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
-    """Hold the lock of a destination directory while the body runs."""
-    if not wanted or root is None:
-        yield
-        return
-    from filelock import FileLock, Timeout
-
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
-    try:
-        with FileLock(root / ".hcdcodec.lock", timeout=0):
-            yield
-    except Timeout:
-        click.echo(f"hcdcodec: {root}: another run holds this destination; wait for it to end", err=True)
-        sys.exit(exits.LOCKED)
+    chosen = ("force", "checksum", "preserve", "max_pixels")
+    return FileOptions(threads=given["jobs"], **{name: given[name] for name in chosen if name in given})

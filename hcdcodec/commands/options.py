@@ -7,6 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
+from hcdcodec.grid import DEFAULT_QUALITY
+
+STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.strip.Strip`
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -45,22 +49,42 @@ def stacked(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
 
 option = partial(click.option, show_default=True)
 
-FILES = stacked(
+SOURCES = stacked(
     click.argument("paths", nargs=-1, metavar="SRC... DST"),
     option("--files-from", metavar="FILE", help="Read the names of sources from FILE, - for standard input."),
     option("-0", "null", is_flag=True, help="Names in --files-from end in NUL, as find -print0 writes them."),
     option("--shard", type=Share(), help="Do only share I of N, chosen by a hash of each name."),
+    option("--checksum", is_flag=True, help="Judge what is up to date by content, not by size and time."),
+)
+CHOICE = stacked(
+    option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size."),
+    option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models'."),
+    option("-e", "--effort", type=click.IntRange(0, 9), default=5, help="0: no search; 9: search to convergence."),
+    option("-Q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, help="LR grid; 100: all levels."),
+    option("--max-bytes", type=click.IntRange(1), help="Instead of -Q: the best quality that fits into so many bytes."),
+    option("--target-bpp", type=float, help="Instead of -Q: the best quality of at most so many bits per pixel."),
+    option("--target-psnr", type=float, help="Instead of -Q: the smallest file of at least so many dB (RGB)."),
+    option("--method", type=click.Choice(["ste", "paper"]), default="ste", help="Search; paper: its Algorithm 1."),
+    option("--z", "details_scale", type=float, help="Deviation of the details z, 0: zeros.  [default: by weights]"),
+    click.option(
+        "--strip", type=click.Choice(["all", *STRIP]), multiple=True, help="Metadata not to store; repeatable."
+    ),
+)
+RESULTS = stacked(
     option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
     option("--force", is_flag=True, help="Replace what stands at a target, even if up to date or not ours."),
-    option("--checksum", is_flag=True, help="Judge what is up to date by content, not by size and time."),
     option("--preserve", is_flag=True, help="Give results the times of their sources."),
     option("--lock", is_flag=True, help="Refuse to start (exit 75) while another run holds the destination."),
 )
+ENGINE = stacked(
+    option("--device", default="auto", help="auto, cpu, cuda or cuda:N; several with commas, one worker each."),
+    option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: on a whole Ray cluster."),
+    option("--cores", type=click.IntRange(1), default=4, help="With --engine ray, without GPUs: CPU cores a worker."),
+    option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures."),
+)
 MACHINE = stacked(
-    option("--device", default="auto", help="auto, cpu, cuda or cuda:N."),
     option("--jobs", type=click.IntRange(1, 64), default=2, help="Threads for reading, and for writing."),
     option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first."),
-    option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures."),
 )
 TALK = stacked(
     option("--json", "as_json", is_flag=True, help="Write one JSON object a picture to standard output."),

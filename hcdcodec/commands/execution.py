@@ -1,0 +1,139 @@
+"""Carry out a plan, or look at what is left of it; tell about it; leave with the exit status."""
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+import click
+
+from hcdcodec import files
+from hcdcodec.commands import exits
+from hcdcodec.errors import UsageError
+from hcdcodec.outcome import Outcome, Status
+from hcdcodec.report import Report, Verbosity, Work, json_line, standing
+
+if TYPE_CHECKING:
+    from hcdcodec.files import Job, Plan
+    from hcdcodec.pipeline import Batch
+    from hcdcodec.progress import Meter
+
+
+def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -> NoReturn:
+    """Run a plan, or with --dry-run only say what stands where; leave with the exit status.
+
+    Args:
+        plan: what to do.
+        batch: how; on the CPU until it is known where.
+        work: what to call it.
+        given: options of the command.
+    """
+    from hcdcodec import pipeline
+    from hcdcodec.progress import Meter
+
+    jobs, report = _jobs(plan, given), _report(work, given)
+    if given["dry_run"]:
+        _look(plan, jobs, batch, report, listed=True, as_json=given["as_json"])
+        sys.exit(report.exit_status)
+    run = _runner(batch, given)
+    rows = sys.stdout if given["as_json"] else None
+    terminal = sys.stderr.isatty()
+    with (
+        _locked(plan.root, wanted=given["lock"]),
+        Meter(len(jobs), work.name.lower(), visible=terminal and not given["quiet"]) as meter,
+        # Ray tells of dead workers on standard output, between the rows for programs.
+        redirect_stdout(sys.stderr) if given["engine"] == "ray" else nullcontext(),
+    ):
+        pipeline.sweep(jobs)
+        for outcome in _met(plan):
+            _tell(report, meter, outcome, rows)
+        for outcome in run(jobs):
+            meter.advance(outcome)
+            _tell(report, meter, outcome, rows)
+    # Cron mails whatever is printed: without a terminal only failures are worth a mail.
+    if (terminal or given["verbose"]) and (summary := report.summary()):
+        click.echo(summary, err=True)
+    sys.exit(report.exit_status)
+
+
+def tell_status(plan: "Plan", batch: "Batch", given: dict[str, Any]) -> NoReturn:
+    """Count what of a plan is missing, stale or up to date; leave with 0 if all of it is up to date."""
+    jobs, report = _jobs(plan, given), _report(Work.ENCODE, given)
+    _look(plan, jobs, batch, report, listed=given["verbose"], as_json=given["as_json"])
+    if not given["as_json"] and (summary := report.summary()):
+        click.echo(summary)
+    sys.exit(0 if report.is_complete else exits.FAILED)
+
+
+def _look(plan: "Plan", jobs: "Sequence[Job]", batch: "Batch", report: Report, *, listed: bool, as_json: bool) -> None:
+    """Report what stands where results go, on a line each if that is wanted."""
+    from hcdcodec import pipeline
+
+    for outcome in itertools.chain(_met(plan), pipeline.survey(jobs, batch)):
+        report.add(outcome)
+        stands = outcome.status in (Status.MISSING, Status.STALE, Status.SKIPPED)
+        if as_json:
+            click.echo(json_line(outcome))
+        elif listed and stands:
+            click.echo(standing(outcome))
+        if not stands and (line := report.line(outcome)) is not None:
+            click.echo(line, err=True)
+
+
+def _jobs(plan: "Plan", given: dict[str, Any]) -> "Sequence[Job]":
+    return files.shard(plan.jobs, *given["shard"]) if given["shard"] else plan.jobs
+
+
+def _report(work: Work, given: dict[str, Any]) -> Report:
+    verbosity = Verbosity.QUIET if given["quiet"] else Verbosity.VERBOSE if given["verbose"] else Verbosity.NORMAL
+    return Report(work, verbosity)
+
+
+def _met(plan: "Plan") -> Iterator[Outcome]:
+    """Yield what planning has settled already."""
+    for name, why in plan.problems:
+        yield Outcome(name=name, status=Status.FAILED, message=why)
+    for name, why in plan.ignored:
+        yield Outcome(name=name, status=Status.IGNORED, message=why)
+
+
+def _runner(batch: "Batch", given: dict[str, Any]) -> "Callable[[Iterable[Job]], Iterator[Outcome]]":
+    """Return what runs jobs where the options say."""
+    if given["engine"] == "ray":
+        from hcdcodec import cluster
+
+        return partial(cluster.run, batch, cluster.join(given["device"], given["cores"]))
+    from hcdcodec.passes import take_devices
+
+    return batch.on(*take_devices(given["device"])).run
+
+
+def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None) -> None:
+    report.add(outcome)
+    if (line := report.line(outcome)) is not None:
+        meter.say(line)
+    if rows is not None:
+        click.echo(json_line(outcome), file=rows)
+
+
+@contextmanager
+def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
+    """Hold the lock of a destination directory while the body runs."""
+    if not wanted or root is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
+    try:
+        with FileLock(root / ".hcdcodec.lock", timeout=0):
+            yield
+    except Timeout:
+        click.echo(f"hcdcodec: {root}: another run holds this destination; wait for it to end", err=True)
+        sys.exit(exits.LOCKED)
