@@ -21,17 +21,17 @@ import base64
 import binascii
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import oxipng
 
 from hcdcodec import png
 from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, PictureError, UsageError
 from hcdcodec.header import MAGIC, RESTORE, AlphaRule, Header
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
 from hcdcodec.metadata import is_header_twin, twin_text
+from hcdcodec.optimiser import Raw, optimise
 
 __all__ = ["LEVELS", "AlphaRule", "Header", "Packed", "is_ours", "pack", "peek", "pixel_digest", "unpack"]
 
@@ -59,7 +59,15 @@ class Packed:
     metadata: Metadata
 
 
-def pack(header: Header, lr: Levels, *, alpha: Levels | None, metadata: Metadata, level: int) -> bytes:
+def pack(
+    header: Header,
+    lr: Levels,
+    *,
+    alpha: Levels | None,
+    metadata: Metadata,
+    level: int,
+    optimise: Callable[[Raw], bytes] = optimise,
+) -> bytes:
     """Make a file.
 
     Args:
@@ -68,6 +76,7 @@ def pack(header: Header, lr: Levels, *, alpha: Levels | None, metadata: Metadata
         alpha: (H, W) uint8 or None.
         metadata: of the HR picture.
         level: one of `LEVELS`; the pixels are the same.
+        optimise: makes the smallest PNG file of pixels, here or elsewhere.
 
     Raises:
         UsageError: arrays and header do not fit together, or a field is out of range.
@@ -77,14 +86,14 @@ def pack(header: Header, lr: Levels, *, alpha: Levels | None, metadata: Metadata
     payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr)).to_bytes()
     # Pixels are compressed alone, so that the optimiser can neither drop nor move what follows. It must not see grey in
     # colours under an RGB profile: such a PNG would be invalid.
-    pixels = _smallest_png(lr, level, to_grey=not metadata.has_rgb_profile)
+    pixels = optimise(_raw(lr, level, to_grey=not metadata.has_rgb_profile))
     chunks = [
         png.Chunk(png.HEADER_CHUNK, payload),
         png.Chunk(b"tEXt", png.HEADER_KEYWORD + b"\0" + base64.b64encode(payload)),
         *metadata.to_chunks(compact=True),
     ]
     if alpha is not None:
-        chunks.append(png.Chunk(png.ALPHA_CHUNK, _smallest_png(alpha, level, to_grey=True)))
+        chunks.append(png.Chunk(png.ALPHA_CHUNK, optimise(_raw(alpha, level, to_grey=True))))
     return png.insert(pixels, chunks)
 
 
@@ -154,10 +163,9 @@ def _expanded(lr: Levels) -> Levels:
     return lr if lr.ndim == 3 else np.repeat(lr[..., None], 3, axis=-1)
 
 
-def _smallest_png(pixels: Levels, level: int, *, to_grey: bool) -> bytes:
-    colour = oxipng.ColorType.grayscale() if pixels.ndim == 2 else oxipng.ColorType.rgb()
-    raw = oxipng.RawImage(pixels.tobytes(), pixels.shape[1], pixels.shape[0], color_type=colour)
-    return raw.create_optimized_png(level=level, grayscale_reduction=to_grey)
+def _raw(pixels: Levels, level: int, *, to_grey: bool) -> Raw:
+    height, width = pixels.shape[:2]
+    return Raw(pixels.tobytes(), height, width, 1 if pixels.ndim == 2 else 3, level, to_grey)
 
 
 def _check_pack(header: Header, lr: Levels, alpha: Levels | None, level: int) -> None:

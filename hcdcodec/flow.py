@@ -20,10 +20,11 @@ Made = TypeVar("Made")
 Work = Callable[[list[Loaded]], list[Made]]
 """Computes on one device: one result for each of a group, in order."""
 
-_Computed = Future[list[Outcome | Future[Outcome]]]
-
 _AHEAD_PX = 1 << 25
 """Pixels that wait between reading and computing before reading pauses; one picture always may."""
+
+_BEHIND_PX = 1 << 25
+"""Pixels a device, in groups that are computed or written, before no more are begun; a group a device always is."""
 
 
 @dataclass(frozen=True)
@@ -59,23 +60,44 @@ def run(jobs: Iterable[Job], stages: Stages[Loaded, Made], *, threads: int, grou
         ThreadPoolExecutor(threads, "write") as writers,
         _workers(len(stages.works)) as workers,
     ):
-        waiting: deque[_Computed] = deque()
+        waiting: deque[_Underway] = deque()
         free: SimpleQueue[Work[Loaded, Made]] = SimpleQueue()
         for work in stages.works:
             free.put(work)
         try:
             items = _ahead(readers, jobs, stages.read, stages.weigh, threads)
             for group in _groups(items, stages.weigh, group_px):
-                waiting.append(workers.submit(_computed, group, free, stages, writers))
-                while waiting and (len(waiting) >= unfinished or _is_settled(waiting[0])):
-                    yield from _outcomes(waiting.popleft())
+                pixels = sum(_weight(item, stages.weigh) for _, item in group)
+                waiting.append(_Underway(pixels, workers.submit(_computed, group, free, stages, writers)))
+                while waiting and (waiting[0].is_settled() or len(waiting) >= unfinished or _is_full(waiting, stages)):
+                    yield from waiting.popleft().outcomes()
             while waiting:
-                yield from _outcomes(waiting.popleft())
+                yield from waiting.popleft().outcomes()
         finally:
             # What is being computed or written is finished, what has not begun is not begun any more.
             readers.shutdown(wait=False, cancel_futures=True)
             workers.shutdown(wait=True, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Underway:
+    """A group of so many pixels that is being computed, or written."""
+
+    pixels: int
+    computed: Future[list[Outcome | Future[Outcome]]]
+
+    def is_settled(self) -> bool:
+        return self.computed.done() and all(isinstance(item, Outcome) or item.done() for item in self.computed.result())
+
+    def outcomes(self) -> Iterator[Outcome]:
+        for item in self.computed.result():
+            yield item if isinstance(item, Outcome) else item.result()
+
+
+def _is_full(waiting: Iterable[_Underway], stages: Stages[Loaded, Made]) -> bool:
+    unsettled = [group.pixels for group in waiting if not group.is_settled()]
+    return len(unsettled) > len(stages.works) and sum(unsettled) > len(stages.works) * _BEHIND_PX
 
 
 def settle(jobs: Iterable[Job], read: Callable[[Job], Outcome], *, threads: int) -> Iterator[Outcome]:
@@ -207,12 +229,3 @@ def _written(stages: Stages[Loaded, Made], job: Job, item: Loaded, made: Made) -
         return stages.write(job, item, made)
     except Exception as error:
         return failure(job, error)
-
-
-def _is_settled(group: _Computed) -> bool:
-    return group.done() and all(isinstance(item, Outcome) or item.done() for item in group.result())
-
-
-def _outcomes(group: _Computed) -> Iterator[Outcome]:
-    for item in group.result():
-        yield item if isinstance(item, Outcome) else item.result()

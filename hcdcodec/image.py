@@ -20,6 +20,7 @@ from hcdcodec.kinds import SNIFF_BYTES as SNIFF_BYTES
 from hcdcodec.kinds import sniff as sniff
 from hcdcodec.metadata import Metadata as Metadata
 from hcdcodec.metadata import is_header_twin
+from hcdcodec.tiling import plan
 
 Levels = npt.NDArray[np.uint8]
 Planes = npt.NDArray[np.float32]
@@ -27,6 +28,7 @@ Sample = TypeVar("Sample", bound=np.generic)
 
 DEFAULT_MAX_PIXELS = 1 << 28
 _WEBP_SIDE_MAX = 16383
+_PART = 2048
 
 
 class Mode(enum.IntEnum):
@@ -128,7 +130,7 @@ def png_pixels(chunks: Sequence[png.Chunk]) -> tuple[Levels, Levels | None]:
         raise PictureError("16-bit PNG cannot be kept without loss; convert it to 8 bits first")
     if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
         raise PictureError("animated PNG cannot be kept without loss; save its frames as single pictures")
-    with kinds.pillow_reads():
+    with kinds.pillow_reads(), kinds.turn(head.height * head.width):
         image = kinds.load(kinds.open_lazily(png.essentials(chunks)))
         pixels, alpha = _arrays(image)
     transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
@@ -149,14 +151,13 @@ def write_picture(picture: Picture, fmt: Format, *, lr_digest: bytes | None = No
     Raises:
         OutputError: this kind of file cannot hold the picture.
     """
-    image = _to_pillow(picture)
     metadata = picture.metadata
     if fmt is Format.PNG:
         mark = () if lr_digest is None else (png.Chunk(png.LR_DIGEST_CHUNK, lr_digest),)
-        return png.insert(_save(image, "PNG"), (*mark, *metadata.to_chunks(compact=False)))
+        return png.insert(_save(_to_pillow(picture), "PNG"), (*mark, *metadata.to_chunks(compact=False)))
     if fmt is Format.WEBP:
-        return _save_webp(image, metadata)
-    return _save_tiff(image, metadata)
+        return _save_webp(_to_pillow(picture), metadata)
+    return _save_tiff(_to_pillow(picture), metadata)
 
 
 def read_lr_digest(data: bytes) -> bytes | None:
@@ -226,9 +227,10 @@ def _read_other(data: bytes, max_pixels: int) -> Picture:
     image = kinds.open_lazily(data)
     _check_size(image.height, image.width, max_pixels)
     kinds.check_lossless(image, data)
-    kinds.load(image)
-    metadata = Metadata.from_pillow(image)
-    pixels, alpha = _arrays(image)
+    with kinds.turn(image.height * image.width):
+        kinds.load(image)
+        metadata = Metadata.from_pillow(image)
+        pixels, alpha = _arrays(image)
     return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata)
 
 
@@ -244,11 +246,19 @@ def _check_size(height: int, width: int, max_pixels: int) -> None:
 
 
 def _arrays(image: Image.Image) -> tuple[Levels, Levels | None]:
-    grey = image.mode in ("1", "L", "LA", "La")
-    if not image.has_transparency_data:
-        return np.array(image.convert("L" if grey else "RGB")), None
-    both = np.asarray(image.convert("LA" if grey else "RGBA"))
-    return (both[..., 0] if grey else both[..., :3]).copy(), both[..., -1].copy()
+    """Copy the pixels out of Pillow in parts: at once, it would take three times their memory."""
+    grey, clear = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
+    size = (image.height, image.width)
+    pixels = np.empty(size if grey else (*size, 3), np.uint8)
+    alpha = np.empty(size, np.uint8) if clear else None
+    for tile in plan(*size, _PART, 0):
+        area, (rows, columns) = tile.window, tile.window.slices()
+        part = image.crop((area.left, area.top, area.left + area.width, area.top + area.height))
+        levels = np.asarray(part.convert(("L" if grey else "RGB") + ("A" if clear else "")))
+        if alpha is not None:
+            levels, alpha[rows, columns] = levels[..., 0] if grey else levels[..., :3], levels[..., -1]
+        pixels[rows, columns] = levels
+    return pixels, alpha
 
 
 def _png_alpha(transparency: bytes, head: png.Ihdr, samples: Levels) -> Levels:

@@ -8,7 +8,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from PIL import Image, TiffImagePlugin
 
@@ -40,11 +40,18 @@ _LOSSY_MODES = {
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
 _LIMIT = threading.Lock()
+_LARGE_PX = 1 << 24
+_LARGE = threading.Lock()
 
 
 def sniff(head: bytes) -> bool:
     """Tell from the first `SNIFF_BYTES` of a file whether it looks like a picture of a kind that is read."""
     return _MAGIC.match(head) is not None
+
+
+def turn(pixels: int) -> AbstractContextManager[object]:
+    """Return the context in which to decode a picture: large ones go one by one, as each takes three times its size."""
+    return _LARGE if pixels > _LARGE_PX else nullcontext()
 
 
 @contextmanager

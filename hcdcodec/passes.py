@@ -6,8 +6,9 @@ C = 3, or 1 for grey: the networks then see three copies and the mean of their t
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import torch
 
@@ -19,6 +20,11 @@ from hcdcodec.tiling import Rect, Tile
 
 Details = Callable[[Rect], tuple[torch.Tensor, ...]]
 """Details z, each (1, C, h, w), for a window of LR samples."""
+
+Batch = Sequence[tuple[int, Tile]]
+"""Tiles whose windows have one size, each with the index of its picture."""
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,17 @@ class Task:
         return Rect(area.top, area.left, max(height, 0), max(width, 0))
 
 
+@dataclass
+class Room:
+    """How much a device's memory was seen to hold; copies of an engine share what was learnt.
+
+    Attributes:
+        pixels: HR pixels in flight that are still worth a try; None = nothing has failed yet.
+    """
+
+    pixels: int | None = None
+
+
 @dataclass(frozen=True)
 class Engine:
     """A backbone, where and how precisely it computes, and how much at once.
@@ -54,12 +71,14 @@ class Engine:
         fast: type of the convolutions during the search; float32 ones go through `winograd` where that is possible.
             Reference passes are PyTorch's float32.
         batch_px: HR pixels in flight; at least one tile always is.
+        room: halves batches once memory did not suffice.
     """
 
     backbone: Backbone
     device: torch.device
     fast: torch.dtype
     batch_px: int
+    room: Room = field(default_factory=Room, compare=False)
 
     def downscale(self, canvas: torch.Tensor, tiles: Sequence[Tile]) -> torch.Tensor:
         """Downscale one picture.
@@ -83,11 +102,9 @@ class Engine:
 
     def upscale(self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task]) -> Iterator[tuple[int, Rect, torch.Tensor]]:
         """Yield (picture, visible HR area, (C, H, W) float32 not clamped) for every tile: the reference decode."""
-        for batch in self._batches(tasks):
-            with torch.inference_mode(), self._precision(torch.float32):
-                made = self._run(batch, lrs, tasks)[1]
-                for (index, tile), hr in zip(batch, made, strict=True):
-                    yield index, *self._visible(tasks[index], tile, _as_channels(hr, lrs[index].shape[0]))
+        for batch, made in self._computed(tasks, partial(self._reference, lrs, tasks)):
+            for (index, tile), hr in zip(batch, made, strict=True):
+                yield index, *self._visible(tasks[index], tile, _as_channels(hr, lrs[index].shape[0]))
 
     def errors(
         self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor]
@@ -118,27 +135,41 @@ class Engine:
         """
         sums = [torch.zeros((), dtype=torch.float64, device=self.device) for _ in lrs]
         gradients = [torch.zeros_like(lr) for lr in lrs]
-        for batch in self._batches(tasks):
-            with torch.enable_grad(), winograd.allowed(), self._precision(self.fast):
-                windows, made = self._run(batch, [lr.detach().requires_grad_() for lr in lrs], tasks)
-                slopes = torch.zeros_like(made)
-                for slot, (index, tile) in enumerate(batch):
-                    hr = _as_channels(made[slot].detach(), lrs[index].shape[0])
-                    area, seen = self._visible(tasks[index], tile, hr)
-                    residual = seen.clamp(0, 1) - self._to_unit(targets[index][:, *area.slices()])
-                    sums[index] += residual.square().sum(dtype=torch.float64)
-                    rows, columns = area.within(tile.window.times(self.backbone.scale)).slices()
-                    slopes[slot, :, rows, columns] = 2 * residual / (3 / lrs[index].shape[0])
-                (back,) = torch.autograd.grad(made, windows, slopes)
-            for slot, (index, tile) in enumerate(batch):
+        for batch, found in self._computed(tasks, partial(self._slopes, lrs, tasks, targets)):
+            for (index, tile), square, slope in zip(batch, *found, strict=True):
+                sums[index] += square
                 # The LR of a grey picture fed three channels, so it collects the gradients of all three.
-                slope = back[slot] if lrs[index].shape[0] == 3 else back[slot].sum(0, keepdim=True)
-                gradients[index][:, *tile.window.slices()] += slope
+                gradients[index][:, *tile.window.slices()] += (
+                    slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
+                )
         errors = [float(total) * 255**2 / target.numel() for total, target in zip(sums, targets, strict=True)]
         return errors, gradients
 
+    def _reference(self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], batch: Batch) -> torch.Tensor:
+        """Return the reconstruction of a batch, (B, 3, H, W) float32."""
+        with torch.inference_mode(), self._precision(torch.float32):
+            return self._run(batch, lrs, tasks)[1]
+
+    def _slopes(
+        self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor], batch: Batch
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Return the summed squared error of each tile of a batch, and its gradient by the windows, (B, 3, h, w)."""
+        squares = []
+        with torch.enable_grad(), winograd.allowed(), self._precision(self.fast):
+            windows, made = self._run(batch, lrs, tasks)
+            slopes = torch.zeros_like(made)
+            for slot, (index, tile) in enumerate(batch):
+                hr = _as_channels(made[slot].detach(), lrs[index].shape[0])
+                area, seen = self._visible(tasks[index], tile, hr)
+                residual = seen.clamp(0, 1) - self._to_unit(targets[index][:, *area.slices()])
+                squares.append(residual.square().sum(dtype=torch.float64))
+                rows, columns = area.within(tile.window.times(self.backbone.scale)).slices()
+                slopes[slot, :, rows, columns] = 2 * residual / (3 / lrs[index].shape[0])
+            (back,) = torch.autograd.grad(made, windows, slopes)
+        return squares, back
+
     def _run(
-        self, batch: Sequence[tuple[int, Tile]], lrs: Sequence[torch.Tensor], tasks: Sequence[Task]
+        self, batch: Batch, lrs: Sequence[torch.Tensor], tasks: Sequence[Task]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (windows, their reconstruction), both (B, 3, ...) float32."""
         windows = torch.stack([_as_rgb(lrs[index][:, *tile.window.slices()]) for index, tile in batch])
@@ -156,16 +187,40 @@ class Engine:
         area = task.visible(tile.core, self.backbone.scale)
         return area, hr[:, *area.within(tile.window.times(self.backbone.scale)).slices()]
 
-    def _batches(self, tasks: Sequence[Task]) -> Iterator[list[tuple[int, Tile]]]:
-        """Yield lists of (picture, tile) whose windows have one size."""
-        by_shape: dict[tuple[int, int], list[tuple[int, Tile]]] = {}
-        for index, task in enumerate(tasks):
-            for tile in task.tiles:
-                by_shape.setdefault((tile.window.height, tile.window.width), []).append((index, tile))
-        for (height, width), group in by_shape.items():
-            count = max(1, self.batch_px // (height * width * self.backbone.scale**2))
-            for start in range(0, len(group), count):
-                yield group[start : start + count]
+    def _computed(self, tasks: Sequence[Task], compute: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:
+        """Yield every batch of the pictures' tiles, and what `compute` makes of it.
+
+        Raises:
+            MemoryError: it does not suffice for a single tile.
+        """
+        for group in _by_shape(tasks):
+            tile_px = group[0][1].window.times(self.backbone.scale).area
+            start = 0
+            while start < len(group):
+                batch = group[start : start + max(1, self._in_flight_px // tile_px)]
+                made = self._attempt(compute, batch, tile_px)
+                if made is not None:
+                    yield batch, made
+                    start += len(batch)
+
+    def _attempt(self, compute: Callable[[Batch], Made], batch: Batch, tile_px: int) -> Made | None:
+        """Return what `compute` makes of a batch; None where memory does not suffice: then the next ones are smaller.
+
+        Nothing is lost by that, since `compute` changes nothing. What it took is free again once this has returned.
+        """
+        try:
+            return compute(batch)
+        except RuntimeError as error:
+            if not _is_shortage(error):
+                raise
+            if len(batch) == 1:
+                raise MemoryError from error
+        self.room.pixels = len(batch) // 2 * tile_px
+        return None
+
+    @property
+    def _in_flight_px(self) -> int:
+        return self.batch_px if self.room.pixels is None else min(self.batch_px, self.room.pixels)
 
     def _precision(self, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
         """Return the context that makes convolutions use `dtype`."""
@@ -239,6 +294,21 @@ def find_device(name: str) -> torch.device:
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found); use --device cpu")
     return device
+
+
+def _by_shape(tasks: Sequence[Task]) -> list[list[tuple[int, Tile]]]:
+    """Return lists of (picture, tile) whose windows have one size."""
+    groups: dict[tuple[int, int], list[tuple[int, Tile]]] = {}
+    for index, task in enumerate(tasks):
+        for tile in task.tiles:
+            groups.setdefault((tile.window.height, tile.window.width), []).append((index, tile))
+    return list(groups.values())
+
+
+def _is_shortage(error: RuntimeError) -> bool:
+    """Tell whether memory did not suffice; only the allocator of GPUs has an error class of its own for that."""
+    said = ("DefaultCPUAllocator: can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 
 def _as_rgb(planes: torch.Tensor) -> torch.Tensor:

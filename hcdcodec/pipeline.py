@@ -4,12 +4,12 @@ import copy
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from hcdcodec import container, flow, image, storage
+from hcdcodec import container, flow, heap, image, storage
 from hcdcodec.backbones import load_backbone
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
@@ -17,6 +17,7 @@ from hcdcodec.errors import ContainerError, OutputError, PictureError, Unsupport
 from hcdcodec.files import Job
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
 from hcdcodec.metrics import decibels
+from hcdcodec.optimisers import Optimisers
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.storage import Freshness, Stamp
@@ -94,10 +95,15 @@ class Encoding:
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
         jobs = tuple(jobs)
-        read = partial(self._read, given=_standard_input(jobs, self.files))
+        return self._run(jobs, partial(self._read, given=_standard_input(jobs, self.files)))
+
+    def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
         works = [partial(self._work, engine) for engine in self.engines]
-        stages = flow.Stages(read, lambda source: source.picture.pixel_count, works, self._write)
-        return flow.run(jobs, stages, threads=self.files.threads, group_px=self.engines[0].batch_px)
+        threads = self.files.threads
+        with Optimisers(min(threads, len(jobs))) as optimisers:
+            write = partial(self._write, optimisers)
+            stages = flow.Stages(read, lambda source: source.picture.pixel_count, works, write)
+            yield from flow.run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
     def on(self, *devices: str) -> "Encoding":
         """Return the same on other devices, with a worker for each that is named."""
@@ -127,6 +133,7 @@ class Encoding:
             return [self._reach(engine, source, self.target) for source in sources]
         start = time.perf_counter()
         made = encode_pictures(engine, [source.picture for source in sources], self.options)
+        heap.trim()  # each group has other sizes, and leaves other gaps
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
         return [
             _Timed(Found(encoded, encoded.refined.passes), each * source.picture.pixel_count)
@@ -138,11 +145,18 @@ class Encoding:
         found = reach(engine, source.picture, self.options, target, level=PNG_LEVEL)
         return _Timed(found, time.perf_counter() - start)
 
-    def _write(self, job: Job, source: _Source, timed: _Timed) -> Outcome:
+    def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: _Timed) -> Outcome:
         start = time.perf_counter()
         encoded, picture = timed.found.encoded, source.picture
         header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
-        data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+        data = container.pack(
+            header,
+            encoded.lr,
+            alpha=picture.alpha,
+            metadata=picture.metadata,
+            level=PNG_LEVEL,
+            optimise=optimisers.optimise,
+        )
         remark = self.target.remark(timed.found, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
         if not needless:

@@ -103,7 +103,8 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
         data: a PNG file that this process has just made.
         chunks: ancillary ones, none of which the file has already.
     """
-    return data[:_IHDR_END] + b"".join(map(_chunk_bytes, chunks)) + data[_IHDR_END:]
+    view = memoryview(data)  # files can be large, and slices of bytes are copies
+    return b"".join((view[:_IHDR_END], *map(_chunk_bytes, chunks), view[_IHDR_END:]))
 
 
 def essentials(chunks: Iterable[Chunk]) -> bytes:

@@ -18,6 +18,11 @@ class Rect:
     height: int
     width: int
 
+    @property
+    def area(self) -> int:
+        """Rows times columns."""
+        return self.height * self.width
+
     def times(self, factor: int) -> "Rect":
         """Return the same area on a grid `factor` times finer."""
         return Rect(self.top * factor, self.left * factor, self.height * factor, self.width * factor)

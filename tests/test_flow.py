@@ -172,6 +172,27 @@ def test_reading_pauses_while_large_pictures_wait() -> None:
     assert ahead == [1, 0] * 6
 
 
+def test_computing_pauses_while_large_pictures_wait_to_be_written() -> None:
+    computed: list[int] = []
+    unwritten: list[int] = []
+    written: list[int] = []
+
+    def work(group: list[int]) -> list[int]:
+        computed.extend(group)
+        return group
+
+    def write(job: Job, number: int, made: int) -> Outcome:
+        time.sleep(0.01)  # so that computing gets ahead if it may
+        unwritten.append(len(computed) - len(written))
+        written.append(number)
+        return done(job, made)
+
+    large = stages(work=work, write=write, weigh=lambda _: 1 << 30)
+    assert not statuses(list(run(jobs_of(12), large, threads=4, group_px=1)))
+    # One waits, one is being computed.
+    assert max(unwritten) <= 2
+
+
 def test_closing_early_stops_reading_and_finishes_what_is_being_written() -> None:
     taken: list[int] = []
     begun: list[str] = []

@@ -17,8 +17,8 @@ ROOT = Path(hcdcodec.__file__).parent
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
     "errors",
-    "tiling walk png grid outcome recipe backbones.chart",
-    "files metadata kinds report progress backbones.base backbones.winograd",
+    "tiling walk png grid outcome recipe heap optimiser backbones.chart",
+    "files metadata kinds report progress optimisers backbones.base backbones.winograd",
     "storage image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
     "header crops metrics backbones.flow_steps backbones.irn",
     "container backbones.hcflow",

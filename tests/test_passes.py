@@ -1,0 +1,102 @@
+"""Batches become smaller where memory does not suffice, and nothing is lost by it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw
+
+from hcdcodec.backbones.crn import Crn
+from hcdcodec.container import Packed
+from hcdcodec.decoder import decode_picture
+from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.hcd import Ste
+from hcdcodec.image import Metadata, Picture
+from hcdcodec.passes import Engine
+
+Shortage = Callable[[], RuntimeError]
+
+SHORTAGES = (
+    lambda: torch.OutOfMemoryError("CUDA out of memory."),
+    lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+)
+
+
+class Cramped(Crn):
+    """A network on a device that has room for so many tiles, no matter what the engine was promised."""
+
+    def __init__(self, room: int, shortage: Shortage) -> None:
+        super().__init__(4, width=8, encoder_depth=1, decoder_depth=1)
+        self.room, self.shortage = room, shortage
+        self.tried: list[int] = []
+        torch.nn.init.normal_(self.decoder.tail.weight, std=0.1, generator=torch.Generator().manual_seed(0))
+
+    def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
+        self.tried.append(len(lr))
+        if len(lr) > self.room:
+            raise self.shortage()
+        return super().upscale(lr, details)
+
+
+def engine_with(room: int, shortage: Shortage = SHORTAGES[0]) -> Engine:
+    torch.manual_seed(0)
+    network = Cramped(room, shortage).eval().requires_grad_(requires_grad=False)
+    return Engine(network, torch.device("cpu"), torch.float32, 1 << 20)
+
+
+def tried(engine: Engine) -> list[int]:
+    assert isinstance(engine.backbone, Cramped)
+    return engine.backbone.tried
+
+
+@pytest.fixture
+def pictures(draw: Draw) -> list[Picture]:
+    return [Picture(draw(24, 32, 3, seed=seed)) for seed in range(9)]
+
+
+@pytest.mark.parametrize("shortage", SHORTAGES)
+@pytest.mark.parametrize("room", [1, 2, 5, 8])
+def test_batches_are_halved_until_they_fit(pictures: list[Picture], room: int, shortage: Shortage) -> None:
+    ample, cramped = engine_with(99), engine_with(room, shortage)
+    options = EncodeOptions(Ste(3))
+    expected, found = (encode_pictures(engine, pictures, options) for engine in (ample, cramped))
+    for one, two in zip(expected, found, strict=True):
+        assert np.abs(one.lr.astype(int) - two.lr).max() <= 1
+        assert one.refined.error == pytest.approx(two.refined.error, rel=1e-3)
+    assert max(tried(ample)) == 9
+    failures = [count for count in tried(cramped) if count > room]
+    # What was learnt holds for the whole search, whatever it computes.
+    assert failures == [9, 4, 2][: len(failures)]
+    assert tried(cramped)[: len(failures)] == failures
+
+
+def test_later_pictures_profit(pictures: list[Picture]) -> None:
+    engine = engine_with(4)
+    for _ in range(2):
+        encode_pictures(engine, pictures, EncodeOptions(Ste(1)))
+    assert [count for count in tried(engine) if count > 4] == [9]
+
+
+@pytest.mark.parametrize("shortage", SHORTAGES)
+def test_a_tile_that_does_not_fit_says_so(pictures: list[Picture], shortage: Shortage) -> None:
+    with pytest.raises(MemoryError):
+        encode_pictures(engine_with(0, shortage), pictures, EncodeOptions(Ste(1)))
+
+
+def test_other_errors_are_not_taken_for_a_shortage(pictures: list[Picture]) -> None:
+    engine = engine_with(4, lambda: RuntimeError("sizes do not agree"))
+    with pytest.raises(RuntimeError, match="sizes do not agree"):
+        encode_pictures(engine, pictures, EncodeOptions(Ste(1)))
+    assert tried(engine) == [9]
+
+
+def test_one_large_picture_is_decoded_in_smaller_batches(draw: Draw) -> None:
+    ample, cramped = engine_with(99), engine_with(3)
+    (encoded,) = encode_pictures(ample, [Picture(draw(96, 80, 3))], EncodeOptions(Ste(0)))
+    packed = Packed(replace(encoded.header, tile=4), encoded.lr, None, Metadata())
+    expected, found = (decode_picture(engine, packed).pixels.astype(int) for engine in (ample, cramped))
+    assert np.abs(expected - found).max() <= 1
+    assert tried(cramped)[:5] == [20, 10, 5, 2, 2]
+    assert sum(count for count in tried(cramped) if count <= 3) == 20
