@@ -90,6 +90,13 @@ def test_without_a_compiler_all_works(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 @native
+def test_tiny_numbers_stay_what_they_are() -> None:
+    """Libraries that are linked for fast mathematics flush them to zero, for all that the process does."""
+    winograd.residual(torch.zeros(1, 16, 1, 1), torch.zeros(16, 16, 3, 3), torch.zeros(16))
+    assert 5e-324 * 1.0 > 0
+
+
+@native
 @pytest.mark.usefixtures("_afresh")
 def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
