@@ -57,10 +57,13 @@ def measure(engine: Engine, pictured: PictureSet, search: Search) -> record.Row:
 def summary(scale: int, found: Sequence[tuple[Picture, Trip]]) -> record.Row:
     """Return the means over pictures and what became of them."""
     scores: list[Scores] = [trip.scores(picture, scale) for picture, trip in found]
+    likeness = [trip.likeness(picture, scale) for picture, trip in found]
     return {
         "psnr_y": pictures.mean([score.psnr_y for score in scores]),
         "ssim": pictures.mean([score.ssim or 0 for score in scores]),
         "bpp": pictures.mean([trip.bpp for _, trip in found]),
+        "lr_psnr": pictures.mean([min(db, 100.0) for db in likeness]),
+        "lr_worst": min(likeness),
         "passes": pictures.mean([trip.passes for _, trip in found]),
         "encode_s": pictures.mean([trip.encode_s for _, trip in found]),
         "decode_s": pictures.mean([trip.decode_s for _, trip in found]),

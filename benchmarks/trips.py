@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from hcdcodec import container, metrics
 from hcdcodec.backbones import load_backbone
+from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.backbones.weights import installed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
@@ -53,6 +55,12 @@ class Trip:
     def scores(self, original: Picture, scale: int) -> Scores:
         """Return how close it is."""
         return metrics.score(original.pixels, self.decoded, border=scale)
+
+    def likeness(self, original: Picture, scale: int) -> float:
+        """Return the PSNR-RGB of the LR against the antialiased bicubic LR, sizes being multiples of `scale`."""
+        hr = torch.from_numpy(np.atleast_3d(original.pixels)).permute(2, 0, 1)[None].float() / 255
+        plain = Bicubic(scale).downscale(hr)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()
+        return metrics.decibels(float(np.square(plain - np.atleast_3d(self.lr)).mean()))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
