@@ -5,6 +5,7 @@ import csv
 import importlib.metadata
 import io
 import math
+import os
 import platform
 import shlex
 import sys
@@ -14,7 +15,9 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import torch
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line has it, before torch comes in
+import torch  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("hcdcodec", "torch", "numpy", "pillow", "pyoxipng", "pillow-jxl-plugin")

@@ -57,12 +57,12 @@ def measure(engine: Engine, pictured: PictureSet, search: Search) -> record.Row:
 def summary(scale: int, found: Sequence[tuple[Picture, Trip]]) -> record.Row:
     """Return the means over pictures and what became of them."""
     scores: list[Scores] = [trip.scores(picture, scale) for picture, trip in found]
-    likeness = [trip.likeness(picture, scale) for picture, trip in found]
+    likeness = [min(trip.likeness(picture, scale), 100.0) for picture, trip in found]
     return {
         "psnr_y": pictures.mean([score.psnr_y for score in scores]),
         "ssim": pictures.mean([score.ssim or 0 for score in scores]),
         "bpp": pictures.mean([trip.bpp for _, trip in found]),
-        "lr_psnr": pictures.mean([min(db, 100.0) for db in likeness]),
+        "lr_psnr": pictures.mean(likeness),
         "lr_worst": min(likeness),
         "passes": pictures.mean([trip.passes for _, trip in found]),
         "encode_s": pictures.mean([trip.encode_s for _, trip in found]),
