@@ -17,7 +17,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line has it, before torch comes in
-import torch  # noqa: E402
+import torch
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("hcdcodec", "torch", "numpy", "pillow", "pyoxipng", "pillow-jxl-plugin")
