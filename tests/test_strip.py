@@ -12,7 +12,7 @@ from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec import container, png
-from hcdcodec.commands import batch
+from hcdcodec.commands import batch, options
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.image import Format, Metadata, Picture, read_picture, write_picture
 from hcdcodec.strip import Strip, stripped
@@ -41,7 +41,7 @@ def test_nothing_and_all() -> None:
 
 
 def test_the_command_line_offers_every_kind() -> None:
-    assert list(Strip) == list(batch.STRIP)
+    assert list(Strip) == list(options.STRIP)
 
 
 def test_other_strips_are_other_settings() -> None:
