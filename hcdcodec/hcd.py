@@ -69,7 +69,9 @@ class Paper:
 Search = Ste | Paper
 
 DEFAULT_EFFORT = 5
-_STEPS = (0, 1, 2, 3, 5, 8, 12, 18, 30, 60)
+# (steps, step_size) by effort. Of the sizes 1 to 6, these gained most on the middles of six val pictures; 30 steps bear
+# the largest as well as 8 do.
+_EFFORTS = ((0, 6.0), (1, 3.0), (2, 4.0), (3, 4.0), (5, 5.0), (8, 6.0), (12, 6.0), (18, 6.0), (30, 6.0), (60, 6.0))
 
 
 def search_of(effort: int) -> Ste:
@@ -81,9 +83,10 @@ def search_of(effort: int) -> Ste:
     Raises:
         UsageError: out of range.
     """
-    if not 0 <= effort < len(_STEPS):
+    if not 0 <= effort < len(_EFFORTS):
         raise UsageError(f"effort {effort} is out of range; 0 to 9 are possible")
-    return Ste(_STEPS[effort])
+    steps, step_size = _EFFORTS[effort]
+    return Ste(steps, step_size)
 
 
 @dataclass(frozen=True)
