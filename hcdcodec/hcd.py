@@ -69,8 +69,8 @@ class Paper:
 Search = Ste | Paper
 
 DEFAULT_EFFORT = 5
-# (steps, step_size) by effort. Of the sizes 1 to 6, these gained most on the middles of six val pictures; 30 steps bear
-# the largest as well as 8 do.
+# (steps, step_size) by effort. Of the sizes that were tried, 1 to 6 levels, these gained most, or within 0.02 dB of it,
+# on the middles of six val pictures.
 _EFFORTS = ((0, 6.0), (1, 3.0), (2, 4.0), (3, 4.0), (5, 5.0), (8, 6.0), (12, 6.0), (18, 6.0), (30, 6.0), (60, 6.0))
 
 
