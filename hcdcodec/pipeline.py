@@ -25,7 +25,7 @@ from hcdcodec.strip import stripped
 from hcdcodec.target import Found, Target, reach
 
 PNG_LEVEL = 2
-"""Preset of oxipng: two fifths of level 4's time, or less, for 0.0 to 0.5 % more bytes (benchmarks/png_levels.py, val)."""
+"""Preset of oxipng: at most two fifths of level 4's time for up to 0.5 % more bytes (benchmarks/png_levels.py, val)."""
 
 THREADS = 2
 """Reading and writing threads: decompression and oxipng overlap with the networks without crowding them out."""
