@@ -53,8 +53,6 @@ def run(jobs: Iterable[Job], stages: Stages[Loaded, Made], *, threads: int, grou
         threads: for reading, and as many for writing.
         group_px: pictures are computed together up to this many pixels.
     """
-    # A group each to compute on, and one for every thread that writes: a slow group stalls nothing but itself.
-    unfinished = len(stages.works) * (1 + threads)
     with (
         ThreadPoolExecutor(threads, "read") as readers,
         ThreadPoolExecutor(threads, "write") as writers,
@@ -69,7 +67,7 @@ def run(jobs: Iterable[Job], stages: Stages[Loaded, Made], *, threads: int, grou
             for group in _groups(items, stages.weigh, group_px):
                 pixels = sum(_weight(item, stages.weigh) for _, item in group)
                 waiting.append(_Underway(pixels, workers.submit(_computed, group, free, stages, writers)))
-                while waiting and (waiting[0].is_settled() or len(waiting) >= unfinished or _is_full(waiting, stages)):
+                while waiting and (waiting[0].is_settled() or _is_full(waiting, stages)):
                     yield from waiting.popleft().outcomes()
             while waiting:
                 yield from waiting.popleft().outcomes()

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import torch
 
-from hcdcodec.backbones import winograd
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UsageError
@@ -68,8 +67,7 @@ class Engine:
     Attributes:
         backbone: the network, already on `device`.
         device: where it computes.
-        fast: type of the convolutions during the search; float32 ones go through `winograd` where that is possible.
-            Reference passes are PyTorch's float32.
+        fast: type of the convolutions during the search; reference passes are float32.
         batch_px: HR pixels in flight; at least one tile always is.
         room: halves batches once memory did not suffice.
     """
@@ -155,7 +153,7 @@ class Engine:
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return the summed squared error of each tile of a batch, and its gradient by the windows, (B, 3, h, w)."""
         squares = []
-        with torch.enable_grad(), winograd.allowed(), self._precision(self.fast):
+        with torch.enable_grad(), self._precision(self.fast):
             windows, made = self._run(batch, lrs, tasks)
             slopes = torch.zeros_like(made)
             for slot, (index, tile) in enumerate(batch):

@@ -1,4 +1,4 @@
-"""Winograd's convolutions agree with PyTorch's, stay out of reference passes, and are never needed."""
+"""Winograd's convolutions agree with PyTorch's, whatever the threads, and are never needed."""
 
 import subprocess
 from collections.abc import Iterator
@@ -8,9 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hcdcodec.backbones import winograd
+from hcdcodec.backbones import load_backbone, winograd
 from hcdcodec.backbones.crn import Crn
-from hcdcodec.passes import Engine, engine_for
 
 native = pytest.mark.skipif(winograd._library() is None, reason="no C compiler, or bfloat16 is faster")
 
@@ -50,33 +49,40 @@ def test_values_and_gradients_agree(count: int, height: int, width: int, channel
     assert all(_distance(a, b) < 1e-3 for a, b in zip(found, expected, strict=True))
 
 
-def _engine() -> Engine:
-    torch.manual_seed(0)
-    network = Crn(4, width=16, encoder_depth=1, decoder_depth=3)
-    torch.nn.init.normal_(network.decoder.tail.weight, std=0.1)
-    return engine_for(network.eval().requires_grad_(False))
+@native
+def test_networks_use_it_and_differ_by_next_to_nothing(monkeypatch: pytest.MonkeyPatch, _afresh: None) -> None:
+    network, lr = load_backbone("crn", 4), torch.rand(1, 3, 40, 56, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        ours = network.upscale(lr)
+        winograd._library.cache_clear()
+        monkeypatch.setenv("HCDCODEC_NATIVE", "0")
+        exact = network.upscale(lr)
+    assert 0 < float((ours - exact).abs().max()) < 1e-5
 
 
 @native
-def test_only_the_search_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[torch.Size] = []
+def test_weights_that_have_changed_are_transformed_again() -> None:
+    v, weight, bias = torch.ones(1, 16, 4, 4), torch.zeros(16, 16, 3, 3), torch.zeros(16)
+    with torch.inference_mode():
+        before = winograd.residual(v, weight, bias)
+    torch._foreach_lerp_([weight], [torch.ones(16, 16, 3, 3)], 0.5)  # as a training's moving average does
+    with torch.inference_mode():
+        after = winograd.residual(v, weight, bias)
+    assert torch.equal(before, v)
+    assert float(after[0, 0, 1, 1]) == pytest.approx(1 + 0.5 * 9 * 16, rel=1e-5)
 
-    def watched(v: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        used.append(v.shape)
-        return original(v, weight, bias)
 
-    original = winograd.residual
-    monkeypatch.setattr(winograd, "residual", watched)
-    from hcdcodec.passes import Task
-    from hcdcodec.tiling import plan
-
-    engine, task = _engine(), Task(32, 32, plan(8, 8, 0, 0))
-    lr, target = torch.rand(3, 8, 8), torch.zeros(3, 32, 32, dtype=torch.uint8)
-    engine.errors([lr], [task], [target])
-    engine.downscale(target, task.tiles)
-    assert not used
-    engine.gradients([lr], [task], [target])
-    assert len(used) == 3
+@native
+def test_threads_change_nothing() -> None:
+    random = torch.Generator().manual_seed(3)
+    v, weight = torch.randn(2, 32, 21, 30, generator=random), torch.randn(32, 32, 3, 3, generator=random)
+    before, made = torch.get_num_threads(), []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        made.append(winograd.residual(v, weight, torch.zeros(32)))
+    torch.set_num_threads(before)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
 
 
 @pytest.mark.usefixtures("_afresh")
@@ -84,9 +90,9 @@ def test_only_the_search_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_compiler_all_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, compiler: str) -> None:
     monkeypatch.setenv("CC", compiler)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with winograd.allowed():
-        assert not winograd.applies(torch.zeros(1, 16, 4, 4))
-        assert _engine().backbone.upscale(torch.rand(1, 3, 4, 4)).shape == (1, 3, 16, 16)
+    assert not winograd.applies(torch.zeros(1, 16, 4, 4))
+    network = Crn(4, width=16, encoder_depth=1, decoder_depth=3)
+    assert network.upscale(torch.rand(1, 3, 4, 4)).shape == (1, 3, 16, 16)
 
 
 @native
