@@ -66,6 +66,7 @@ class Trainer:
         network: what is trained.
         average: moving average of its weights; what is validated and shipped.
         iteration: updates so far.
+        is_decoder_held: only the encoder is trained any more.
         clock: minutes so far.
         meter: means since they were last reported.
         start_hash: model hash of the weights that it began with; empty = none.
@@ -81,6 +82,8 @@ class Trainer:
             raise UsageError(f"{recipe.backbone} has nothing to train; choose another backbone")
         if recipe.patch % network.multiple:
             raise UsageError(f"patch {recipe.patch} does not fit {network.name}; take a multiple of {network.multiple}")
+        if recipe.encoder_from < 1 and len(list(network.decoding())) == len(list(network.parameters())):
+            raise UsageError(f"{network.name} reads with all of its weights; leave encoder_from at 1")
         self.recipe, self.gallery = recipe, gallery
         self.engine = _engine(network, machine)
         self.network = self.engine.backbone
@@ -90,7 +93,7 @@ class Trainer:
             self.network.parameters(), lr=recipe.learning_rate, betas=(recipe.momentum, recipe.memory), fused=True
         )
         self.chances = gallery.chances(recipe.uniform_share)
-        self.iteration, self.start_hash, self.meter = 0, "", Meter()
+        self.iteration, self.start_hash, self.meter, self.is_decoder_held = 0, "", Meter(), False
         self.clock = Clock(0.0)
 
     @property
@@ -126,23 +129,32 @@ class Trainer:
 
     def update(self, drawn: Batch) -> None:
         """Take one step on what `draw` returned."""
-        progress, batch = self.progress, self._placed(drawn)
-        if progress < self.recipe.coarse_from:
+        recipe, progress, batch = self.recipe, self.progress, self._placed(drawn)
+        if progress >= recipe.encoder_from and not self.is_decoder_held:
+            self.network.load_state_dict(self.average.state_dict())
+            self._hold_decoder()
+        if progress < recipe.coarse_from:
             batch = Batch(batch.hr, torch.ones_like(batch.grid))
-        searching = self.recipe.search_steps and progress >= self.recipe.search_from
-        searched = int(self.recipe.batch * self.recipe.search_share) if searching else 0
+        searching = recipe.search_steps and recipe.search_from <= progress < recipe.encoder_from
+        searched = int(recipe.batch * recipe.search_share) if searching else 0
         losses = self.objective.losses(batch, searched, self.likeness_db)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.learning_rate * _schedule(self.iteration, progress, self.recipe.warm_iterations)
+            group["lr"] = _rate(recipe, self.iteration, progress)
         self.optimiser.step()
-        kept = min(self.recipe.average, (self.iteration + 1) / (self.iteration + 10))
+        kept = min(recipe.average, (self.iteration + 1) / (self.iteration + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
         self.iteration += 1
         self.meter.add(losses, drawn.hr.numel() // 3)
+
+    def _hold_decoder(self) -> None:
+        """Train the encoder alone from now on."""
+        for values in self.network.decoding():
+            values.requires_grad_(False)
+        self.is_decoder_held = True
 
     def _placed(self, drawn: Batch) -> Batch:
         """Return a drawn batch as the objective takes it, on the device."""
@@ -167,6 +179,7 @@ class Trainer:
             "iteration": self.iteration,
             "minutes": self.clock.minutes,
             "start": self.start_hash,
+            "is_decoder_held": self.is_decoder_held,
         }
         stream = io.BytesIO()
         torch.save(content, stream)
@@ -193,6 +206,8 @@ class Trainer:
         self.optimiser.load_state_dict(content["optimiser"])
         self.iteration, self.start_hash = content["iteration"], content["start"]
         self.clock = Clock(content["minutes"])
+        if content["is_decoder_held"]:
+            self._hold_decoder()
 
 
 def _engine(network: Backbone, machine: Machine) -> Engine:
@@ -214,9 +229,13 @@ def _as_it_is(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tens
     return function
 
 
-def _schedule(iteration: int, progress: float, warm_iterations: int) -> float:
-    """Return the part of the learning rate that applies: up along a line, down along a cosine."""
-    return min(1.0, (iteration + 1) / max(warm_iterations, 1)) * 0.5 * (1 + math.cos(math.pi * progress))
+def _rate(recipe: Recipe, iteration: int, progress: float) -> float:
+    """Return the learning rate: up along a line, down along a cosine, once more so for the encoder alone."""
+    begun, ended, highest = 0.0, recipe.encoder_from, recipe.learning_rate
+    if progress >= recipe.encoder_from:
+        begun, ended, highest = recipe.encoder_from, 1.0, recipe.encoder_rate
+    share = (progress - begun) / max(ended - begun, 1e-9)
+    return highest * min(1.0, (iteration + 1) / max(recipe.warm_iterations, 1)) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _read_state(path: Path) -> Mapping[str, Any]:

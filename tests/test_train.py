@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hcdcodec.backbones import build, load_backbone
 from hcdcodec.backbones.weights import find, read_manifest
 from hcdcodec.crops import Gallery, drawn_ahead, read_gallery
 from hcdcodec.errors import ModelError, OutputError, UsageError
-from hcdcodec.objective import rounded
+from hcdcodec.objective import Batch, Losses, Objective, rounded
 from hcdcodec.passes import engine_for
 from hcdcodec.recipe import Recipe
 from hcdcodec.train import Machine, Rhythm, Start, Trained, read_start, state_path, train
@@ -128,6 +129,49 @@ def test_every_family_takes_a_searched_step(name: str, scale: int) -> None:
         assert any(not torch.equal(after[key], before[key]) for key in after if key.startswith(half))
     assert all(values.requires_grad for values in trainer.network.parameters())
     assert "PSNR" in trainer.meter.line()
+
+
+def trainer_of(name: str, *settings: str, scale: int = 4) -> Trainer:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
+    given = Recipe(name, scale, 1).with_settings(("patch=32", "batch=4", "learning_rate=0.003", *settings))
+    trainer = Trainer(given, Gallery((picture,), 0, 0), Machine("cpu", exact=True))
+    trainer.begin(Start({}))
+    return trainer
+
+
+def test_the_encoder_is_trained_alone_in_the_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    trainer = trainer_of("crn", "encoder_from=0.5", "search_from=0")
+    moments = iter((0.0, 0.3, 0.6, 0.9))
+    states, searched = [], []
+    losses = Objective.losses
+
+    def watched(self: Objective, batch: Batch, count: int, likeness_db: float) -> Losses:
+        searched.append(count)
+        return losses(self, batch, count, likeness_db)
+
+    monkeypatch.setattr(Objective, "losses", watched)
+    for number, progress in enumerate(moments):
+        monkeypatch.setattr(Trainer, "progress", progress)
+        trainer.update(trainer.draw(number))
+        states.append({key: values.clone() for key, values in trainer.network.state_dict().items()})
+    assert searched == [2, 2, 0, 0]
+    moved = [{key for key in new if not torch.equal(new[key], old[key])} for old, new in pairwise(states)]
+    assert all(any(key.startswith("encoder") for key in keys) for keys in moved)
+    assert any(key.startswith("decoder") for key in moved[0])
+    assert not any(key.startswith("decoder") for key in moved[2])
+    average = trainer.average.state_dict()
+    for key in (key for key in average if key.startswith("decoder")):
+        torch.testing.assert_close(average[key], states[-1][key])
+    trainer.save(tmp_path / "state.pt")
+    other = trainer_of("crn", "encoder_from=0.5", "search_from=0")
+    other.restore(tmp_path / "state.pt")
+    assert other.is_decoder_held and not next(other.network.decoding()).requires_grad
+
+
+@pytest.mark.parametrize("name", ["irn", "hcflow"])
+def test_networks_of_one_piece_have_no_encoder_to_train_alone(name: str) -> None:
+    with pytest.raises(UsageError, match="encoder_from"):
+        trainer_of(name, "encoder_from=0.9")
 
 
 def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path: Path, hcdcodec: Run) -> None:

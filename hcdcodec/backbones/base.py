@@ -1,6 +1,6 @@
 """The interface that every rescaling network fulfils: two methods and its own geometry."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,10 @@ class Backbone(nn.Module):
         Args:
             hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
         """
+
+    def decoding(self) -> Iterator[nn.Parameter]:
+        """Yield the weights that `upscale` reads; all of them, where one network serves both ways."""
+        return self.parameters()
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """Make the LR picture.

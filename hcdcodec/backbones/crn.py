@@ -5,7 +5,7 @@ adds a learned correction to the area mean, the decoder one to bilinear interpol
 decoder costs 34k multiply-adds for each HR pixel; IRN x4 costs 584k.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -61,6 +61,10 @@ class Crn(Backbone):
         # The decoder starts as bilinear interpolation; the encoder starts with a message in the LR, since a decoder
         # that never sees one does not learn to read.
         nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
+
+    def decoding(self) -> Iterator[nn.Parameter]:
+        """See `Backbone.decoding`."""
+        return self.decoder.parameters()
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """See `Backbone.downscale`."""
