@@ -1,10 +1,11 @@
 """(header, LR) -> pixels: one float32 forward pass over the header's tiles."""
 
+from collections.abc import Sequence
+
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from hcdcodec.container import Header, Packed
+from hcdcodec.container import Packed
 from hcdcodec.errors import DamagedError
 from hcdcodec.image import Mode, Picture
 from hcdcodec.passes import Engine, Task, details_source
@@ -12,36 +13,43 @@ from hcdcodec.tiling import plan
 
 
 def decode_picture(engine: Engine, packed: Packed) -> Picture:
-    """Restore one picture.
+    """Restore one picture; see `decode_pictures`."""
+    return decode_pictures(engine, [packed])[0]
+
+
+def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]:
+    """Restore pictures; tiles of one size share batches, whatever picture they are of.
 
     Args:
-        engine: the network that the header names, device and precision.
-        packed: an unpacked container.
+        engine: the network that all headers name, device and precision.
+        packages: unpacked containers.
 
     Returns:
-        The picture at its original size, with its alpha and metadata.
+        The pictures at their original sizes, with their alpha and metadata, in order.
 
     Raises:
-        DamagedError: the LR's size does not fit the header.
+        DamagedError: the size of an LR does not fit its header.
     """
-    header, scale = packed.header, engine.backbone.scale
-    multiple = engine.backbone.multiple
+    subjects = [_subject(engine, packed) for packed in packages]
+    lrs, tasks = [lr for lr, _ in subjects], [task for _, task in subjects]
+    canvases = [np.empty((task.height, task.width, lr.shape[0]), np.uint8) for lr, task in subjects]
+    for index, area, hr in engine.upscale(lrs, tasks):
+        levels = hr.clamp(0, 1).mul(255).round().to(torch.uint8)
+        canvases[index][area.slices()] = levels.permute(1, 2, 0).cpu().numpy()
+    return [
+        Picture(pixels[..., 0] if packed.header.mode is Mode.GREY else pixels, packed.alpha, packed.metadata)
+        for packed, pixels in zip(packages, canvases, strict=True)
+    ]
+
+
+def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, Task]:
+    """Return the LR, (C, h, w) float32 in [0, 1] on the device, and its geometry."""
+    header, backbone, lr = packed.header, engine.backbone, np.atleast_3d(packed.lr)
+    multiple, scale = backbone.multiple, backbone.scale
     expected = tuple(-(-size // multiple) * multiple // scale for size in (header.height, header.width))
-    if packed.lr.shape[:2] != expected:
+    if lr.shape[:2] != expected:
         raise DamagedError("the LR's size does not fit the header; restore the file from a copy")
-    pixels = _restore(engine, header, np.atleast_3d(packed.lr))
-    grey = header.mode is Mode.GREY
-    return Picture(pixels[..., 0] if grey else pixels, packed.alpha, packed.metadata)
-
-
-def _restore(engine: Engine, header: Header, lr: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """(h, w, C) -> (H, W, C), both uint8."""
-    details = details_source(engine.backbone, header.details_rule, header.details_seed, header.details_scale)
-    task = Task(header.height, header.width, plan(lr.shape[0], lr.shape[1], header.tile, header.halo), details)
+    details = details_source(backbone, header.details_rule, header.details_seed, header.details_scale)
     levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
     planes = levels.to(engine.device).to(torch.float32).div_(255)
-    pixels = np.empty((header.height, header.width, lr.shape[2]), np.uint8)
-    for _, area, hr in engine.upscale([planes], [task]):
-        levels = hr.clamp(0, 1).mul(255).round().to(torch.uint8)
-        pixels[area.slices()] = levels.permute(1, 2, 0).cpu().numpy()
-    return pixels
+    return planes, Task(header.height, header.width, plan(lr.shape[0], lr.shape[1], header.tile, header.halo), details)

@@ -244,20 +244,25 @@ def engine_for(backbone: Backbone, device: str = "cpu", batch_px: int | None = N
     Args:
         backbone: any; it is moved to the device.
         device: "cpu", "cuda" or "cuda:N".
-        batch_px: HR pixels in flight; default: what suits the device.
+        batch_px: HR pixels in flight; default: `usual_batch_px`.
 
     Raises:
         UsageError: there is no such device.
     """
-    place = find_device(device)
+    place, batch_px = find_device(device), batch_px or usual_batch_px(device)
     if place.type == "cuda":
         # The reference decode is float32 on every device; TF32 would flip levels.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        return Engine(backbone.to(place), place, torch.bfloat16, batch_px or 1 << 24)
+        return Engine(backbone.to(place), place, torch.bfloat16, batch_px)
     # bf16 is emulated, and slower than float32, where the processor lacks it.
     fast = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
-    return Engine(backbone.to(place), place, fast, batch_px or 1 << 20)
+    return Engine(backbone.to(place), place, fast, batch_px)
+
+
+def usual_batch_px(device: str) -> int:
+    """Return the HR pixels in flight that suit a device."""
+    return 1 << 24 if find_device(device).type == "cuda" else 1 << 20
 
 
 def take_devices(names: str) -> tuple[str, ...]:

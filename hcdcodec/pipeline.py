@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hcdcodec import container, flow, heap, image, storage
 from hcdcodec.backbones import load_backbone
-from hcdcodec.decoder import decode_picture
+from hcdcodec.decoder import decode_pictures
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ContainerError, OutputError, PictureError, UnsupportedError, UsageError
 from hcdcodec.files import Job
@@ -19,7 +19,7 @@ from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
 from hcdcodec.metrics import decibels
 from hcdcodec.optimisers import Optimisers
 from hcdcodec.outcome import Outcome, Status
-from hcdcodec.passes import Engine, engine_for
+from hcdcodec.passes import Engine, engine_for, usual_batch_px
 from hcdcodec.storage import Freshness, Stamp
 from hcdcodec.strip import stripped
 from hcdcodec.target import Found, Target, reach
@@ -241,7 +241,7 @@ class Decoding:
         read = partial(self._read, given=_standard_input(jobs, self.files))
         works = [partial(self._work, engines) for engines in self.engines]
         stages = flow.Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
-        return flow.run(jobs, stages, threads=self.files.threads, group_px=1)
+        return flow.run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
 
     def on(self, *devices: str) -> "Decoding":
         """Return the same on other devices, with a worker for each that is named."""
@@ -266,9 +266,15 @@ class Decoding:
         return _Package(packed, len(data), storage.source_digest(data), status)
 
     def _work(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
-        start = time.perf_counter()
-        made = [decode_picture(engines.get(package.packed.header), package.packed) for package in packages]
-        return [(picture, (time.perf_counter() - start) / len(made)) for picture in made]
+        start, groups = time.perf_counter(), dict[Engine, list[int]]()
+        for index, package in enumerate(packages):
+            groups.setdefault(engines.get(package.packed.header), []).append(index)
+        made = dict[int, Picture]()
+        for engine, members in groups.items():
+            made.update(zip(members, decode_pictures(engine, [packages[i].packed for i in members]), strict=True))
+        heap.trim()
+        each = (time.perf_counter() - start) / sum(picture.pixel_count for picture in made.values())
+        return [(made[i], each * made[i].pixel_count) for i in range(len(packages))]
 
     def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
         start = time.perf_counter()

@@ -13,6 +13,7 @@ from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 from hcdcodec import container, image, pipeline
+from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.files import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
@@ -87,6 +88,24 @@ def test_a_folder_goes_there_and_back(folder: Folder, draw: Draw) -> None:
         assert back.shape == pixels.shape
         if name == "alpha.png":
             assert np.array_equal(back[..., 3], pixels[..., 3])
+
+
+def test_pictures_of_several_networks_are_decoded_together(folder: Folder, tiny: Tiny) -> None:
+    alone = {}
+    for number, engine in enumerate((float32_engine("bicubic", 4), tiny.engine(), float32_engine("bicubic", 2)) * 2):
+        name = f"{number}.png"
+        pixels = folder.draw(24, 20, 3, seed=number)
+        folder.put(name, pixels)
+        (encoded,) = encode_pictures(engine, [Picture(pixels)], OPTIONS)
+        target = folder.path / "small" / f"{name}.hcd.png"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(container.pack(encoded.header, encoded.lr, alpha=None, metadata=Metadata(), level=0))
+        alone[name] = decode_picture(engine, container.unpack(target.read_bytes())).pixels
+    outcomes = folder.decode(Decoding((Engines(weights_dir=tiny.weights_dir),)))
+    assert [outcome.target for outcome in outcomes] == [folder.path / "out" / name for name in alone]
+    assert statuses(outcomes) == [Status.DONE] * 6
+    for name, pixels in alone.items():
+        assert np.abs(pixels_of(folder.path / "out" / name).astype(int) - pixels).max() <= 1
 
 
 @pytest.mark.parametrize("name", ["bicubic", "tiny"])
