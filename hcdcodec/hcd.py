@@ -3,6 +3,9 @@
 Two searches stand behind `refine`. `Paper` is Algorithm 1 of Xu et al. (ICCV 2023, arXiv 2211.10643), for comparison.
 `Ste` is ours: it moves the LR alone, rounds inside the loop (straight-through), and starts from the unrounded LR.
 Whatever they find is accepted only where the reference decode of the rounded LR has a smaller error than before.
+
+An integer polish of the result (benchmarks/polish.py: single samples moved by a level, kept where the error falls) gave
+no more than as many passes of `Ste` at grid 1, and 0.02 dB at quality 75 after 12 steps and 8 trials; it was left out.
 """
 
 import math
@@ -44,7 +47,7 @@ class Ste:
     memory: float = 0.99
     softness: float = 1.0
     patience: int = 4
-    tolerance: float = 0.01
+    tolerance: float = 0.003
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ FAMILIES: Mapping[str, Family] = {
     "crn": Family(
         "this project's plain convolutional pair, trained to be searched (default)",
         {
-            4: lambda: Crn(4, width=64, encoder_depth=8, decoder_depth=14),
+            4: lambda: Crn(4, width=64, encoder_depth=8, decoder_depth=22),
             2: lambda: Crn(2, width=48, encoder_depth=4, decoder_depth=10),
         },
         "install hcdcodec with its weights, or train with 'hcdcodec train'",
