@@ -15,6 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import perturbations
 import pictures
 import record
 import torch
@@ -122,7 +123,7 @@ def _cost_of_a_move(one: Preview, lr: torch.Tensor, step: float) -> float:
 
 def _row(label: str, quality: int, seen: list[Preview], found: list[Found]) -> record.Row:
     files = [
-        container.pack(one.header, _levels(each.lr), alpha=None, metadata=Metadata(), level=PNG_LEVEL)
+        container.pack(one.header, perturbations.levels_of(each.lr), alpha=None, metadata=Metadata(), level=PNG_LEVEL)
         for one, each in zip(seen, found, strict=True)
     ]
     pixels = [one.header.pixel_count for one in seen]
@@ -133,11 +134,6 @@ def _row(label: str, quality: int, seen: list[Preview], found: list[Found]) -> r
         "psnr_rgb": mean([decibels(each.error) for each in found]),
         "bpp": mean([8 * len(data) / count for data, count in zip(files, pixels, strict=True)]),
     }
-
-
-def _levels(lr: torch.Tensor) -> container.Levels:
-    levels = lr.mul(255).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
-    return levels[..., 0] if levels.shape[2] == 1 else levels
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.hcd import Ste
+from hcdcodec.passes import precise
 from hcdcodec.recipe import Recipe
 
 _STE = Ste(0)
@@ -71,7 +72,7 @@ class Objective:
             searched: how many of its first crops have their LR searched before the decoder sees it.
             likeness_db: PSNR of the LR against the bicubic one that is asked for.
         """
-        with self._precise(batch.hr):
+        with precise(batch.hr.device, self.precision):
             lr = self.downscale(batch.hr).float()
         plain = Bicubic(self.recipe.scale).downscale(batch.hr)
         given = lr
@@ -111,19 +112,13 @@ class Objective:
     def _log_error(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return (B,) logarithms of the squared error that the decoder makes of the rounded LR."""
         lr = rounded(lr, batch.grid).contiguous(memory_format=torch.channels_last)
-        with self._precise(lr):
+        with precise(lr.device, self.precision):
             made = self.upscale(lr).float()
         return torch.log((made - batch.hr).square().mean((1, 2, 3)) + self.recipe.floor)
 
     def _log_distance(self, lr: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
         """Return (B,) logarithms of the LR's squared distance from the bicubic LR."""
         return torch.log((lr - plain).square().mean((1, 2, 3)) + self.recipe.floor)
-
-    def _precise(self, where: torch.Tensor) -> contextlib.AbstractContextManager[None]:
-        """Return the context that makes convolutions use `precision`."""
-        if self.precision == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(where.device.type, self.precision)
 
 
 def rounded(lr: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:

@@ -90,7 +90,7 @@ class Engine:
         """
         scale = self.backbone.scale
         lr = torch.empty(canvas.shape[0], canvas.shape[1] // scale, canvas.shape[2] // scale, device=self.device)
-        with torch.inference_mode(), self._precision(torch.float32):
+        with torch.inference_mode(), precise(self.device, torch.float32):
             for tile in tiles:
                 rows, columns = tile.window.times(scale).slices()
                 hr = self._to_unit(canvas[:, rows, columns])
@@ -145,7 +145,7 @@ class Engine:
 
     def _reference(self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], batch: Batch) -> torch.Tensor:
         """Return the reconstruction of a batch, (B, 3, H, W) float32."""
-        with torch.inference_mode(), self._precision(torch.float32):
+        with torch.inference_mode(), precise(self.device, torch.float32):
             return self._run(batch, lrs, tasks)[1]
 
     def _slopes(
@@ -153,7 +153,7 @@ class Engine:
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return the summed squared error of each tile of a batch, and its gradient by the windows, (B, 3, h, w)."""
         squares = []
-        with torch.enable_grad(), self._precision(self.fast):
+        with torch.enable_grad(), precise(self.device, self.fast):
             windows, made = self._run(batch, lrs, tasks)
             slopes = torch.zeros_like(made)
             for slot, (index, tile) in enumerate(batch):
@@ -220,15 +220,16 @@ class Engine:
     def _in_flight_px(self) -> int:
         return self.batch_px if self.room.pixels is None else min(self.batch_px, self.room.pixels)
 
-    def _precision(self, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
-        """Return the context that makes convolutions use `dtype`."""
-        if dtype == torch.float32:
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, dtype)
-
     def _to_unit(self, levels: torch.Tensor) -> torch.Tensor:
         """Return uint8 levels as float32 in [0, 1] on the device."""
         return levels.to(self.device).to(torch.float32).div_(255)
+
+
+def precise(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
+    """Return the context that makes convolutions on a device use `dtype`."""
+    if dtype == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype)
 
 
 def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> Details | None:

@@ -3,7 +3,7 @@
 PyTorch multiplies directly; `winograd.c` needs a quarter of the multiplications. It is compiled once, on first use,
 into the user's cache. Without a compiler, or where the code fails its own test, everything works as before, slower.
 Results do not depend on the number of threads, and differ from PyTorch's by about 3e-6 of their largest value: as with
-other threads or devices there, a few samples in a million come out one level higher or lower.
+other threads or devices there, some ten samples in a million come out one level higher or lower.
 """
 
 import ctypes
