@@ -3,6 +3,7 @@
 Two searches stand behind `refine`. `Paper` is Algorithm 1 of Xu et al. (ICCV 2023, arXiv 2211.10643), for comparison.
 `Ste` is ours: it moves the LR alone, rounds inside the loop (straight-through), and starts from the unrounded LR.
 Whatever they find is accepted only where the reference decode of the rounded LR has a smaller error than before.
+On coarse grids `Ste` also counts what an LR costs in bits.
 
 An integer polish of the result (benchmarks/polish.py: single samples moved by a level, kept where the error falls) gave
 no more than as many passes of `Ste` at grid 1, and 0.02 dB at quality 75 after 12 steps and 8 trials; it was left out.
@@ -18,6 +19,7 @@ from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.errors import UsageError
 from hcdcodec.grid import Grid
 from hcdcodec.passes import Engine, Task
+from hcdcodec.price import Price
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Ste:
         patience: steps without gain of `tolerance` after which a picture's search ends; in its last quarter only, since
             long steps may overshoot and the short ones that follow still gain.
         tolerance: gain in dB that counts.
+        per_bit: see `Price`; at grid 1 bits are free.
     """
 
     steps: int
@@ -48,6 +51,7 @@ class Ste:
     softness: float = 1.0
     patience: int = 4
     tolerance: float = 0.003
+    per_bit: float = 0.0008
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,10 @@ class Subject:
     task: Task
     grid: Grid
 
+    def price(self, per_bit: float) -> Price:
+        """Return what bits of its LR cost."""
+        return Price(self.grid, per_bit, self.target.numel())
+
 
 @dataclass(frozen=True)
 class Refined:
@@ -155,8 +163,9 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
         One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
     """
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
-    run = _paper if isinstance(search, Paper) else _ste
-    return _accept(engine, subjects, starts, run(engine, subjects, starts, search))  # type: ignore[arg-type]
+    if isinstance(search, Paper):
+        return _accept(engine, subjects, starts, _paper(engine, subjects, starts, search), per_bit=0.0)
+    return _accept(engine, subjects, starts, _ste(engine, subjects, starts, search), search.per_bit)
 
 
 @dataclass(frozen=True)
@@ -166,37 +175,44 @@ class _Proposal:
     Attributes:
         lr: (C, h, w) float32 on the grid; None = nothing was searched.
         passes: spent so far.
-        rival: an earlier iterate with a smaller error than the proposed one may turn out to have.
-        rival_error: that error in the precision of the search.
+        rival: an earlier iterate that may turn out to cost less, in error and bits, than the proposed one.
+        rival_cost: its cost in the precision of the search.
     """
 
     lr: torch.Tensor | None
     passes: int
     rival: torch.Tensor | None = None
-    rival_error: float = math.inf
+    rival_cost: float = math.inf
 
 
 def _accept(
-    engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], proposals: Sequence[_Proposal]
+    engine: Engine,
+    subjects: Sequence[Subject],
+    starts: Sequence[torch.Tensor],
+    proposals: Sequence[_Proposal],
+    per_bit: float,
 ) -> list[Refined]:
-    """Keep, for each picture, the candidate with the smallest error of the reference decode; the start is one."""
+    """Keep, for each picture, the candidate that costs least of those whose reference decode is no worse than before.
+
+    The start, which everything is compared with, is one of them.
+    """
+    prices = [subject.price(per_bit) for subject in subjects]
     plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
     before = _judge(engine, subjects, plain)
     last = _judge(engine, subjects, [proposal.lr for proposal in proposals])
     called = [
-        proposal.rival if proposal.rival_error < error else None
-        for proposal, error in zip(proposals, last, strict=True)
+        proposal.rival if proposal.lr is not None and proposal.rival_cost < error + price.of(proposal.lr) else None
+        for proposal, error, price in zip(proposals, last, prices, strict=True)
     ]
     rivals = _judge(engine, subjects, called)
     refined = []
     for index, proposal in enumerate(proposals):
-        candidates = (
-            (before[index], plain[index]),
-            (last[index], proposal.lr),
-            (rivals[index], proposal.rival),
-        )
-        error, kept = min(candidates, key=lambda candidate: candidate[0])
-        assert kept is not None
+        candidates = [(before[index], plain[index])]
+        for error, lr in ((last[index], proposal.lr), (rivals[index], called[index])):
+            if lr is not None and error < before[index]:
+                candidates.append((error, lr))
+        costs = [error + prices[index].of(lr) for error, lr in candidates]
+        error, kept = candidates[costs.index(min(costs))]
         checks = 1 + (proposal.lr is not None) + (called[index] is not None)
         levels = kept.mul(255).round().to(torch.uint8).cpu()
         refined.append(Refined(levels, 1 + proposal.passes + checks, before[index], error))
@@ -216,7 +232,7 @@ def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Ten
     """Descend on all pictures together; those that stopped leave the batches."""
     plain = replace(engine, backbone=Bicubic(engine.backbone.scale))
     climbs = [
-        _Climb(start, plain.downscale(subject.canvas, subject.task.tiles), subject.grid)
+        _Climb(start, plain.downscale(subject.canvas, subject.task.tiles), subject.price(search.per_bit))
         for start, subject in zip(starts, subjects, strict=True)
     ]
     for step in range(search.steps):
@@ -235,13 +251,13 @@ def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Ten
 
 
 class _Climb:
-    """The state of one picture's search: float LR, Adam's moments, best rounded iterate."""
+    """The state of one picture's search: float LR, Adam's moments, cheapest rounded iterate."""
 
-    def __init__(self, lr: torch.Tensor, plain: torch.Tensor, grid: Grid) -> None:
+    def __init__(self, lr: torch.Tensor, plain: torch.Tensor, price: Price) -> None:
         self.lr = lr
         self.plain = plain
         self.reach = float((lr - plain).square().mean())
-        self.grid = grid
+        self.price = price
         self.mean = torch.zeros_like(lr)
         self.square = torch.zeros_like(lr)
         self.history: list[float] = []
@@ -250,13 +266,14 @@ class _Climb:
 
     def rounded(self) -> torch.Tensor:
         """Return the LR on its grid."""
-        return quantise(self.lr, self.grid)
+        return quantise(self.lr, self.price.grid)
 
     def note(self, error: float) -> None:
-        """Record the error of the current rounded LR."""
-        if not self.history or error < min(self.history):
+        """Record what the current rounded LR costs, in error and bits."""
+        cost = error + self.price.of(self.rounded())
+        if not self.history or cost < min(self.history):
             self.champion = self.lr.clone()
-        self.history.append(error)
+        self.history.append(cost)
         self.passes += 2
 
     def move(self, gradient: torch.Tensor, search: Ste, schedule: float) -> None:
@@ -267,6 +284,7 @@ class _Climb:
             search: options.
             schedule: 1 at the beginning, towards 0.
         """
+        gradient = gradient + self.price.slope(self.rounded())
         count = len(self.history)
         self.mean.lerp_(gradient, 1 - search.momentum)
         self.square.lerp_(gradient.square(), 1 - search.memory)
@@ -289,7 +307,7 @@ class _Climb:
         """Propose the last iterate, which nothing has judged yet, with the best judged one as its rival."""
         if not self.history:
             return _Proposal(None, 0)
-        return _Proposal(self.rounded(), self.passes, quantise(self.champion, self.grid), min(self.history))
+        return _Proposal(self.rounded(), self.passes, quantise(self.champion, self.price.grid), min(self.history))
 
 
 def _paper(

@@ -28,7 +28,7 @@ from hcdcodec.passes import Engine
 SEARCHES = 4
 """Full searches of a picture at most; one or two is usual."""
 
-_SURE_BYTES, _SURE_DB = math.log(1.01), 0.05
+_SURE_BYTES, _SURE_DB = math.log(1.03), 0.05
 """What predictions are good for: a neighbour predicted to miss by more is not searched."""
 
 _PSNR_MAX = 100.0

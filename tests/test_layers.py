@@ -25,7 +25,7 @@ LAYERS = (
     "comparison backbones.checkpoint",
     "backbones.sr",
     "backbones",
-    "panel passes backbones.importing",
+    "panel passes price backbones.importing",
     "hcd",
     "encoder decoder objective",
     "target",
