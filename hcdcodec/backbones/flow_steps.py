@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec.backbones.invertible import DenseBlock, small_start
+from hcdcodec.backbones.invertible import DenseBlock, start
 
 FEATURES = 64  # channels of the features that a conditional step is given
 
@@ -122,8 +122,8 @@ class ConditionalNet(nn.Module):
         self.conv2 = nn.Conv2d(FEATURES, FEATURES, 1, bias=False)
         self.norm2 = ActNorm(FEATURES)
         self.conv3 = ScaledConv(FEATURES, channels_out)
-        small_start(self.conv1)
-        small_start(self.conv2)
+        start(self.conv1)
+        start(self.conv2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""

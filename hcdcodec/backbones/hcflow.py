@@ -24,7 +24,7 @@ from hcdcodec.backbones.flow_steps import (
     ScaledConv,
     shift_and_gain,
 )
-from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, small_start, unhaar
+from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, start, unhaar
 
 MAIN_STEPS = 8  # flow steps after each Haar analysis
 CONDITIONAL_STEPS = 6  # flow steps on what is split off
@@ -35,7 +35,7 @@ class ResidualDense(DenseBlock):
 
     def __init__(self) -> None:
         super().__init__(FEATURES, FEATURES, growth=16)
-        small_start(self.conv5)
+        start(self.conv5)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, FEATURES, h, w) -> same shape."""

@@ -56,7 +56,7 @@ class DenseBlock(nn.Module):
         self.conv1, self.conv2, self.conv3, self.conv4 = inside
         self.conv5 = nn.Conv2d(widths[-1], channels_out, 3, padding=1)
         for convolution in inside:
-            small_start(convolution)
+            start(convolution)
         # A coupling that begins as the identity: the untrained network is its wavelet transform.
         nn.init.zeros_(self.conv5.weight)
         nn.init.zeros_(cast(torch.Tensor, self.conv5.bias))
@@ -68,9 +68,13 @@ class DenseBlock(nn.Module):
         return cast(torch.Tensor, self.conv5(x))
 
 
-def small_start(convolution: nn.Conv2d) -> None:
-    """Fill with a tenth of Xavier's values, and zero biases, as both references do."""
-    nn.init.xavier_normal_(convolution.weight, gain=0.1)
+def start(convolution: nn.Conv2d) -> None:
+    """Fill with values that keep the variance, and zero biases.
+
+    Both references take less than a tenth of them, and months of a processor: IRN x2 with two couplings was at 30.5 dB
+    after four minutes of training so, at 33.6 dB this way (one run each, PSNR of training crops).
+    """
+    nn.init.xavier_normal_(convolution.weight, gain=1.4)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
 
