@@ -1,4 +1,4 @@
-"""How far decoding drifts: the same LR with other threads, precision, tiles and devices.
+"""How far decoding drifts: the same LR with other threads, convolutions, precision, tiles and devices.
 
     python benchmarks/drift.py --crop 256
     python benchmarks/drift.py --backbones crn irn --scales 2 4 --set test/Kodak
@@ -8,9 +8,11 @@ with as many threads as there are. Differences are in levels of 8 bits, over all
 """
 
 import argparse
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pictures
@@ -19,7 +21,7 @@ import torch
 from torch import nn
 
 from hcdcodec import container
-from hcdcodec.backbones import load_backbone
+from hcdcodec.backbones import load_backbone, winograd
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
@@ -42,6 +44,7 @@ class Way:
     device: str = "cpu"
     half: bool = False
     tiled: bool = False
+    plain: bool = False
 
 
 REFERENCE = Way("float32, 1 thread, whole")
@@ -50,6 +53,7 @@ WAYS = (
     Way("2 threads", threads=2),
     Way("tiled", tiled=True),
     Way("2 threads, tiled", threads=2, tiled=True),
+    Way("PyTorch's convolutions", plain=True),
     Way("bf16", half=True),
     Way("bf16, tiled", half=True, tiled=True),
 )
@@ -123,9 +127,11 @@ def _decoded(backbone: Backbone, way: Way, packed: Packed) -> Levels:
     network = Half(backbone.to(way.device)) if way.half else backbone.to(way.device)
     threads = torch.get_num_threads()
     torch.set_num_threads(way.threads)
+    without = patch.object(winograd, "applies", return_value=False) if way.plain else contextlib.nullcontext()
     try:
-        engine: Engine = engine_for(network, way.device)  # type: ignore[arg-type]
-        return decode_picture(engine, replace(packed, header=header)).pixels
+        with without:
+            engine: Engine = engine_for(network, way.device)  # type: ignore[arg-type]
+            return decode_picture(engine, replace(packed, header=header)).pixels
     finally:
         torch.set_num_threads(threads)
         backbone.to("cpu")

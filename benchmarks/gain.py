@@ -50,8 +50,8 @@ def main() -> None:
 def _rows(given: argparse.Namespace, engine: Engine, pictured: PictureSet) -> Iterator[record.Row]:
     yield {"method": "none", "setting": "", **measure(engine, pictured, trips.NONE)}
     for effort in given.efforts:
-        found = [(picture, trips.travel(engine, picture, search_of(effort), given.quality)) for _, picture in pictured]
-        yield {"method": "ours", "setting": f"effort {effort}", **summary(given.scale, found)}
+        ours = measure(engine, pictured, search_of(effort), given.quality)
+        yield {"method": "ours", "setting": f"effort {effort}", **ours}
     for length in given.lengths:
         yield {"method": "paper", "setting": f"N={length}", **measure(engine, pictured, Paper(length, length))}
     if given.windows:
