@@ -1,7 +1,7 @@
 """Measure whether the borders of tiles show: the reconstruction's error beside them against that elsewhere.
 
-    python benchmarks/seams.py FOLDER --backbone irn --scale 4
-    python benchmarks/seams.py FOLDER --backbone crn --scale 4 --tile 24 --halo 2
+    HCDCODEC_IMAGES=images python benchmarks/seams.py --set test/Set5 --backbone irn --scale 4
+    python benchmarks/seams.py --tile 24 --halo 2
 
 Every picture is downscaled and rounded whole, so that both reconstructions read the same LR, and is then upscaled once
 in one window and once over the tile plan. A picture whose LR fits into one window has no borders and is left out.
@@ -12,19 +12,17 @@ the share of values that differ. A seam is invisible where "seam" is at most 1.1
 """
 
 import argparse
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pictures
+import record
 import torch
 import trips
 
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE
-from hcdcodec.errors import PictureError
-from hcdcodec.image import Mode, read_picture
 from hcdcodec.passes import Details, Engine, Task, details_source
 from hcdcodec.tiling import Tile, plan
 
@@ -52,13 +50,14 @@ class Sums:
         mine, theirs = vars(self), vars(other)
         return Sums(**{name: mine[name] + theirs[name] for name in mine})
 
-    def row(self, name: str) -> str:
-        """Return one line of the table."""
+    def row(self, name: str) -> record.Row:
+        """Return what tables say."""
         near, far = self.near / self.near_px, self.far / self.far_px
         ratio = near / far
         whole = (self.near_whole / self.near_px) / (self.far_whole / self.far_px)
         changed = self.changed / (self.near_px + self.far_px)
-        return f"{name:28.28} {near:9.3f} {far:9.3f} {ratio:7.3f} {whole:7.3f} {ratio / whole:7.3f} {changed:8.2%}"
+        means = {"beside": near, "elsewhere": far, "ratio": ratio, "whole": whole, "seam": ratio / whole}
+        return {"picture": name, **means, "changed": changed}
 
 
 def border_band(tiles: Iterable[Tile], scale: int, height: int, width: int, band: int) -> npt.NDArray[np.bool_]:
@@ -121,39 +120,35 @@ def measure(engine: Engine, pixels: npt.NDArray[np.uint8], tile: int, halo: int,
     )
 
 
-def pictures(folder: Path) -> Iterable[tuple[str, npt.NDArray[np.uint8]]]:
-    """Yield (name, RGB pixels) of the pictures directly in a folder."""
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
-        try:
-            picture = read_picture(path.read_bytes())
-        except PictureError:
-            continue
-        yield path.name, np.dstack([picture.pixels] * 3) if picture.mode is Mode.GREY else picture.pixels
-
-
 def main() -> None:
-    """Measure a folder and print a table."""
+    """Measure every set and write one table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--backbone", default="irn")
-    parser.add_argument("--scale", type=int, default=4)
+    parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--tile", type=int, default=DISTANT_TILE, help="core in LR samples")
     parser.add_argument("--halo", type=int, default=DISTANT_HALO, help="context in LR samples")
     parser.add_argument("--band", type=int, default=4, help="HR pixels on each side of a border")
-    parser.add_argument("--weights-dir", type=Path)
-    parser.add_argument("--device", default="auto")
+    for room in (pictures, trips, record):
+        room.add_options(parser)
     given = parser.parse_args()
-    engine = trips.engine_of(given, scale=given.scale)
-    print(f"{'picture':28} {'beside':>9} {'elsewhere':>9} {'ratio':>7} {'whole':>7} {'seam':>7} {'changed':>8}")
-    total = Sums()
-    for name, pixels in pictures(given.folder):
+    for pictured in pictures.chosen(given, given.scale):
+        rows = list(_rows(given, pictured))
+        if not rows:
+            raise SystemExit("no picture is larger than one window; choose larger ones or a smaller --tile")
+        record.say(rows)
+        record.write_csv(given.out / f"seams_{given.backbone}_x{given.scale}_{pictured.name}.csv", rows)
+
+
+def _rows(given: argparse.Namespace, pictured: pictures.PictureSet) -> Iterator[record.Row]:
+    """Yield a row for each picture with borders, and one for all."""
+    engine, total = trips.engine_of(given, scale=given.scale), Sums()
+    for name, picture in pictured:
+        pixels = picture.pixels if picture.pixels.ndim == 3 else np.dstack([picture.pixels] * 3)
         sums = measure(engine, pixels, given.tile, given.halo, given.band)
         if sums is not None:
             total += sums
-            print(sums.row(name), flush=True)
-    if not total.near_px:
-        sys.exit("no picture is larger than one window; choose larger ones or a smaller --tile")
-    print(total.row("all"))
+            yield sums.row(name)
+    if total.near_px:
+        yield total.row("all")
 
 
 if __name__ == "__main__":
