@@ -1,4 +1,9 @@
-"""The LR grid: the rate knob. Levels that an LR sample may take, and the quality scale that chooses them."""
+"""The LR grid: the rate knob. Levels that an LR sample may take, and the quality scale that chooses them.
+
+All colours have one step: with their own, such as (5, 4, 5) or (3, 4, 3), files at equal PSNR-RGB have 14 to 20 % more
+bytes, as deflate codes the three together. Multiples of the step do as well as any: half a step further on costs 0.5 %
+at quality 75 and 1.1 % at 49 (middles of six val pictures, 384 pixels wide, crn x4, 8 steps).
+"""
 
 from dataclasses import dataclass
 

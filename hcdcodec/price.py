@@ -5,7 +5,7 @@ takes the Paeth filter for all rows; with differences from left or upper neighbo
 
 On the middles of six val pictures (crn x4, 8 steps, PSNR-RGB), bytes at equal quality by the ladder of grids fall by
 1.5 % at quality 75, 1.7 % at 61, 1.5 % at 49 and 1.8 % at 38, and by 0.7 % at 90. At grid 1 a price gained nothing.
-Grids of their own for the colours, such as steps (5, 4, 5), cost 14 to 20 % more: deflate codes all three together.
+Of 1.7 times the price 1.2 % were left at quality 75, of 3.3 times nothing.
 """
 
 from dataclasses import dataclass
