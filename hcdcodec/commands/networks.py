@@ -108,7 +108,7 @@ def _entry_lines(path: Path, entry: "Entry") -> str:
     z = f"normal of deviation {entry.details_scale:g}" if entry.details_scale else "zeros"
     title = f"  x{entry.scale}  {entry.hash[:12]}  {entry.parameters:,} parameters, z {z}, licence: {entry.licence}"
     network = [entry.origin["network"]] if "network" in entry.origin else []
-    figures = (f"{figure}: {value} dB" for figure, value in entry.measured.items())
+    figures = (f"{figure}: {value}{'' if 'SSIM' in figure else ' dB'}" for figure, value in entry.measured.items())
     return "".join(f"{line}\n" for line in (title, *(f"      {line}" for line in (path, *network, *figures))))
 
 
