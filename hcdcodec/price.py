@@ -8,11 +8,14 @@ On the middles of six val pictures (crn x4, 8 steps, PSNR-RGB), bytes at equal q
 Of 1.7 times the price 1.2 % were left at quality 75, of 3.3 times nothing.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from hcdcodec.grid import Grid
+
+_BAND_PX = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,40 @@ class Price:
         """Return the cost of an LR, (C, h, w) in [0, 1] and on its grid, as mean squared error in levels squared."""
         if self.is_nothing:
             return 0.0
-        return self._weight * float(self._bits(lr)) * 255**2 / self.samples
+        bits = sum(float(self._bits(lr[:, context:bottom], top - context)) for context, top, bottom in _bands(lr))
+        return self._weight * bits * 255**2 / self.samples
 
     def slope(self, lr: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the cost by the LR, as of a summed squared error of values in [0, 1]."""
+        slope = torch.zeros_like(lr)
         if self.is_nothing:
-            return torch.zeros_like(lr)
-        lr = lr.detach().requires_grad_()
-        with torch.enable_grad():
-            (slope,) = torch.autograd.grad(self._bits(lr), lr)
-        return self._weight * slope
+            return slope
+        for context, top, bottom in _bands(lr):
+            band = lr[:, context:bottom].detach().requires_grad_()
+            with torch.enable_grad():
+                slope[:, context:bottom] += torch.autograd.grad(self._bits(band, top - context), band)[0]
+        return slope.mul_(self._weight)
 
-    def _bits(self, lr: torch.Tensor) -> torch.Tensor:
-        """Estimate bits beyond a first one a sample; rows and columns before the first are black, as PNG has them."""
-        padded = torch.nn.functional.pad(lr, (1, 0, 1, 0))
-        left, above, corner = padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, :-1, :-1]
+    def _bits(self, band: torch.Tensor, context: int) -> torch.Tensor:
+        """Estimate bits beyond a first one a sample.
+
+        Args:
+            band: (C, rows, w). What is to the left of it, and above it, is black, as in PNG.
+            context: rows at the top that are not counted.
+        """
+        padded = torch.nn.functional.pad(band, (1, 0, 1, 0))[:, context:]
+        left, above, corner, here = padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, :-1, :-1], padded[:, 1:, 1:]
         aim = left + above - corner
         to_left, to_above, to_corner = ((aim - near).abs() for near in (left, above, corner))
         paeth = torch.where(to_above <= to_corner, above, corner)
         paeth = torch.where((to_left <= to_above) & (to_left <= to_corner), left, paeth)
-        steps = torch.tensor(self.grid.steps if lr.shape[0] == 3 else (self.grid.green,), device=lr.device)
-        return torch.log2(1 + (lr - paeth).abs() * (255 / steps.view(-1, 1, 1))).sum()
+        steps = torch.tensor(self.grid.steps if band.shape[0] == 3 else (self.grid.green,), device=band.device)
+        return torch.log2(1 + (here - paeth).abs() * (255 / steps.view(-1, 1, 1))).sum()
+
+
+def _bands(lr: torch.Tensor) -> Iterator[tuple[int, int, int]]:
+    """Yield (first row that is read, first that is counted, end): in bands, large LRs take hardly any memory."""
+    height, width = lr.shape[1:]
+    rows = max(1, _BAND_PX // width)
+    for top in range(0, height, rows):
+        yield max(top - 1, 0), top, min(top + rows, height)

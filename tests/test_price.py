@@ -52,6 +52,16 @@ def test_the_slope_is_that_of_the_price(channels: int) -> None:
     assert float((price.slope(lr) * towards).sum()) * 255**2 / samples == pytest.approx(changed, rel=1e-3)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_bands_change_nothing(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    price, lr = Price(STEP, 0.01, 100), levels(9, 7, channels)
+    cost, slope = price.of(lr), price.slope(lr)
+    for pixels in (1, 14, 20):
+        monkeypatch.setattr("hcdcodec.price._BAND_PX", pixels)
+        assert price.of(lr) == pytest.approx(cost, rel=1e-6)
+        torch.testing.assert_close(price.slope(lr), slope)
+
+
 @pytest.mark.parametrize("quality", [75, 49])
 def test_files_get_smaller_for_hardly_any_error(quality: int) -> None:
     engine = engine_for(load_backbone("crn", 4))
