@@ -39,6 +39,12 @@ def stages(
     return Stages(read, weigh, [work], write)
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let next to nothing wait to be written: how much else is begun would depend on the speed of the writers."""
+    monkeypatch.setattr("hcdcodec.flow._BEHIND_PX", 4)
+
+
 def statuses(outcomes: list[Outcome]) -> dict[str, Status]:
     return {outcome.name: outcome.status for outcome in outcomes if outcome.status is not Status.DONE}
 
@@ -130,6 +136,7 @@ def test_groups_are_halved_until_they_fit() -> None:
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
 
 
+@pytest.mark.usefixtures("narrow")
 def test_reading_runs_ahead_by_a_bounded_number_of_jobs() -> None:
     taken: list[int] = []
 
@@ -141,7 +148,7 @@ def test_reading_runs_ahead_by_a_bounded_number_of_jobs() -> None:
     outcomes = run(todo(), stages(), threads=2, group_px=1)
     for finished in range(1, 60):
         next(outcomes)
-        # Waiting to be computed, in one group, and waiting to be written: a few times the number of threads.
+        # Being read, waiting to be computed, in one group, and waiting to be written.
         assert len(taken) - finished <= 16
     assert len(list(outcomes)) == 41
 
@@ -193,6 +200,7 @@ def test_computing_pauses_while_large_pictures_wait_to_be_written() -> None:
     assert max(unwritten) <= 2
 
 
+@pytest.mark.usefixtures("narrow")
 def test_closing_early_stops_reading_and_finishes_what_is_being_written() -> None:
     taken: list[int] = []
     begun: list[str] = []
@@ -301,6 +309,7 @@ def test_failures_are_alone_on_several_devices() -> None:
     assert statuses(outcomes) == dict.fromkeys(("0", "5", "10", "15"), Status.FAILED)
 
 
+@pytest.mark.usefixtures("narrow")
 def test_closing_early_lets_devices_finish_and_leaves_no_threads() -> None:
     begun: list[int] = []
     ended: list[int] = []
