@@ -51,7 +51,7 @@ class Ste:
     softness: float = 1.0
     patience: int = 4
     tolerance: float = 0.003
-    per_bit: float = 0.0008
+    per_bit: float = 0.4
 
 
 @dataclass(frozen=True)
@@ -112,10 +112,6 @@ class Subject:
     task: Task
     grid: Grid
 
-    def price(self, per_bit: float) -> Price:
-        """Return what bits of its LR cost."""
-        return Price(self.grid, per_bit, self.target.numel())
-
 
 @dataclass(frozen=True)
 class Refined:
@@ -163,9 +159,18 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
         One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
     """
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
+    plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
+    before = _judge(engine, subjects, plain)
+    per_bit = 0.0 if isinstance(search, Paper) else search.per_bit
+    prices = [
+        Price(subject.grid, per_bit, error, subject.target.numel())
+        for subject, error in zip(subjects, before, strict=True)
+    ]
     if isinstance(search, Paper):
-        return _accept(engine, subjects, starts, _paper(engine, subjects, starts, search), per_bit=0.0)
-    return _accept(engine, subjects, starts, _ste(engine, subjects, starts, search), search.per_bit)
+        proposals = _paper(engine, subjects, starts, search)
+    else:
+        proposals = _ste(engine, subjects, starts, prices, search)
+    return _accept(engine, subjects, list(zip(before, plain, strict=True)), proposals, prices)
 
 
 @dataclass(frozen=True)
@@ -188,17 +193,14 @@ class _Proposal:
 def _accept(
     engine: Engine,
     subjects: Sequence[Subject],
-    starts: Sequence[torch.Tensor],
+    plain: Sequence[tuple[float, torch.Tensor]],
     proposals: Sequence[_Proposal],
-    per_bit: float,
+    prices: Sequence[Price],
 ) -> list[Refined]:
     """Keep, for each picture, the candidate that costs least of those whose reference decode is no worse than before.
 
-    The start, which everything is compared with, is one of them.
+    The start, `plain` with its error, which everything is compared with, is one of them.
     """
-    prices = [subject.price(per_bit) for subject in subjects]
-    plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
-    before = _judge(engine, subjects, plain)
     last = _judge(engine, subjects, [proposal.lr for proposal in proposals])
     called = [
         proposal.rival if proposal.lr is not None and proposal.rival_cost < error + price.of(proposal.lr) else None
@@ -207,15 +209,16 @@ def _accept(
     rivals = _judge(engine, subjects, called)
     refined = []
     for index, proposal in enumerate(proposals):
-        candidates = [(before[index], plain[index])]
+        before = plain[index][0]
+        candidates = [plain[index]]
         for error, lr in ((last[index], proposal.lr), (rivals[index], called[index])):
-            if lr is not None and error < before[index]:
+            if lr is not None and error < before:
                 candidates.append((error, lr))
         costs = [error + prices[index].of(lr) for error, lr in candidates]
         error, kept = candidates[costs.index(min(costs))]
         checks = 1 + (proposal.lr is not None) + (called[index] is not None)
         levels = kept.mul(255).round().to(torch.uint8).cpu()
-        refined.append(Refined(levels, 1 + proposal.passes + checks, before[index], error))
+        refined.append(Refined(levels, 1 + proposal.passes + checks, before, error))
     return refined
 
 
@@ -228,12 +231,18 @@ def _judge(engine: Engine, subjects: Sequence[Subject], lrs: Sequence[torch.Tens
     return [math.inf if lr is None else next(errors) for lr in lrs]
 
 
-def _ste(engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], search: Ste) -> list[_Proposal]:
+def _ste(
+    engine: Engine,
+    subjects: Sequence[Subject],
+    starts: Sequence[torch.Tensor],
+    prices: Sequence[Price],
+    search: Ste,
+) -> list[_Proposal]:
     """Descend on all pictures together; those that stopped leave the batches."""
     plain = replace(engine, backbone=Bicubic(engine.backbone.scale))
     climbs = [
-        _Climb(start, plain.downscale(subject.canvas, subject.task.tiles), subject.price(search.per_bit))
-        for start, subject in zip(starts, subjects, strict=True)
+        _Climb(start, plain.downscale(subject.canvas, subject.task.tiles), price)
+        for start, subject, price in zip(starts, subjects, prices, strict=True)
     ]
     for step in range(search.steps):
         active = [index for index, climb in enumerate(climbs) if not climb.stopped(search)]

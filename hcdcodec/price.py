@@ -3,9 +3,12 @@
 PNG filters store each sample as its difference from a neighbour's, and small differences take few bits. The estimate
 takes the Paeth filter for all rows; with differences from left or upper neighbours instead, half of the gain was lost.
 
-On the middles of six val pictures (crn x4, 8 steps, PSNR-RGB), bytes at equal quality by the ladder of grids fall by
-1.5 % at quality 75, 1.7 % at 61, 1.5 % at 49 and 1.8 % at 38, and by 0.7 % at 90. At grid 1 a price gained nothing.
-Of 1.7 times the price 1.2 % were left at quality 75, of 3.3 times nothing.
+A bit is worth a share of the picture's own error. What one costs in errors themselves differs tenfold between scales: a
+price fit for x4 made files of x2 larger at equal quality.
+
+On the middles of six val pictures (8 steps, PSNR-RGB), bytes at equal quality by the ladder of grids fall by 2.0 % at
+quality 75 and 1.3 % at 49 with crn x4, 384 pixels wide, and by 1.3 % at 75 and at 43 with crn x2, 256 wide. Half of the
+price gave 1.6, 1.2, 1.0 and 0.8 %, twice the price 1.6, 2.0, 1.1 and 1.8 %.
 """
 
 from collections.abc import Iterator
@@ -24,13 +27,15 @@ class Price:
 
     Attributes:
         grid: of the LR.
-        per_bit: summed squared error, values in [0, 1], that a bit may cost, for each level beyond 1 in a grid's step;
-            the coarser the grid, the more error is saved by a bit.
+        per_bit: what a bit may cost in squared error, as a multiple of `error`, for each level beyond 1 in a grid's
+            step: the coarser the grid, and the worse the picture, the more error is saved by a bit.
+        error: mean squared error without a search, in levels squared.
         samples: over which errors are averaged.
     """
 
     grid: Grid
     per_bit: float
+    error: float
     samples: int
 
     @property
@@ -40,14 +45,14 @@ class Price:
 
     @property
     def _weight(self) -> float:
-        return self.per_bit * (self.grid.green - 1)
+        return self.per_bit * (self.grid.green - 1) * self.error
 
     def of(self, lr: torch.Tensor) -> float:
         """Return the cost of an LR, (C, h, w) in [0, 1] and on its grid, as mean squared error in levels squared."""
         if self.is_nothing:
             return 0.0
         bits = sum(float(self._bits(lr[:, context:bottom], top - context)) for context, top, bottom in _bands(lr))
-        return self._weight * bits * 255**2 / self.samples
+        return self._weight * bits / self.samples
 
     def slope(self, lr: torch.Tensor) -> torch.Tensor:
         """Return the gradient of the cost by the LR, as of a summed squared error of values in [0, 1]."""
@@ -58,7 +63,7 @@ class Price:
             band = lr[:, context:bottom].detach().requires_grad_()
             with torch.enable_grad():
                 slope[:, context:bottom] += torch.autograd.grad(self._bits(band, top - context), band)[0]
-        return slope.mul_(self._weight)
+        return slope.mul_(self._weight / 255**2)
 
     def _bits(self, band: torch.Tensor, context: int) -> torch.Tensor:
         """Estimate bits beyond a first one a sample.

@@ -26,7 +26,7 @@ def levels(height: int, width: int, channels: int = 3, seed: int = 0) -> torch.T
 
 
 def test_samples_that_paeth_predicts_cost_nothing() -> None:
-    price = Price(STEP, 1.0, 100)
+    price = Price(STEP, 1.0, 255**2, 100)
     flat = torch.full((3, 6, 7), 200 / 255)
     # All but the first sample of each channel equal a neighbour; that one is 50 steps from black.
     assert price.of(flat) == pytest.approx(3 * 3 * np.log2(51) * 255**2 / 100, rel=1e-5)
@@ -37,9 +37,9 @@ def test_samples_that_paeth_predicts_cost_nothing() -> None:
 
 
 def test_grids_with_all_levels_are_free() -> None:
-    price, lr = Price(grid_of(100), 1.0, 100), levels(5, 5)
+    price, lr = Price(grid_of(100), 1.0, 255**2, 100), levels(5, 5)
     assert price.is_nothing and price.of(lr) == 0 and not price.slope(lr).any()
-    assert not Price(STEP, 1.0, 100).is_nothing
+    assert not Price(STEP, 1.0, 255**2, 100).is_nothing
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -47,14 +47,14 @@ def test_the_slope_is_that_of_the_price(channels: int) -> None:
     random = torch.Generator().manual_seed(0)
     # Off the grid, where no two neighbours predict equally well.
     lr, towards = (draw((channels, 8, 8), generator=random, dtype=torch.float64) for draw in (torch.rand, torch.randn))
-    price, tiny = Price(STEP, 0.01, samples := 16 * channels * 64), 1e-9
+    price, tiny = Price(STEP, 0.01, 255**2, samples := 16 * channels * 64), 1e-9
     changed = (price.of(lr + tiny * towards) - price.of(lr - tiny * towards)) / (2 * tiny)
     assert float((price.slope(lr) * towards).sum()) * 255**2 / samples == pytest.approx(changed, rel=1e-3)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_bands_change_nothing(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    price, lr = Price(STEP, 0.01, 100), levels(9, 7, channels)
+    price, lr = Price(STEP, 0.01, 255**2, 100), levels(9, 7, channels)
     cost, slope = price.of(lr), price.slope(lr)
     for pixels in (1, 14, 20):
         monkeypatch.setattr("hcdcodec.price._BAND_PX", pixels)
