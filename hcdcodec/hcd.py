@@ -158,6 +158,8 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
     Returns:
         One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
     """
+    # Every step compares with the target: on a GPU it goes over once, not each time.
+    subjects = [replace(subject, target=subject.target.to(engine.device)) for subject in subjects]
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
     plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
     before = _judge(engine, subjects, plain)

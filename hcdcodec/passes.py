@@ -126,7 +126,7 @@ class Engine:
         Args:
             lrs: (C, h, w) float32 in [0, 1] on the device, one a picture.
             tasks: one a picture.
-            targets: (C, H, W) uint8 on the CPU, the true HR.
+            targets: (C, H, W) uint8 on any device, the true HR.
 
         Returns:
             Mean squared error in levels squared and its gradient by `lrs`, summed over all pixels, for each picture.
