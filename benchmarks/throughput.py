@@ -39,8 +39,9 @@ def by_batch(engine: Engine, crops: Iterator[Picture], effort: int, limit: int) 
         limit: pictures; 0 = as many as fill the largest batch, or 16 on a CPU.
     """
     exponents = BATCHES[engine.device.type]
-    usual = 16 if engine.device.type == "cpu" else 2 ** exponents[-1] // SIDE**2
-    taken = list(islice(crops, limit or usual))
+    first = next(crops)
+    usual = 16 if engine.device.type == "cpu" else 2 ** exponents[-1] // first.pixel_count
+    taken = [first, *islice(crops, (limit or usual) - 1)]
     options = EncodeOptions(search_of(effort))
     rows: list[record.Row] = []
     for exponent in exponents:
