@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hcdcodec.backbones import load_backbone, winograd
 from hcdcodec.backbones.crn import Crn
 
-native = pytest.mark.skipif(winograd._library() is None, reason="no C compiler, or bfloat16 is faster")
+native = pytest.mark.skipif(winograd._library() is None, reason="no C compiler")
 
 
 @pytest.fixture

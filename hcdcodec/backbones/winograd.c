@@ -1,4 +1,4 @@
-/* Residual 3x3 convolutions of CRN's trunks, by Winograd's F(4x4, 3x3), for processors without bfloat16.
+/* Residual 3x3 convolutions of CRN's trunks, by Winograd's F(4x4, 3x3), in vectors as wide as the processor has them.
 
        out = x + act(conv(x, weight) + bias)          act(v) = max(v, 0.2 v), zero padding
 
@@ -16,15 +16,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 24, ROWS = 6, POINTS = 36, THREADS = 256, CHANNELS = 512 };
+/* ROWS * 2 sums stay in registers: 32 of 16 floats with AVX-512, 16 of 8 elsewhere. BLOCK is a multiple of ROWS. */
+#ifdef __AVX512F__
+enum { LANES = 16, ROWS = 12, SLOPE_ROWS = 8 };
+#else
+enum { LANES = 8, ROWS = 6, SLOPE_ROWS = 4 };
+#endif
+enum { PANEL = 16, BLOCK = 24, POINTS = 36, THREADS = 256, CHANNELS = 512 };
 
-typedef float vec __attribute__((vector_size(32)));
-typedef int mask __attribute__((vector_size(32)));
-typedef float loose __attribute__((vector_size(32), aligned(4)));
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef int mask __attribute__((vector_size(LANES * sizeof(int))));
+typedef float loose __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
 
 static inline vec get(const float *from) { return *(const loose *)from; }
 static inline void put(float *to, vec v) { *(loose *)to = v; }
-static inline vec all(float v) { return (vec){v, v, v, v, v, v, v, v}; }
+static inline vec all(float v) { return v - (vec){0}; }
 
 typedef struct {
   const float *x, *u, *bias, *add; /* bias: NULL = none and no activation */
@@ -86,7 +92,7 @@ static void gather(const Job *job, long start, int count, float *v) {
       int inside = y >= 0 && x >= 0 && y < job->h && x < job->w;
       source[i] = inside ? job->x + ((at.picture * job->h + y) * job->w + x) * job->in : zeros;
     }
-    for (long c = 0; c < job->in; c += 8) {
+    for (long c = 0; c < job->in; c += LANES) {
       vec rows[POINTS], both[POINTS];
       for (int i = 0; i < 6; i++) {
         vec line[6];
@@ -101,33 +107,38 @@ static void gather(const Job *job, long start, int count, float *v) {
     for (int k = 0; k < POINTS; k++) memset(v + (k * BLOCK + t) * job->in, 0, job->in * sizeof *v);
 }
 
+/* m[k][t .. t + ROWS][o ..] = v u, for `wide` vectors of outputs. */
+static inline __attribute__((always_inline)) void multiply_part(const Job *job, int k, long o, int t, int wide,
+                                                                const float *v, float *m) {
+  const float *left = v + (k * BLOCK + t) * job->in, *right[2];
+  for (int i = 0; i < wide; i++) {
+    long first = o + i * LANES;
+    right[i] = job->u + (k * job->outs + first / PANEL * PANEL) * job->in + first % PANEL;
+  }
+  vec sums[ROWS][2] = {0};
+  for (long c = 0; c < job->in; c++)
+    for (int r = 0; r < ROWS; r++)
+      for (int i = 0; i < wide; i++) sums[r][i] += all(left[r * job->in + c]) * get(right[i] + c * PANEL);
+  for (int r = 0; r < ROWS; r++)
+    for (int i = 0; i < wide; i++) put(m + (k * BLOCK + t + r) * job->outs + o + i * LANES, sums[r][i]);
+}
+
 /* m[36][BLOCK][outs] = v[36][BLOCK][in] u */
 static void multiply(const Job *job, int count, const float *v, float *m) {
-  for (int k = 0; k < POINTS; k++)
-    for (long o = 0; o < job->outs; o += 16)
-      for (int t = 0; t < count; t += ROWS) {
-        const float *left = v + (k * BLOCK + t) * job->in, *right = job->u + (k * job->outs + o) * job->in;
-        vec sums[ROWS][2] = {0};
-        for (long c = 0; c < job->in; c++) {
-          vec low = get(right + c * 16), high = get(right + c * 16 + 8);
-          for (int r = 0; r < ROWS; r++) {
-            vec factor = all(left[r * job->in + c]);
-            sums[r][0] += factor * low;
-            sums[r][1] += factor * high;
-          }
-        }
-        for (int r = 0; r < ROWS; r++) {
-          put(m + (k * BLOCK + t + r) * job->outs + o, sums[r][0]);
-          put(m + (k * BLOCK + t + r) * job->outs + o + 8, sums[r][1]);
-        }
-      }
+  for (int k = 0; k < POINTS; k++) {
+    long o = 0;
+    for (; o + 2 * LANES <= job->outs; o += 2 * LANES)
+      for (int t = 0; t < count; t += ROWS) multiply_part(job, k, o, t, 2, v, m);
+    if (o < job->outs)
+      for (int t = 0; t < count; t += ROWS) multiply_part(job, k, o, t, 1, v, m);
+  }
 }
 
 /* Transform m back, and write out = add + act(... + bias), or out = add + ... */
 static void scatter(const Job *job, long start, int count, const float *m) {
   for (int t = 0; t < count; t++) {
     Place at = place_of(job, start + t);
-    for (long c = 0; c < job->outs; c += 8) {
+    for (long c = 0; c < job->outs; c += LANES) {
       vec points[POINTS], columns[24], tile[16];
       for (int k = 0; k < POINTS; k++) points[k] = get(m + (k * BLOCK + t) * job->outs + c);
       for (int j = 0; j < 6; j++) transform_output(points + j, columns + j, 6, 6);
@@ -174,7 +185,7 @@ static void *convolve(void *argument) {
 static void gather_slopes(const Job *job, long start, int count, float *d) {
   for (int t = 0; t < count; t++) {
     Place at = place_of(job, start + t);
-    for (long c = 0; c < job->outs; c += 8) {
+    for (long c = 0; c < job->outs; c += LANES) {
       vec tile[16], columns[24], points[POINTS];
       for (int i = 0; i < 16; i++) {
         long y = at.top + i / 4, x = at.left + i % 4;
@@ -188,21 +199,30 @@ static void gather_slopes(const Job *job, long start, int count, float *d) {
   }
 }
 
+/* out[k][c .. c + 4][o ..] += v' d, for `wide` vectors of outputs. */
+static inline __attribute__((always_inline)) void multiply_slopes_part(const Job *job, int k, long o, long c, int wide,
+                                                                       int count, const float *v, const float *d) {
+  float *to = job->out + (k * job->in + c) * job->outs + o;
+  vec sums[SLOPE_ROWS][2];
+  for (int r = 0; r < SLOPE_ROWS; r++)
+    for (int i = 0; i < wide; i++) sums[r][i] = get(to + r * job->outs + i * LANES);
+  for (int t = 0; t < count; t++) {
+    const float *left = v + (k * BLOCK + t) * job->in + c, *right = d + (k * BLOCK + t) * job->outs + o;
+    for (int r = 0; r < SLOPE_ROWS; r++)
+      for (int i = 0; i < wide; i++) sums[r][i] += all(left[r]) * get(right + i * LANES);
+  }
+  for (int r = 0; r < SLOPE_ROWS; r++)
+    for (int i = 0; i < wide; i++) put(to + r * job->outs + i * LANES, sums[r][i]);
+}
+
 /* out[36][in][outs] += v' d */
 static void multiply_slopes(const Job *job, int count, const float *v, const float *d) {
   for (int k = 0; k < POINTS; k++)
-    for (long o = 0; o < job->outs; o += 16)
-      for (long c = 0; c < job->in; c += 4) {
-        float *to = job->out + (k * job->in + c) * job->outs + o;
-        vec sums[4][2];
-        for (int r = 0; r < 4; r++) sums[r][0] = get(to + r * job->outs), sums[r][1] = get(to + r * job->outs + 8);
-        for (int t = 0; t < count; t++) {
-          const float *left = v + (k * BLOCK + t) * job->in + c, *right = d + (k * BLOCK + t) * job->outs + o;
-          vec low = get(right), high = get(right + 8);
-          for (int r = 0; r < 4; r++) sums[r][0] += all(left[r]) * low, sums[r][1] += all(left[r]) * high;
-        }
-        for (int r = 0; r < 4; r++) put(to + r * job->outs, sums[r][0]), put(to + r * job->outs + 8, sums[r][1]);
-      }
+    for (long c = 0; c < job->in; c += SLOPE_ROWS) {
+      long o = 0;
+      for (; o + 2 * LANES <= job->outs; o += 2 * LANES) multiply_slopes_part(job, k, o, c, 2, count, v, d);
+      if (o < job->outs) multiply_slopes_part(job, k, o, c, 1, count, v, d);
+    }
 }
 
 static void *correlate(void *argument) {
@@ -217,6 +237,17 @@ static void *correlate(void *argument) {
   }
   free(v);
   free(d);
+  return NULL;
+}
+
+/* Back through the activation: out = add where u > x, 0.2 add elsewhere; a tile is a vector. */
+static void *deactivate(void *argument) {
+  Job *job = argument;
+  for (long i = job->first * BLOCK; i < job->last * BLOCK && i < job->tiles; i++) {
+    vec slope = get(job->add + i * LANES), leaked = slope * all(0.2f);
+    mask passed = get(job->u + i * LANES) > get(job->x + i * LANES);
+    put(job->out + i * LANES, (vec)(((mask)slope & passed) | ((mask)leaked & ~passed)));
+  }
   return NULL;
 }
 
@@ -263,4 +294,11 @@ int weight_gradient(const float *x, const float *slopes, float *out, long b, lon
   Job job = job_of(b, h, w, in, outs);
   job.x = x, job.add = slopes, job.out = out;
   return divide(correlate, job, threads, POINTS * in * outs);
+}
+
+/* out [count] = the slopes by what a residual step activated, given those by what it added: from `before` to `after`. */
+int activation_gradient(const float *before, const float *after, const float *slopes, float *out, long count,
+                        int threads) {
+  Job job = {.x = before, .u = after, .add = slopes, .out = out, .tiles = count / LANES};
+  return divide(deactivate, job, threads, 0);
 }

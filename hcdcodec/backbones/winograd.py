@@ -1,4 +1,4 @@
-"""Residual 3x3 convolutions by Winograd's algorithm, in C, where the machine has a compiler and no bfloat16.
+"""Residual 3x3 convolutions by Winograd's algorithm, in C, where the machine has a compiler.
 
 PyTorch multiplies directly; `winograd.c` needs a quarter of the multiplications. It is compiled once, on first use,
 into the user's cache. Without a compiler, or where the code fails its own test, everything works as before, slower.
@@ -81,8 +81,7 @@ class _Residual(torch.autograd.Function):
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         v, out, weight = ctx.saved_tensors
         slope = slopes[0].contiguous(memory_format=torch.channels_last)
-        # out - v is what was activated, and has its sign.
-        inner = torch.ops.aten.leaky_relu_backward(slope, out - v, SLOPE, False)
+        inner = _activation_gradient(v, out, slope)
         by_input = by_weight = by_bias = None
         if ctx.needs_input_grad[0]:
             by_input = _convolution(inner, _transformed(weight.flip(2, 3).transpose(0, 1)), None, slope)
@@ -126,6 +125,14 @@ def _weight_gradient(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     return by_weight.reshape(3, 3, ins, outs).permute(3, 2, 0, 1).contiguous()
 
 
+def _activation_gradient(before: torch.Tensor, after: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """What a step adds has the sign of what it activated, so that `before` and `after` tell which side that was on."""
+    inner = torch.empty_like(slope)
+    addresses = before.data_ptr(), after.data_ptr(), slope.data_ptr(), inner.data_ptr()
+    _check(_code().activation_gradient(*addresses, slope.numel(), _threads()))
+    return inner
+
+
 def _threads() -> int:
     return min(torch.get_num_threads(), THREADS)
 
@@ -144,7 +151,7 @@ def _code() -> ctypes.CDLL:
 @cache
 def _library() -> ctypes.CDLL | None:
     """Return the compiled code; None where there is none, or it computes nonsense."""
-    if os.environ.get("HCDCODEC_NATIVE") == "0" or torch.cpu._is_avx512_bf16_supported():
+    if os.environ.get("HCDCODEC_NATIVE") == "0":
         return None
     try:
         library = _load(_compiled())
@@ -157,6 +164,7 @@ def _load(path: Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(path))
     pointer, number = ctypes.c_void_p, ctypes.c_long
     library.convolution.argtypes = [pointer] * 5 + [number] * 5 + [ctypes.c_int]
+    library.activation_gradient.argtypes = [pointer] * 4 + [number, ctypes.c_int]
     library.weight_gradient.argtypes = [pointer] * 3 + [number] * 5 + [ctypes.c_int]
     return library
 
