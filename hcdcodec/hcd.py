@@ -40,6 +40,9 @@ class Ste:
             long steps may overshoot and the short ones that follow still gain.
         tolerance: gain in dB that counts.
         per_bit: see `Price`; at grid 1 bits are free.
+        luma: weight of luma in what the search descends on, see `luma.weighed`. What is kept is decided by the plain
+            error. At 1 instead of 0, the 256-pixel middles of the first 16 val pictures gain 0.19 dB PSNR-Y at
+            quality 100 and lose 0.04 dB PSNR-RGB; at 2 another 0.06, for 0.04.
     """
 
     steps: int
@@ -52,6 +55,7 @@ class Ste:
     patience: int = 4
     tolerance: float = 0.003
     per_bit: float = 0.4
+    luma: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -254,6 +258,7 @@ def _ste(
             [climbs[index].rounded() for index in active],
             [subjects[index].task for index in active],
             [subjects[index].target for index in active],
+            search.luma,
         )
         for index, error, gradient in zip(active, errors, gradients, strict=True):
             climbs[index].note(error)

@@ -10,6 +10,7 @@ import torch
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.hcd import Ste
+from hcdcodec.luma import weighed
 from hcdcodec.passes import precise
 from hcdcodec.recipe import Recipe
 
@@ -37,7 +38,7 @@ class Losses:
 
     Attributes:
         total: to be minimised; the only one with a gradient.
-        error: mean logarithm of the reconstruction's squared error.
+        error: mean logarithm of the reconstruction's squared error, luma weighed as in the search.
         distance: mean logarithm of the LR's squared distance from the bicubic LR.
     """
 
@@ -110,11 +111,12 @@ class Objective:
         return torch.autograd.grad(total, lr)[0]
 
     def _log_error(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return (B,) logarithms of the squared error that the decoder makes of the rounded LR."""
+        """Return (B,) logarithms of the decoder's squared error, luma weighed as in the search, for the rounded LR."""
         lr = rounded(lr, batch.grid).contiguous(memory_format=torch.channels_last)
         with precise(lr.device, self.precision):
             made = self.upscale(lr).float()
-        return torch.log((made - batch.hr).square().mean((1, 2, 3)) + self.recipe.floor)
+        residual = made - batch.hr
+        return torch.log((residual * weighed(residual, _STE.luma)).mean((1, 2, 3)) + self.recipe.floor)
 
     def _log_distance(self, lr: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
         """Return (B,) logarithms of the LR's squared distance from the bicubic LR."""

@@ -5,16 +5,19 @@ C = 3, or 1 for grey: the networks then see three copies and the mean of their t
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UsageError
+from hcdcodec.luma import weighed
 from hcdcodec.tiling import Rect, Tile
 
 Details = Callable[[Rect], tuple[torch.Tensor, ...]]
@@ -116,7 +119,11 @@ class Engine:
         return [total / target.numel() for total, target in zip(sums, targets, strict=True)]
 
     def gradients(
-        self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor]
+        self,
+        lrs: Sequence[torch.Tensor],
+        tasks: Sequence[Task],
+        targets: Sequence[torch.Tensor],
+        luma: float = 0.0,
     ) -> tuple[list[float], list[torch.Tensor]]:
         """Run one forward and one backward pass.
 
@@ -127,13 +134,15 @@ class Engine:
             lrs: (C, h, w) float32 in [0, 1] on the device, one a picture.
             tasks: one a picture.
             targets: (C, H, W) uint8 on any device, the true HR.
+            luma: weight of luma in what the gradient is of, see `luma.weighed`.
 
         Returns:
-            Mean squared error in levels squared and its gradient by `lrs`, summed over all pixels, for each picture.
+            For each picture the mean squared error in levels squared, unweighted, and the gradient by `lrs` of the
+            weighted one, summed over all pixels.
         """
         sums = [torch.zeros((), dtype=torch.float64, device=self.device) for _ in lrs]
         gradients = [torch.zeros_like(lr) for lr in lrs]
-        for batch, found in self._computed(tasks, partial(self._slopes, lrs, tasks, targets)):
+        for batch, found in self._computed(tasks, partial(self._slopes, lrs, tasks, targets, luma)):
             for (index, tile), square, slope in zip(batch, *found, strict=True):
                 sums[index] += square
                 # The LR of a grey picture fed three channels, so it collects the gradients of all three.
@@ -149,9 +158,14 @@ class Engine:
             return self._run(batch, lrs, tasks)[1]
 
     def _slopes(
-        self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor], batch: Batch
+        self,
+        lrs: Sequence[torch.Tensor],
+        tasks: Sequence[Task],
+        targets: Sequence[torch.Tensor],
+        luma: float,
+        batch: Batch,
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Return the summed squared error of each tile of a batch, and its gradient by the windows, (B, 3, h, w)."""
+        """Return the squared error of each tile, and the gradient of the weighted one by the windows, (B, 3, h, w)."""
         squares = []
         with torch.enable_grad(), precise(self.device, self.fast):
             windows, made = self._run(batch, lrs, tasks)
@@ -162,7 +176,7 @@ class Engine:
                 residual = seen.clamp(0, 1) - self._to_unit(targets[index][:, *area.slices()])
                 squares.append(residual.square().sum(dtype=torch.float64))
                 rows, columns = area.within(tile.window.times(self.backbone.scale)).slices()
-                slopes[slot, :, rows, columns] = 2 * residual / (3 / lrs[index].shape[0])
+                slopes[slot, :, rows, columns] = 2 * weighed(residual, luma) / (3 / lrs[index].shape[0])
             (back,) = torch.autograd.grad(made, windows, slopes)
         return squares, back
 
@@ -256,9 +270,33 @@ def engine_for(backbone: Backbone, device: str = "cpu", batch_px: int | None = N
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         return Engine(backbone.to(place), place, torch.bfloat16, batch_px)
-    # bf16 is emulated, and slower than float32, where the processor lacks it.
-    fast = torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    fast = torch.bfloat16 if _gains_by_bfloat16() else torch.float32
     return Engine(backbone.to(place), place, fast, batch_px)
+
+
+@cache
+def _gains_by_bfloat16() -> bool:
+    """Tell whether convolutions are faster in bfloat16 on this processor, by a fifth at least.
+
+    Where the processor lacks it, it is emulated and slower. Where it has it, only time tells: matrix units make it many
+    times faster, but there are processors (AVX512-BF16 without them) that take 1.9 times as long as in float32.
+    """
+    if not torch.cpu._is_avx512_bf16_supported():
+        return False
+    v = torch.zeros(1, 64, 36, 36).contiguous(memory_format=torch.channels_last)
+    weight = torch.zeros(64, 64, 3, 3)
+    return _shortest_s(v, weight) > 1.2 * _shortest_s(v.bfloat16(), weight.bfloat16())
+
+
+def _shortest_s(v: torch.Tensor, weight: torch.Tensor) -> float:
+    """Return the shortest of ten times that a convolution takes, in seconds."""
+    times = []
+    with torch.inference_mode():
+        for _ in range(10):
+            begun = time.perf_counter()
+            F.conv2d(v, weight, padding=1)
+            times.append(time.perf_counter() - begun)
+    return min(times)
 
 
 def usual_batch_px(device: str) -> int:

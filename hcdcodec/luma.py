@@ -1,0 +1,23 @@
+"""What an error counts by its colour: along luma more than across it, as eyes see detail in luma and little in chroma.
+
+A residual e, (R, G, B), costs e . We with W = (I + weight * y y') / (1 + weight / 2), y being the direction of BT.601
+luma, in which PSNR-Y is measured. About half of a reconstruction's squared error lies along y, hence the divisor: what
+W weighs is about as large as before, and prices of bits keep their meaning.
+"""
+
+import torch
+
+_Y = torch.nn.functional.normalize(torch.tensor([65.481, 128.553, 24.966]), dim=0)
+
+
+def weighed(residual: torch.Tensor, weight: float) -> torch.Tensor:
+    """Return We.
+
+    Args:
+        residual: (..., C, H, W); with C = 1 all is luma, and nothing changes.
+        weight: how much more an error along luma counts than the same across it; 0 = nothing more.
+    """
+    if residual.shape[-3] == 1 or not weight:
+        return residual
+    y = _Y.to(residual).view(3, 1, 1)
+    return (residual + weight * y * (y * residual).sum(-3, keepdim=True)) / (1 + weight / 2)
