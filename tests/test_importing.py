@@ -14,9 +14,10 @@ from parity import error, official_tensors, vectors
 from hcdcodec.backbones import load_backbone
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.chart import SIZE, chart
+from hcdcodec.backbones.crn import Crn
 from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.backbones.importing import NORMAL, ZEROS, chart_psnr
-from hcdcodec.backbones.weights import Entry, find, model_hash, read_manifest, read_weights
+from hcdcodec.backbones.weights import Entry, find, install, model_hash, read_manifest, read_weights
 from hcdcodec.cli import cli
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError
@@ -229,3 +230,29 @@ def test_directories_that_cannot_be_written_are_named(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "cannot write weights to" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_pairs_of_another_size_than_todays_stay_usable(tmp_path: Path) -> None:
+    """Releases may change the size of a network; what was encoded with the former one must stay decodable."""
+    network = Crn(4, width=16, encoder_depth=3, decoder_depth=5)
+    with torch.no_grad():
+        network.decoder.tail.weight.normal_(std=0.01)
+    state = network.state_dict()
+    install(state, Entry("crn", 4, "old.safetensors", model_hash(state), 1), tmp_path)
+    loaded, lr = load_backbone("crn", 4, weights_dir=tmp_path), torch.rand(1, 3, 6, 5)
+    assert (loaded.name, loaded.scale, loaded.halo_px) == ("crn", 4, 7)
+    torch.testing.assert_close(loaded.upscale(lr), network.upscale(lr))
+    with pytest.raises(ModelError, match="x4, not x2"):
+        load_backbone("crn", 2, weights=tmp_path / "old.safetensors")
+
+
+def test_weights_that_are_replaced_move_aside(tmp_path: Path) -> None:
+    first, second = ({"v": torch.full((2,), float(value))} for value in (1, 2))
+    for state in (first, second, second, first):
+        install(state, Entry("crn", 4, "crn_x4.safetensors", model_hash(state), 2), tmp_path)
+    entries = read_manifest(tmp_path)
+    assert entries[0].hash == model_hash(first)
+    assert {entry.hash: read_weights(tmp_path / entry.file)["v"][0].item() for entry in entries} == {
+        model_hash(first): 1,
+        model_hash(second): 2,
+    }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ class Family:
         build: scale -> untrained network, for trained families; any scale for those without weights; None where only
             the weights say what the network is.
         remedy: what to do where its weights are missing.
-        rebuild: weights -> network, for the latter.
+        rebuild: weights -> network with them, where they say more about it than the scale does.
     """
 
     about: str
@@ -44,6 +45,12 @@ class Family:
         return not callable(self.build)
 
 
+def _pair(state: Mapping[str, torch.Tensor], name: str) -> Backbone:
+    network = Crn.sized_as(state, name)
+    fill(network, state)
+    return network
+
+
 _IMPORT = "import the official checkpoint with 'hcdcodec models import FILE.pth'"
 
 
@@ -51,10 +58,11 @@ FAMILIES: Mapping[str, Family] = {
     "crn": Family(
         "this project's plain convolutional pair, trained to be searched (default)",
         {
-            4: lambda: Crn(4, width=64, encoder_depth=8, decoder_depth=22),
+            4: lambda: Crn(4, width=64, encoder_depth=16, decoder_depth=22),
             2: lambda: Crn(2, width=48, encoder_depth=4, decoder_depth=10),
         },
         "install hcdcodec with its weights, or train with 'hcdcodec train'",
+        partial(_pair, name="crn"),
     ),
     "crn-l": Family(
         "a larger pair of the same kind, for GPUs",
@@ -63,6 +71,7 @@ FAMILIES: Mapping[str, Family] = {
             2: lambda: Crn(2, width=96, encoder_depth=6, decoder_depth=16, name="crn-l"),
         },
         "train it with 'hcdcodec train --backbone crn-l', on a GPU",
+        partial(_pair, name="crn-l"),
     ),
     "irn": Family("the paper's first network: Xiao et al., ECCV 2020", {2: lambda: Irn(2), 4: lambda: Irn(4)}, _IMPORT),
     "hcflow": Family("the paper's second network: Liang et al., ICCV 2021", {4: HcFlow}, _IMPORT),

@@ -5,7 +5,8 @@ adds a learned correction to the area mean, the decoder one to bilinear interpol
 decoder costs 53k multiply-adds for each HR pixel; IRN x4 costs 584k.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import nn
 
 from hcdcodec.backbones import winograd
 from hcdcodec.backbones.base import Backbone
+from hcdcodec.errors import ModelError
 
 
 class Trunk(nn.Module):
@@ -61,6 +63,23 @@ class Crn(Backbone):
         # The decoder starts as bilinear interpolation; the encoder starts with a message in the LR, since a decoder
         # that never sees one does not learn to read.
         nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
+
+    @classmethod
+    def sized_as(cls, state: Mapping[str, torch.Tensor], name: str) -> "Crn":
+        """Return an untrained pair of the size that some weights have, whatever today's default is.
+
+        Files that were encoded with a pair of another size must stay decodable.
+
+        Raises:
+            ModelError: they are no pair's.
+        """
+        depth, decoder_depth = (
+            sum(key.startswith(f"{trunk}.body.") for key in state) // 2 for trunk in ("encoder", "decoder")
+        )
+        head = state.get("encoder.head.weight")
+        if head is None or head.dim() != 4:
+            raise ModelError(f"the weights do not fit {name}; use its own file")
+        return cls(math.isqrt(head.shape[1] // 3), head.shape[0], depth, decoder_depth, name)
 
     def decoding(self) -> Iterator[nn.Parameter]:
         """See `Backbone.decoding`."""

@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import platformdirs
@@ -151,9 +151,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) -> Path:
-    """Write weights and their manifest entry; an entry of the same file is replaced.
+    """Write weights and their manifest entry.
 
-    Of several entries of one backbone and scale the newest stands first, and is the one that encoding takes.
+    Other weights that stood there under the same name move to a name with their hash, since files may have been encoded
+    with them. Of several entries of one backbone and scale the newest stands first, and is the one that encoding takes.
 
     Returns:
         The written file.
@@ -163,17 +164,32 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
     """
     path = directory / entry.file
     tensors = {name: values.detach().cpu().contiguous() for name, values in state.items()}
-    kept: Sequence[Entry] = [old for old in read_manifest(directory) if old.file != entry.file]
-    models = sorted((asdict(item) for item in [entry, *kept]), key=lambda item: (item["name"], item["scale"]))
+    kept = [old for old in read_manifest(directory) if (old.file, old.hash) != (entry.file, entry.hash)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        if any(old.file == entry.file for old in kept):
+            kept = [_moved(old, directory) if old.file == entry.file else old for old in kept]
+            _write_manifest(directory, kept)  # no moment without an entry for what is there
         _replace(path, save(tensors, metadata={"backbone": entry.name, "scale": str(entry.scale), "hash": entry.hash}))
-        _replace(directory / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())
+        _write_manifest(directory, [entry, *kept])
     except OSError as error:
         raise OutputError(
             f"cannot write weights to {directory} ({error.strerror}); choose another directory"
         ) from error
     return path
+
+
+def _moved(entry: Entry, directory: Path) -> Entry:
+    """Copy an entry's weights to a name of their own."""
+    path = directory / entry.file
+    moved = path.with_stem(f"{path.stem}_{entry.hash[:12]}")
+    _replace(moved, path.read_bytes())
+    return replace(entry, file=moved.name)
+
+
+def _write_manifest(directory: Path, entries: Sequence[Entry]) -> None:
+    models = sorted((asdict(item) for item in entries), key=lambda item: (item["name"], item["scale"]))
+    _replace(directory / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())
 
 
 def _replace(path: Path, data: bytes) -> None:
