@@ -39,6 +39,7 @@ LEVELS = range(7)
 """How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""
 
 _LR_SLACK = 16
+_CANVAS_MIN = 1 << 16
 _NO_HEADER = "PNG carries no hcdcodec header; encode it first, or restore it from a copy if a tool has stripped it"
 
 
@@ -220,8 +221,9 @@ def _fits(header: Header, lr_height: int, lr_width: int) -> bool:
 def _check_sizes(header: Header, lr: png.Ihdr, max_pixels: int) -> None:
     if not _fits(header, lr.height, lr.width):
         raise EditedError(f"the picture was resized or cropped after encoding; {RESTORE}")
-    pixels = lr.height * lr.width * header.scale**2
-    if pixels > max_pixels:
+    # Encoding was limited by the picture itself; what its padding adds only has to be bounded.
+    pixels, canvas = header.pixel_count, lr.height * lr.width * header.scale**2
+    if pixels > max_pixels or canvas > 4 * max_pixels + _CANVAS_MIN:
         raise ContainerError(f"decoding would give {pixels} pixels, the limit is {max_pixels}; raise the limit")
 
 

@@ -9,7 +9,7 @@ from hcdcodec.container import Packed
 from hcdcodec.errors import DamagedError
 from hcdcodec.image import Mode, Picture
 from hcdcodec.passes import Engine, Task, details_source
-from hcdcodec.tiling import plan
+from hcdcodec.tiling import is_reasonable, plan
 
 
 def decode_picture(engine: Engine, packed: Packed) -> Picture:
@@ -28,7 +28,7 @@ def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]
         The pictures at their original sizes, with their alpha and metadata, in order.
 
     Raises:
-        DamagedError: the size of an LR does not fit its header.
+        DamagedError: the size of an LR does not fit its header, or its tiles are none that encoding plans.
     """
     subjects = [_subject(engine, packed) for packed in packages]
     lrs, tasks = [lr for lr, _ in subjects], [task for _, task in subjects]
@@ -49,6 +49,8 @@ def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, Task]:
     expected = tuple(-(-size // multiple) * multiple // scale for size in (header.height, header.width))
     if lr.shape[:2] != expected:
         raise DamagedError("the LR's size does not fit the header; restore the file from a copy")
+    if not is_reasonable(lr.shape[0], lr.shape[1], header.tile, header.halo):
+        raise DamagedError("the header's tiles are none that hcdcodec makes; restore the file from a copy")
     details = details_source(backbone, header.details_rule, header.details_seed, header.details_scale)
     levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
     planes = levels.to(engine.device).to(torch.float32).div_(255)

@@ -8,6 +8,9 @@ the borders, never filled: a network sees the same border in a tile as in the wh
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+_WINDOW_MAX, _COUNT_MAX, _OVERLAP_MAX = 1 << 20, 1 << 17, 16
+"""Samples of a window, windows, and samples of all of them for each of the LR, in the plan of a header."""
+
 
 @dataclass(frozen=True)
 class Rect:
@@ -61,6 +64,26 @@ def plan(height: int, width: int, tile: int, halo: int) -> tuple[Tile, ...]:
         for top, window_h, core_top, core_h in _spans(height, tile, halo)
         for left, window_w, core_left, core_w in _spans(width, tile, halo)
     )
+
+
+def is_reasonable(height: int, width: int, tile: int, halo: int) -> bool:
+    """Tell whether a plan, which a stranger may have written into a header, costs no more than ours do.
+
+    Ours take windows of less than 2**17 samples, and cover less than 4 times the LR.
+    """
+    down, high = _count(height, tile, halo)
+    across, wide = _count(width, tile, halo)
+    count, window = down * across, high * wide
+    covered = max(_OVERLAP_MAX * height * width, _WINDOW_MAX)
+    return window <= _WINDOW_MAX and count <= _COUNT_MAX and count * window <= covered
+
+
+def _count(length: int, tile: int, halo: int) -> tuple[int, int]:
+    """Return how many windows there are along one axis, and how long they are."""
+    window = tile + 2 * halo
+    if tile == 0 or length <= window:
+        return 1, length
+    return 1 + -(-(length - window) // tile), window
 
 
 def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[int, int, int, int]]:

@@ -12,6 +12,7 @@ from PIL import Image
 
 import hcdcodec
 from hcdcodec import container
+from hcdcodec.backbones.weights import install, read_manifest, read_weights
 from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
@@ -205,8 +206,12 @@ def test_weights_that_are_not_there(
     with pytest.raises(hcdcodec.ModelError, match="no weights for tiny x4"):
         hcdcodec.decode(data, weights_dir=elsewhere)
     install_tiny(seed=5)  # other numbers under the same name
+    again = tiny.weights_dir / ".." / tiny.weights_dir.name
+    assert hcdcodec.decode(data, weights_dir=again).shape == (16, 16, 3)  # the old ones have moved aside
+    newest = read_manifest(tiny.weights_dir)[0]
+    install(read_weights(tiny.weights_dir / newest.file), newest, elsewhere / "new")
     with pytest.raises(hcdcodec.ModelError, match="needs the tiny x4 weights"):
-        hcdcodec.decode(data, weights_dir=tiny.weights_dir / ".." / tiny.weights_dir.name)
+        hcdcodec.decode(data, weights_dir=elsewhere / "new")
 
 
 def test_a_network_of_the_future_is_unsupported(tiny: Tiny, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,6 +279,15 @@ def test_networks_that_see_far_decode_with_the_tiles_they_were_searched_with(
     assert len(plan(*encoded.lr.shape[:2], encoded.header.tile, encoded.header.halo)) > 1
     back = decode_picture(engine, Packed(encoded.header, encoded.lr, None, Metadata()))
     assert encoded.refined.error == pytest.approx(error(back.pixels, picture.pixels), rel=1e-6)
+
+
+@pytest.mark.parametrize(("tile", "halo"), [(1, 0), (1, 255), (0, 0), (40, 255)])
+def test_tiles_that_no_encoder_plans_are_refused_before_they_are_planned(tiny: Tiny, tile: int, halo: int) -> None:
+    engine, lr = tiny.engine(), np.broadcast_to(np.uint8(0), (1200, 1200, 3))
+    (encoded,) = encode_pictures(engine, [Picture(np.zeros((4, 4, 3), np.uint8))], EncodeOptions(Ste(0)))
+    header = replace(encoded.header, height=4800, width=4800, tile=tile, halo=halo)
+    with pytest.raises(hcdcodec.DamagedError, match="tiles are none"):
+        decode_picture(engine, Packed(header, lr, None, Metadata()))
 
 
 @pytest.mark.parametrize("channels", [0, 3])
