@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image
 
 from hcdcodec import png
-from hcdcodec.errors import DamagedError
+from hcdcodec.errors import DamagedError, PictureError
 
 _KEPT = frozenset((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt"))
 _TEXTS = frozenset((b"iTXt", b"tEXt", b"zTXt"))
 _TWIN_MAX = 1024
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
 _EXIF_PREFIX = b"Exif\0\0"
 _PAYLOAD_MAX = 1 << 26
 _METRES_PER_INCH = 0.0254
@@ -89,7 +90,13 @@ class Metadata:
         Args:
             compact: compress the XMP packet. Every PNG reader takes that, but Adobe's rules ask for plain text, which
                 tools find by scanning; so it is for the small file only.
+
+        Raises:
+            PictureError: a payload is larger than the 64 MiB that `from_chunks` reads.
         """
+        for name, payload in (("icc", self.icc), ("xmp", self.xmp)):
+            if len(payload or b"") > _PAYLOAD_MAX:
+                raise PictureError(f"its {name} metadata has more than {_PAYLOAD_MAX} bytes; use --strip {name}")
         chunks = list(self.chunks)
         if self.icc is not None:
             chunks.append(png.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc, 9)))
@@ -127,6 +134,11 @@ class Metadata:
 def is_header_twin(chunk: png.Chunk) -> bool:
     """Whether a chunk is the text form of an hcdcodec header."""
     return chunk.type in _TEXTS and chunk.payload.startswith(png.HEADER_KEYWORD + b"\0")
+
+
+def is_exif_twin(chunk: png.Chunk) -> bool:
+    """Whether a text chunk holds EXIF, or tags of it: ImageMagick writes it so."""
+    return chunk.type in _TEXTS and chunk.payload.lower().startswith(_EXIF_KEYWORDS)
 
 
 def twin_text(chunk: png.Chunk) -> bytes:

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageCms
 from hcdcodec import container, png
 from hcdcodec.commands import batch, options
 from hcdcodec.encoder import EncodeOptions
+from hcdcodec.errors import PictureError
 from hcdcodec.image import Format, Metadata, Picture, read_picture, write_picture
 from hcdcodec.strip import Strip, stripped
 
@@ -33,6 +34,21 @@ def test_one_kind_goes_and_the_rest_stays(kind: Strip) -> None:
     for name in (Strip.ICC, Strip.EXIF, Strip.XMP):
         assert getattr(left, name) == (None if name is kind else getattr(FULL, name))
     assert left.chunks == tuple(c for name, chunks in CHUNKS.items() if name is not kind for c in chunks)
+
+
+@pytest.mark.parametrize("keyword", [b"Raw profile type exif", b"Raw profile type APP1", b"exif:GPSLatitude"])
+def test_exif_that_a_tool_repeats_as_text_goes_with_it(keyword: bytes) -> None:
+    twins = tuple(png.Chunk(kind, keyword + b"\0\0x") for kind in (b"tEXt", b"zTXt"))
+    left = stripped(replace(FULL, chunks=FULL.chunks + twins), [Strip.EXIF])
+    assert left.chunks == FULL.chunks
+
+
+@pytest.mark.parametrize("name", [Strip.ICC, Strip.XMP])
+def test_what_could_not_be_read_back_is_not_written(name: Strip) -> None:
+    huge = replace(FULL, **{name: bytes((1 << 26) + 1)})
+    with pytest.raises(PictureError, match=f"--strip {name}"):
+        huge.to_chunks(compact=True)
+    assert stripped(huge, [name]).to_chunks(compact=True)
 
 
 def test_nothing_and_all() -> None:
