@@ -23,6 +23,9 @@ Work = Callable[[list[Loaded]], list[Made]]
 _AHEAD_PX = 1 << 25
 """Pixels that wait between reading and computing before reading pauses; one picture always may."""
 
+_TOGETHER = 256
+"""Items at which a group is closed, however small they are."""
+
 _BEHIND_PX = 1 << 25
 """Pixels a device, in groups that are computed or written, before no more are begun; a group a device always is."""
 
@@ -167,7 +170,8 @@ def _groups(
             group, pixels = [], 0
         group.append((job, item))
         pixels += weight
-        if pixels >= group_px or not pixels:  # what reading has settled already waits for nothing
+        # What reading has settled already waits for nothing, and not too much of it waits for a small picture.
+        if pixels >= group_px or not pixels or len(group) >= _TOGETHER:
             yield group
             group, pixels = [], 0
     if group:

@@ -239,6 +239,17 @@ class Engine:
         return levels.to(self.device).to(torch.float32).div_(255)
 
 
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn the errors that torch has for too little memory into `MemoryError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        if _is_shortage(error):
+            raise MemoryError from error
+        raise
+
+
 def precise(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
     """Return the context that makes convolutions on a device use `dtype`."""
     if dtype == torch.float32:
@@ -339,11 +350,12 @@ def find_device(name: str) -> torch.device:
 
 
 def _by_shape(tasks: Sequence[Task]) -> list[list[tuple[int, Tile]]]:
-    """Return lists of (picture, tile) whose windows have one size."""
-    groups: dict[tuple[int, int], list[tuple[int, Tile]]] = {}
+    """Return lists of (picture, tile) whose windows have one size, and all or none of which have details."""
+    groups: dict[tuple[int, int, bool], list[tuple[int, Tile]]] = {}
     for index, task in enumerate(tasks):
         for tile in task.tiles:
-            groups.setdefault((tile.window.height, tile.window.width), []).append((index, tile))
+            key = (tile.window.height, tile.window.width, task.details is None)
+            groups.setdefault(key, []).append((index, tile))
     return list(groups.values())
 
 

@@ -19,7 +19,7 @@ from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
 from hcdcodec.metrics import decibels
 from hcdcodec.optimisers import Optimisers
 from hcdcodec.outcome import Outcome, Status
-from hcdcodec.passes import Engine, engine_for, usual_batch_px
+from hcdcodec.passes import Engine, engine_for, memory_errors, usual_batch_px
 from hcdcodec.storage import Freshness, Stamp
 from hcdcodec.strip import stripped
 from hcdcodec.target import Found, Target, reach
@@ -54,8 +54,8 @@ class FileOptions:
 
     @property
     def max_bytes(self) -> int:
-        """Larger source files are not read; 8 bytes a pixel hold every kind without compression."""
-        return 8 * self.max_pixels + (1 << 28)
+        """Larger source files are not read."""
+        return storage.most_bytes(self.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ class Encoding:
         if self.target is not None:
             return [self._reach(engine, source, self.target) for source in sources]
         start = time.perf_counter()
-        made = encode_pictures(engine, [source.picture for source in sources], self.options)
+        with memory_errors():
+            made = encode_pictures(engine, [source.picture for source in sources], self.options)
         heap.trim()  # each group has other sizes, and leaves other gaps
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
         return [
@@ -142,7 +143,8 @@ class Encoding:
 
     def _reach(self, engine: Engine, source: _Source, target: Target) -> _Timed:
         start = time.perf_counter()
-        found = reach(engine, source.picture, self.options, target, level=PNG_LEVEL)
+        with memory_errors():
+            found = reach(engine, source.picture, self.options, target, level=PNG_LEVEL)
         return _Timed(found, time.perf_counter() - start)
 
     def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: _Timed) -> Outcome:
@@ -271,7 +273,9 @@ class Decoding:
             groups.setdefault(engines.get(package.packed.header), []).append(index)
         made = dict[int, Picture]()
         for engine, members in groups.items():
-            made.update(zip(members, decode_pictures(engine, [packages[i].packed for i in members]), strict=True))
+            with memory_errors():
+                pictures = decode_pictures(engine, [packages[i].packed for i in members])
+            made.update(zip(members, pictures, strict=True))
         heap.trim()
         each = (time.perf_counter() - start) / sum(picture.pixel_count for picture in made.values())
         return [(made[i], each * made[i].pixel_count) for i in range(len(packages))]
@@ -322,12 +326,20 @@ def _judged(job: Job, recorded: Stamp | None, settings: bytes, files: FileOption
 
 
 def _judged_by_time(job: Job, files: FileOptions) -> Freshness:
-    """Judge a target of a kind that cannot say what it was made from by its time alone."""
+    """Judge a target of a kind that cannot say what it was made from by its times alone.
+
+    Of both files, those of the contents and those of the last change of anything: the former may have been copied.
+    """
     if files.force or job.target is None or not job.target.exists():
         return _forced(job)
-    if job.source is None or job.target.stat().st_mtime_ns < job.source.stat().st_mtime_ns:
+    if job.source is None or files.checksum or _is_older(job.target, job.source):
         raise OutputError(f"{job.target} exists and cannot say whether it is ours; use --force to replace it")
     return Freshness.FRESH
+
+
+def _is_older(target: Path, source: Path) -> bool:
+    made, given = target.stat(), source.stat()
+    return made.st_mtime_ns < given.st_mtime_ns or made.st_ctime_ns < given.st_ctime_ns
 
 
 def _forced(job: Job) -> Freshness:

@@ -47,6 +47,11 @@ _EXPLANATIONS = {
 }
 
 
+def most_bytes(max_pixels: int) -> int:
+    """Return the bytes above which no file is read: 8 a pixel hold every kind without compression."""
+    return 8 * max_pixels + (1 << 28)
+
+
 def read(path: Path, *, limit: int = MAX_BYTES) -> bytes:
     """Read a whole source file; see `read_steady`."""
     return read_steady(path, limit=limit)[0]

@@ -57,6 +57,20 @@ def test_outcomes_come_in_the_order_of_the_jobs(count: int, threads: int, group_
     assert [(outcome.name, outcome.message) for outcome in outcomes] == [(str(n), str(-n)) for n in range(count)]
 
 
+def test_one_small_picture_does_not_wait_for_all_that_is_settled() -> None:
+    """Ten thousand pictures that are up to date must not keep the one that is not from being computed."""
+    seen = iter(
+        run(
+            jobs_of(10_000),
+            stages(read=lambda job: number_of(job) if job.name == "0" else done(job, "settled")),
+            threads=2,
+            group_px=1000,
+        )
+    )
+    assert next(seen).message == "0"
+    seen.close()  # type: ignore[attr-defined]
+
+
 def test_order_holds_when_later_writes_end_first() -> None:
     second_written = threading.Event()
 

@@ -20,7 +20,8 @@ from hcdcodec.backbones.hcflow import HcFlow
 from hcdcodec.backbones.irn import Irn
 from hcdcodec.backbones.weights import model_hash
 from hcdcodec.cli import cli
-from hcdcodec.decoder import decode_picture
+from hcdcodec.container import Packed
+from hcdcodec.decoder import decode_picture, decode_pictures
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
 from hcdcodec.errors import UsageError
 from hcdcodec.hcd import Paper, Search, Ste
@@ -85,6 +86,17 @@ def test_decoding_gives_the_encoders_own_error(engine: Engine, details_scale: fl
     made = decoded(engine, data)
     assert error_of(picture, made) == pytest.approx(encoded.refined.error, rel=1e-9)
     assert np.array_equal(made.pixels, decoded(engine, data).pixels)
+
+
+def test_pictures_with_details_and_without_share_no_batch(engine: Engine, draw: Draw) -> None:
+    options = [EncodeOptions(Ste(0), details_scale=scale) for scale in (0.0, 0.3, 0.0)]
+    made = [
+        encode_pictures(engine, [Picture(draw(24, 32, 3, seed=seed))], chosen)[0] for seed, chosen in enumerate(options)
+    ]
+    packed = [Packed(each.header, each.lr, None, Metadata()) for each in made]
+    together = decode_pictures(engine, packed)
+    for one, alone in zip(together, packed, strict=True):
+        assert np.abs(one.pixels.astype(int) - decode_picture(engine, alone).pixels).max() <= 1
 
 
 def test_seed_and_scale_change_what_is_decoded(engine: Engine, draw: Draw) -> None:

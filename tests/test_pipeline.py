@@ -497,10 +497,24 @@ def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder
     webp = Decoding((Engines(),), Format.WEBP)
     assert statuses(folder.decode(webp)) == [Status.DONE]
     assert statuses(folder.decode(webp)) == [Status.SKIPPED]
+    (unsure,) = folder.decode(replace(webp, files=FileOptions(checksum=True)))
+    assert unsure.status is Status.FAILED and "--force" in unsure.message
     set_time(folder.path / "out/a.png.webp", 0)
     (refused,) = folder.decode(webp)
     assert refused.status is Status.FAILED and "--force" in refused.message
     assert statuses(folder.decode(replace(webp, files=FileOptions(force=True)))) == [Status.DONE]
+
+
+def test_a_source_with_an_old_time_that_came_later_is_noticed(folder: Folder) -> None:
+    folder.put("a.png")
+    folder.encode()
+    webp = Decoding((Engines(),), Format.WEBP)
+    folder.decode(webp)
+    (lr,) = (folder.path / "small").glob("*.hcd.png")
+    lr.write_bytes(lr.read_bytes())
+    set_time(lr, 0)  # as cp -p and rsync -a do, and encode --preserve
+    (refused,) = folder.decode(webp)
+    assert refused.status is Status.FAILED and "--force" in refused.message
 
 
 # --- hostile ----------------------------------------------------------------------------------------------------------
