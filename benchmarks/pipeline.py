@@ -3,6 +3,7 @@
     python benchmarks/pipeline.py memory --effort 1
     python benchmarks/pipeline.py growth --effort 1
     python benchmarks/pipeline.py overlap
+    python benchmarks/pipeline.py overlap --set val --sides 256 384 512 768 --effort 0
     python benchmarks/pipeline.py count
     python benchmarks/pipeline.py batch --device cuda
     python benchmarks/pipeline.py reference
@@ -55,6 +56,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help=f"default: {DEFAULT_EFFORT}")
     parser.add_argument("--side", type=int, default=throughput.SIDE, help="batch, reference: of the pictures")
+    parser.add_argument("--sides", type=int, nargs="+", default=folders.MIXED, help="overlap: of the mixed pictures")
     parser.add_argument("--jobs", type=int, default=0, help="threads of the command; default: its own")
     for room in (trips, record):
         room.add_options(parser)
@@ -63,6 +65,7 @@ def main() -> None:
         rows = MODES[given.mode](given, Path(folder))
     record.say(rows)
     other = "" if given.side == throughput.SIDE else f"_side{given.side}"
+    other += "" if given.sides == folders.MIXED else f"_sides{max(given.sides)}"
     record.write_csv(given.out / f"pipeline_{given.mode}{other}.csv", rows)
 
 
@@ -96,7 +99,7 @@ def growth(given: argparse.Namespace, folder: Path) -> list[record.Row]:
 
 def overlap(given: argparse.Namespace, folder: Path) -> list[record.Row]:
     """Return the time of a whole command beside the least that its stages allow, each way."""
-    folders.fill(folder / "in", sources(given), given.limit or 200)
+    folders.fill(folder / "in", sources(given), given.limit or 200, given.sides)
     folders.fill(folder / "one", sources(given), 1, folders.MIXED[:1])
     whole, begun = _both_ways(given, folder / "in"), _both_ways(given, folder / "one")
     engine = trips.engine_of(given, scale=given.scale)

@@ -121,8 +121,9 @@ def compare(
     """
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
-    original = image.read_picture(storage.read(pair.original), max_pixels=max_pixels).pixels
-    data = storage.read(pair.other)
+    limit = storage.most_bytes(max_pixels)
+    original = image.read_picture(storage.read(pair.original, limit=limit), max_pixels=max_pixels).pixels
+    data = storage.read(pair.other, limit=limit)
     if container.is_ours(data[:_HEAD]):
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None
@@ -139,8 +140,13 @@ def compare(
 
 
 def _is_source(path: Path) -> bool:
-    with path.open("rb") as file:
-        return not path.name.endswith(ENCODED_SUFFIX) and image.sniff(file.read(image.SNIFF_BYTES))
+    if path.name.endswith(ENCODED_SUFFIX):
+        return False
+    try:
+        with path.open("rb") as file:
+            return image.sniff(file.read(image.SNIFF_BYTES))
+    except OSError:
+        return True  # reading it will say why it cannot be compared
 
 
 def _counterpart(mirror: Path) -> Path | None:

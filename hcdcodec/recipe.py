@@ -99,8 +99,9 @@ class Recipe:
         """
         positive = ("minutes", "batch", "patch", "learning_rate", "encoder_rate", "clip", "loss_scale", "floor")
         wrong = [name for name in positive if not getattr(self, name) > 0]
-        shares = [field.name for field in fields(self) if field.name.endswith(("_share", "_from"))]
-        wrong += [name for name in ("momentum", "memory", "average", *shares) if not 0 <= getattr(self, name) <= 1]
+        shares = [field.name for field in fields(self) if field.name.endswith(("_share", "_from", "_until"))]
+        wrong += [name for name in ("average", *shares) if not 0 <= getattr(self, name) <= 1]
+        wrong += [name for name in ("momentum", "memory") if not 0 <= getattr(self, name) < 1]
         counts = ("warm_iterations", "search_steps", "likeness_weight", "search_pace", "seed")
         wrong += [name for name in counts if not getattr(self, name) >= 0]
         wrong += [] if 1 <= self.coarsest <= 255 else ["coarsest"]

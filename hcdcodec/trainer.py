@@ -130,7 +130,8 @@ class Trainer:
     def update(self, drawn: Batch) -> None:
         """Take one step on what `draw` returned."""
         recipe, progress, batch = self.recipe, self.progress, self._placed(drawn)
-        if progress >= recipe.encoder_from and not self.is_decoder_held:
+        # At 1 there is no such part, though the time may run out between two looks at it.
+        if recipe.encoder_from < 1 and progress >= recipe.encoder_from and not self.is_decoder_held:
             self.network.load_state_dict(self.average.state_dict())
             self._hold_decoder()
         if progress < recipe.coarse_from:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -19,7 +20,7 @@ ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def compare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def compare(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from hcdcodec.cli import main; main()", "compare", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -163,3 +164,31 @@ def browsed(page: Path) -> set[tuple[int, ...]]:
     subprocess.run([*command, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True, timeout=120)
     pixels = np.asarray(Image.open(io.BytesIO(shot.read_bytes())).convert("RGB"))
     return {tuple(colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
+
+
+@pytest.mark.parametrize("option", ["--picture", "--html"])
+def test_a_report_never_replaces_what_it_is_about(tmp_path: Path, lr: bytes, option: str) -> None:
+    original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
+    small.write_bytes(lr)
+    before = original.read_bytes()
+    for report in (original, small, tmp_path / "." / "a.png"):
+        run = compare(original, small, option, report)
+        assert (run.returncode, run.stderr.count("\n")) == (2, 1)
+        assert "write the report elsewhere" in run.stderr
+    assert (original.read_bytes(), small.read_bytes()) == (before, lr)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_cannot_be_read_fails_alone(folders: tuple[Path, Path]) -> None:
+    (folders[0] / "a.png").chmod(0)
+    run = compare(*folders)
+    assert run.returncode == 1
+    assert "deep/b.png" in run.stdout
+    assert "Traceback" not in run.stderr
+
+
+def test_larger_pictures_are_compared_when_asked(tmp_path: Path, lr: bytes) -> None:
+    original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
+    small.write_bytes(lr)
+    assert compare(original, small, "--max-pixels", 48 * 64 - 1).returncode == 1
+    assert compare(original, small, "--max-pixels", 48 * 64).returncode == 0

@@ -17,7 +17,7 @@ ROOT = Path(hcdcodec.__file__).parent
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
     "errors",
-    "tiling walk png grid outcome recipe heap optimiser backbones.chart",
+    "tiling walk luma png grid outcome recipe heap optimiser backbones.chart",
     "files metadata kinds report progress optimisers backbones.base backbones.winograd",
     "storage image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
     "header crops metrics backbones.flow_steps backbones.irn",
@@ -40,7 +40,7 @@ LAYERS = (
 RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 # Networks and training need torch.
-HEAVY = frozenset({"backbones", "crops"})
+HEAVY = frozenset({"backbones", "crops", "luma"})
 WITHOUT_TORCH = [
     f"hcdcodec.{name}"
     for line in [*LAYERS[:6], "comparison panel cli commands"]

@@ -168,6 +168,13 @@ def test_the_encoder_is_trained_alone_in_the_end(monkeypatch: pytest.MonkeyPatch
     assert other.is_decoder_held and not next(other.network.decoding()).requires_grad
 
 
+def test_time_that_runs_out_during_an_update_holds_nothing_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = trainer_of("irn")
+    monkeypatch.setattr(Trainer, "progress", 1.0)
+    trainer.update(trainer.draw(0))
+    assert trainer.iteration == 1 and not trainer.is_decoder_held
+
+
 @pytest.mark.parametrize("name", ["irn", "hcflow"])
 def test_networks_of_one_piece_have_no_encoder_to_train_alone(name: str) -> None:
     with pytest.raises(UsageError, match="encoder_from"):
@@ -276,6 +283,8 @@ def test_killed_command_leaves_its_state(photos: Path, tmp_path: Path) -> None:
         (["batch=0"], "batch = 0"),
         (["search_share=1.5"], "search_share"),
         (["coarsest=300"], "coarsest"),
+        (["momentum=1"], "momentum"),
+        (["free_until=-0.5"], "free_until"),
     ],
 )
 def test_wrong_settings_are_usage_errors(settings: list[str], what: str) -> None:

@@ -131,9 +131,15 @@ def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
+    lock = FileLock(root / ".hcdcodec.lock", timeout=0)
     try:
-        with FileLock(root / ".hcdcodec.lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
         click.echo(f"hcdcodec: {root}: another run holds this destination; wait for it to end", err=True)
         sys.exit(exits.LOCKED)
+    except (OSError, NotImplementedError) as error:  # the latter where file systems have no locks
+        raise UsageError(f"{root} cannot be locked ({error}); leave out --lock or name another destination") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hcdcodec import walk
 from hcdcodec.commands import exits
-from hcdcodec.commands.options import Examples, option
+from hcdcodec.commands.options import MAX_PIXELS, Examples, option
 from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.report import printable
 
 if TYPE_CHECKING:
+    from hcdcodec.comparison import Pair
     from hcdcodec.container import Packed
     from hcdcodec.image import Picture
 
@@ -32,16 +35,23 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         if as_json:
             click.echo(json.dumps(fields))
         else:
-            click.echo("\n".join(f"{name:16} {value}" for name, value in fields.items()) + "\n")
+            click.echo("\n".join(f"{name:16} {printable(str(value))}" for name, value in fields.items()) + "\n")
 
     sys.exit(exits.each(paths, show))
 
 
-@click.command(cls=Examples, epilog="hcdcodec verify small/*.hcd.png && rm -r photos/")
+@click.command(
+    cls=Examples,
+    epilog="""
+    hcdcodec verify small/*.hcd.png
+    hcdcodec status photos/ small/ && hcdcodec verify -q small/*.hcd.png
+    """,
+)
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...")
 @option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
 @option("-q", "--quiet", is_flag=True, help="Only failures.")
-def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool) -> None:
+@MAX_PIXELS
+def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pixels: int) -> None:
     """Check that files are intact, unedited, and that the weights they need are installed."""
     from hcdcodec import container, storage
     from hcdcodec.pipeline import Engines
@@ -49,11 +59,11 @@ def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool) -> Non
     engines = Engines("cpu", weights_dir)
 
     def check(path: str) -> None:
-        packed = container.unpack(storage.read(Path(path)))
+        packed = container.unpack(storage.read(Path(path), limit=storage.most_bytes(max_pixels)), max_pixels=max_pixels)
         engines.get(packed.header)
         if not quiet:
             header = packed.header
-            click.echo(f"{path}: intact, {header.width}x{header.height}, {header.backbone} x{header.scale}")
+            click.echo(f"{printable(path)}: intact, {header.width}x{header.height}, {header.backbone} x{header.scale}")
 
     sys.exit(exits.each(paths, check))
 
@@ -73,6 +83,7 @@ def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool) -> Non
 @option("--html", "html_page", type=click.Path(path_type=Path), metavar="HTML", help="The same as one page, for all.")
 @option("--border", type=click.IntRange(0), help="Pixels that PSNR-Y and SSIM leave out.  [default: the scale, or 4]")
 @option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+@MAX_PIXELS
 def compare(
     original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
 ) -> None:
@@ -86,17 +97,18 @@ def compare(
     pairs = list(comparison.pair_up(original, other))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
+    _check_reports([path for path in (picture, html_page) if path is not None], pairs)
     restore, compared, sections = _restorer(given["weights_dir"]), [], []
     for pair in pairs:
         try:
-            result = comparison.compare(pair, restore, border=given["border"])
+            result = comparison.compare(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
+            if html_page is not None:
+                sections.append(panel.section(result))
         except HcdError as error:
             click.echo(message(pair.name, str(error)), err=True)
             continue
         if picture is not None:
             storage.write_atomic(picture, panel.sheet(panel.panels_of(result)))
-        if html_page is not None:
-            sections.append(panel.section(result))
         if as_json:
             click.echo(json.dumps(result.figures.members()))
         compared.append(result.figures)
@@ -105,6 +117,18 @@ def compare(
     if compared and not as_json:
         click.echo(panel.table(compared))
     sys.exit(exits.FAILED if len(compared) < len(pairs) else 0)
+
+
+def _check_reports(reports: Sequence[Path], pairs: "Sequence[Pair]") -> None:
+    """Keep a report from replacing a picture that it is about.
+
+    Raises:
+        UsageError: it would.
+    """
+    compared = {walk.identity(path) for pair in pairs for path in (pair.original, pair.other) if path is not None}
+    for report in reports:
+        if (identity := walk.identity(report)) is not None and identity in compared:
+            raise UsageError(f"{report} is one of the files compared; write the report elsewhere")
 
 
 def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":

@@ -76,11 +76,12 @@ RESULTS = stacked(
     option("--preserve", is_flag=True, help="Give results the times of their sources."),
     option("--lock", is_flag=True, help="Refuse to start (exit 75) while another run holds the destination."),
 )
+MAX_PIXELS = option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures.")
 ENGINE = stacked(
     option("--device", default="auto", help="auto, cpu, cuda or cuda:N; several with commas, one worker each."),
     option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: on a whole Ray cluster."),
     option("--cores", type=click.IntRange(1), default=4, help="With --engine ray, without GPUs: CPU cores a worker."),
-    option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures."),
+    MAX_PIXELS,
 )
 MACHINE = stacked(
     option("--jobs", type=click.IntRange(1, 64), default=2, help="Threads for reading, and for writing."),
