@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 @option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @option("--threads", type=click.IntRange(0), default=0, help="Threads that compute on the CPU; 0: one a core.")
 @option("--exact", is_flag=True, help="Train in float32 even where bfloat16 is faster.")
-@option("--compile", "compiled", is_flag=True, help="Compile the network first; pays on GPUs.")
+@option("--compile", "compiled", is_flag=True, help="Compile the network first; meant for GPUs.")
 @option("--recompute-from", type=click.IntRange(1), help="HR pixels a batch from which irn and hcflow save memory.")
 @option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
 def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, **given: Any) -> None:
@@ -99,7 +99,7 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
             click.echo(_entry_lines(path, entry), nl=False)
         for scale in sorted(set(family.scales) - {entry.scale for _, entry in own}):
             click.echo(f"  x{scale}  not installed; {family.remedy}")
-        if family.rebuild and not own:
+        if family.has_weights and not family.scales and not own:
             click.echo(f"  none installed; {family.remedy}")
 
 
