@@ -36,14 +36,19 @@ def bd_rate(ours: Curve, theirs: Curve) -> float | None:
     return math.exp(float(distance.mean())) - 1
 
 
-def ahead(ours: Curve, theirs: Curve) -> list[tuple[float, float]]:
-    """Return the intervals of bpp, within what both curves cover, in which ours has the higher quality."""
-    (our_rates, our_qualities), (their_rates, their_qualities) = _by_rate(ours), _by_rate(theirs)
-    low, high = max(our_rates[0], their_rates[0]), min(our_rates[-1], their_rates[-1])
+def ahead(pairs: Sequence[tuple[Curve, Curve]]) -> list[tuple[float, float]]:
+    """Return the intervals of bpp in which ours has the higher quality on average, each picture at that bpp.
+
+    Args:
+        pairs: (ours, theirs) for each picture; what all curves cover counts.
+    """
+    both = [(_by_rate(ours), _by_rate(theirs)) for ours, theirs in pairs]
+    low = max(rates[0] for pair in both for rates, _ in pair)
+    high = min(rates[-1] for pair in both for rates, _ in pair)
     if low >= high:
         return []
     at = np.linspace(low, high, _SAMPLES)
-    better = np.interp(at, our_rates, our_qualities) > np.interp(at, their_rates, their_qualities)
+    better = sum(np.interp(at, *ours) - np.interp(at, *theirs) for ours, theirs in both) > 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], better.astype(int), [0]])))
     return [(float(np.exp(at[i])), float(np.exp(at[j - 1]))) for i, j in zip(edges[::2], edges[1::2], strict=True)]
 

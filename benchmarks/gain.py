@@ -48,6 +48,7 @@ def main() -> None:
 
 
 def _rows(given: argparse.Namespace, engine: Engine, pictured: PictureSet) -> Iterator[record.Row]:
+    trips.travel(engine, next(iter(pictured))[1], search_of(1))  # the first call pays for the libraries' preparations
     yield {"method": "none", "setting": "", **measure(engine, pictured, trips.NONE)}
     for effort in given.efforts:
         ours = measure(engine, pictured, search_of(effort), given.quality)

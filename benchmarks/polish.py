@@ -74,7 +74,7 @@ def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Ro
 
 def _search(one: Preview, steps: int) -> Found:
     """Search without an early stop, so that passes are what they should be, and for the error alone, as the polish."""
-    (found,) = refine(one.engine, [one.subject], Ste(steps, patience=steps, per_bit=0.0))
+    (found,) = refine(one.engine, [one.subject], Ste(steps, patience=steps, per_bit=0.0, luma=0.0))
     return Found(found.lr.to(one.engine.device).float() / 255, found.error, found.passes)
 
 

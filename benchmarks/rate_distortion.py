@@ -3,9 +3,10 @@
     python benchmarks/rate_distortion.py --limit 1 --crop 256
     HCDCODEC_IMAGES=images python benchmarks/rate_distortion.py --set test/Kodak val --scales 4 2 --efforts 0 5
 
-Means are taken over the pictures at equal settings. PSNR-RGB counts whole pictures; PSNR-Y leaves out `scale` pixels on
-each side, 4 for other codecs. For each set: a CSV of means, one of single pictures, one of conclusions (BD-rates, where
-ours is ahead of JPEG, bytes at the quality of the paper's scheme with the same weights and PNG coding), and plots.
+PSNR-RGB counts whole pictures; PSNR-Y leaves out `scale` pixels on each side, 4 for other codecs. For each set: a CSV
+of means at equal settings, one of single pictures, plots of the means, and a CSV of conclusions. These are means over
+the pictures of what holds for each: BD-rate; where ours is ahead at equal bytes; bytes at the quality of the paper's
+scheme with the same weights and PNG coding, which all LR levels are open to unless --paper-qualities says otherwise.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.metrics import Scores
 
 QUALITIES = (100, 90, 82, 75, 68, 61, 49, 38, 28, 18, 8)
-JPEG, PAPER, WINDOWED = CODECS[0].name, "paper's scheme", "paper's scheme on 128-px windows"
+PAPER, WINDOWED = "paper's scheme", "paper's scheme on 128-px windows"
 TICKS = (0.125, 0.25, 0.5, 1, 2, 4)
 MEASURES = ("psnr_rgb", "psnr_y")
 
@@ -55,7 +56,7 @@ def main() -> None:
         record.say(rows)
         record.write_csv(stem.with_suffix(".csv"), rows, missing)
         record.write_csv(stem.with_name(f"{stem.name}_pictures.csv"), [_row(point) for point in points], missing)
-        conclusions = list(_conclusions(rows))
+        conclusions = list(_conclusions(points))
         record.say(conclusions)
         record.write_csv(stem.with_name(f"{stem.name}_conclusions.csv"), conclusions, missing)
         for measure in MEASURES:
@@ -69,7 +70,8 @@ def _arguments() -> argparse.Namespace:
     trips.add_options(parser)
     record.add_options(parser)
     parser.add_argument("--scales", type=int, nargs="+", default=[4], help="default: 4")
-    parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT])
+    parser.add_argument("--efforts", type=int, nargs="+", default=[0, DEFAULT_EFFORT], help="default: 0 and 5")
+    parser.add_argument("--paper-qualities", type=int, nargs="+", default=[trips.FULL_GRID], help="default: 100")
     parser.add_argument("--qualities", type=int, nargs="+", default=list(QUALITIES))
     parser.add_argument("--windows", action="store_true", help="the paper's scheme on LR windows of 128, too")
     return parser.parse_args()
@@ -102,8 +104,9 @@ def _ours(given: argparse.Namespace, scale: int, pictured: PictureSet) -> Iterat
             for quality in given.qualities:
                 trip = trips.travel(engine, picture, search_of(effort), quality)
                 yield Point(f"{label} effort {effort}", str(quality), name, trip.bpp, trip.scores(picture, scale))
-        trip = trips.travel(engine, picture, Paper())
-        yield Point(f"{label} {PAPER}", "", name, trip.bpp, trip.scores(picture, scale))
+        for quality in given.paper_qualities:
+            trip = trips.travel(engine, picture, Paper(), quality)
+            yield Point(f"{label} {PAPER}", str(quality), name, trip.bpp, trip.scores(picture, scale))
         if given.windows:
             trip, _ = trips.travel_by_windows(engine, picture, Paper())
             yield Point(f"{label} {WINDOWED}", "", name, trip.bpp, trip.scores(picture, scale))
@@ -145,33 +148,51 @@ def _curve(rows: Sequence[record.Row], codec: str, measure: str) -> list[tuple[f
     return [(float(row["bpp"] or 0), float(row[measure] or 0)) for row in rows if row["codec"] == codec]
 
 
-def _conclusions(rows: Sequence[record.Row]) -> Iterator[record.Row]:
+def _curves(points: Sequence[Point], codec: str, measure: str) -> list[list[tuple[float, float]]]:
+    """Return a curve for each picture, in the order of the pictures."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for point in points:
+        if point.codec == codec:
+            found.setdefault(point.picture, []).append((point.bpp, getattr(point.scores, measure)))
+    return list(found.values())
+
+
+def _conclusions(points: Sequence[Point]) -> Iterator[record.Row]:
     """Compare each curve of ours with each of the others, and with the paper's scheme at the same scale."""
-    names = list(dict.fromkeys(str(row["codec"]) for row in rows))
+    names = list(dict.fromkeys(point.codec for point in points))
     rivals = [codec.name for codec in CODECS if codec.name in names]
     for name in (name for name in names if " effort " in name and name not in rivals):
         schemes = [other for other in names if PAPER in other and other.split()[:2] == name.split()[:2]]
         for measure in MEASURES:
-            ours = _curve(rows, name, measure)
-            for rival in rivals:
-                yield _against_curve(name, rival, measure, ours, _curve(rows, rival, measure))
-            for scheme in schemes:
-                yield _against_point(name, scheme, measure, ours, _curve(rows, scheme, measure)[0])
+            ours = _curves(points, name, measure)
+            for other in [*rivals, *schemes]:
+                pairs = list(zip(ours, _curves(points, other, measure), strict=True))
+                if other in schemes:
+                    yield {**_compared(name, other, measure), **_against_points(pairs)}
+                if all(len(theirs) > 1 for _, theirs in pairs):
+                    yield {**_compared(name, other, measure), **_against_curves(pairs)}
 
 
-def _against_curve(name: str, rival: str, measure: str, ours: curves.Curve, theirs: curves.Curve) -> record.Row:
-    spans = ", ".join(f"{low:.3f} to {high:.3f} bpp" for low, high in curves.ahead(ours, theirs))
-    rate = curves.bd_rate(ours, theirs)
+def _against_curves(pairs: Sequence[tuple[curves.Curve, curves.Curve]]) -> record.Row:
+    rates = [rate for ours, theirs in pairs if (rate := curves.bd_rate(ours, theirs)) is not None]
+    spans = ", ".join(f"{low:.3f} to {high:.3f} bpp" for low, high in curves.ahead(pairs))
     verdict = f"ahead at {spans}" if spans else "nowhere ahead"
-    return {**_compared(name, rival, measure), "bytes": None if rate is None else f"{rate:+.1%}", "verdict": verdict}
+    fewer = f"fewer bytes on {sum(rate < 0 for rate in rates)} of {len(rates)} pictures"
+    return {"bytes": f"{pictures.mean(rates):+.1%}" if rates else None, "verdict": f"{verdict}; {fewer}"}
 
 
-def _against_point(name: str, scheme: str, measure: str, ours: curves.Curve, point: tuple[float, float]) -> record.Row:
-    rate = curves.rate_at(ours, point[1])
-    if rate is None:
-        return {**_compared(name, scheme, measure), "bytes": None, "verdict": f"{point[1]:.2f} dB is off our curve"}
-    verdict = f"{rate:.3f} instead of {point[0]:.3f} bpp at {point[1]:.2f} dB"
-    return {**_compared(name, scheme, measure), "bytes": f"{rate / point[0] - 1:+.1%}", "verdict": verdict}
+def _against_points(pairs: Sequence[tuple[curves.Curve, curves.Curve]]) -> record.Row:
+    """Compare with the best quality of the other curve, at each picture's own."""
+    at = [(ours, max(theirs, key=lambda point: point[1])) for ours, theirs in pairs]
+    found = [(rate, point) for ours, point in at if (rate := curves.rate_at(ours, point[1])) is not None]
+    if not found:
+        return {"bytes": None, "verdict": "off our curve on all pictures"}
+    rate, bpp, decibels = (
+        pictures.mean(values)
+        for values in ([rate for rate, _ in found], [point[0] for _, point in found], [point[1] for _, point in found])
+    )
+    verdict = f"{rate:.3f} instead of {bpp:.3f} bpp at {decibels:.2f} dB, {len(found)} of {len(pairs)} pictures"
+    return {"bytes": f"{pictures.mean([rate / point[0] - 1 for rate, point in found]):+.1%}", "verdict": verdict}
 
 
 def _compared(name: str, other: str, measure: str) -> dict[str, str]:

@@ -343,10 +343,12 @@ def _algorithm_1(engine: Engine, subject: Subject, start: torch.Tensor, search: 
     if search.hr_steps:
         start = _whole_downscale(engine, ball.moved()).detach().clamp(0, 1)
     base = quantise(start, subject.grid)
+    passes = 4 * search.hr_steps + (1 if search.hr_steps else 0) + 2 * search.lr_steps
+    if not search.lr_steps:  # no random start either
+        return _Proposal(base, passes)
     ball = _Ball(base, search, generator)
     for _ in range(search.lr_steps):
         ball.descend(engine.gradients([ball.moved()], [subject.task], [subject.target])[1][0])
-    passes = 4 * search.hr_steps + (1 if search.hr_steps else 0) + 2 * search.lr_steps
     return _Proposal(quantise(ball.moved(), subject.grid), passes)
 
 

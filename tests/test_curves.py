@@ -39,13 +39,19 @@ def test_rate_at_a_quality() -> None:
 
 def test_where_two_curves_cross() -> None:
     flat = [(0.25, 31.5), (2.0, 37.5)]  # 3 dB a factor of 2 against 2 dB: they meet at 2 ** -0.5
-    ((low, high),) = curves.ahead(STRAIGHT, flat)
+    ((low, high),) = curves.ahead([(STRAIGHT, flat)])
     assert (low, high) == (pytest.approx(2**-0.5, rel=2e-3), pytest.approx(2.0))
-    ((low, high),) = curves.ahead(flat, STRAIGHT)
+    ((low, high),) = curves.ahead([(flat, STRAIGHT)])
     assert (low, high) == (pytest.approx(0.25), pytest.approx(2**-0.5, rel=2e-3))
 
 
 def test_never_ahead() -> None:
     worse = [(rate, decibels - 1) for rate, decibels in STRAIGHT]
-    assert curves.ahead(worse, STRAIGHT) == []
-    assert curves.ahead([(8.0, 40.0), (9.0, 41.0)], STRAIGHT) == []
+    assert curves.ahead([(worse, STRAIGHT)]) == []
+    assert curves.ahead([([(8.0, 40.0), (9.0, 41.0)], STRAIGHT)]) == []
+
+
+def test_pictures_count_at_equal_bytes() -> None:
+    better, worse = ([(rate, decibels + by) for rate, decibels in STRAIGHT] for by in (1, -2))
+    assert curves.ahead([(better, STRAIGHT)])
+    assert curves.ahead([(better, STRAIGHT), (worse, STRAIGHT)]) == []
