@@ -268,7 +268,8 @@ def test_killed_command_leaves_its_state(photos: Path, tmp_path: Path) -> None:
         while "begin with" not in process.stderr.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 143
+        told = process.stderr.read()
+        assert process.wait(timeout=60) == 143, told
     settings = Recipe("crn", 2, 60).with_settings(["patch=16", "batch=1"])
     trainer = Trainer(settings, read_gallery([str(photos)], 16), Machine("cpu"))
     trainer.restore(state_path(settings, tmp_path / "out"))
