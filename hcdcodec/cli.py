@@ -63,4 +63,11 @@ def main() -> NoReturn:
     except HcdError as error:
         click.echo(f"hcdcodec: {printable(str(error))}", err=True)
         sys.exit(exits.WEIGHTS if isinstance(error, ModelError) else exits.USAGE)
+    except RuntimeError as error:
+        # A signal that comes while threading gives a lock back makes that lock fail; what counts is the signal.
+        if isinstance(error.__context__, SystemExit):
+            sys.exit(error.__context__.code)
+        if isinstance(error.__context__, KeyboardInterrupt):
+            sys.exit(exits.INTERRUPTED)
+        raise
     sys.exit(0)

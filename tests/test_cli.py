@@ -618,3 +618,27 @@ def test_signals_end_the_wait_for_standard_input(here: Path, number: signal.Sign
         finally:
             process.kill()
     assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(("raised", "status"), [("SystemExit(143)", 143), ("KeyboardInterrupt", 130)])
+def test_a_signal_that_breaks_a_lock_is_still_a_signal(raised: str, status: int) -> None:
+    """threading.Condition.wait fails about its lock where a signal comes just as it has given that back."""
+    code = f"""
+import threading
+from hcdcodec import cli
+
+class Unlucky(threading.Condition):
+    def _release_save(self):
+        super()._release_save()
+        raise {raised}
+
+def command(**_):
+    condition = Unlucky(threading.Lock())
+    with condition:
+        condition.wait()
+
+cli.cli.main = command
+cli.main()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (status, "")
