@@ -48,23 +48,21 @@ class Codec:
 TUNE = {"tune": "psnr"}
 """What all are judged by here; libavif's own choice is another."""
 
+
+def _jpeg(subsampling: str) -> Codec:
+    return Codec(
+        f"JPEG {subsampling} progressive, optimised",
+        "JPEG",
+        (95, 90, 85, 80, 70, 60, 50, 40, 30, 25, 20, 15, 10, 7, 5),
+        lambda quality: {"quality": quality, "progressive": True, "optimize": True, "subsampling": subsampling},
+        features.check("jpg"),
+        "install Pillow with JPEG",
+    )
+
+
 CODECS = (
-    Codec(
-        "JPEG 4:2:0 progressive, optimised",
-        "JPEG",
-        (95, 90, 85, 80, 70, 60, 50, 40, 30, 25, 20, 15, 10, 7, 5),
-        lambda quality: {"quality": quality, "progressive": True, "optimize": True, "subsampling": "4:2:0"},
-        features.check("jpg"),
-        "install Pillow with JPEG",
-    ),
-    Codec(
-        "JPEG 4:4:4 progressive, optimised",
-        "JPEG",
-        (95, 90, 85, 80, 70, 60, 50, 40, 30, 25, 20, 15, 10, 7, 5),
-        lambda quality: {"quality": quality, "progressive": True, "optimize": True, "subsampling": "4:4:4"},
-        features.check("jpg"),
-        "install Pillow with JPEG",
-    ),
+    _jpeg("4:2:0"),
+    _jpeg("4:4:4"),
     Codec(
         "WebP -m 6",
         "WEBP",

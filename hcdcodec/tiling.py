@@ -88,11 +88,8 @@ def _count(length: int, tile: int, halo: int) -> tuple[int, int]:
 
 def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (window start, window length, core start, core length) along one axis."""
-    window = tile + 2 * halo
-    if tile == 0 or length <= window:
-        yield 0, length, 0, length
-        return
-    starts = [*range(0, length - window, tile), length - window]
+    count, window = _count(length, tile, halo)
+    starts = [*(tile * i for i in range(count - 1)), length - window]
     for i, start in enumerate(starts):
         core = start + halo if i else 0
         end = starts[i + 1] + halo if i + 1 < len(starts) else length

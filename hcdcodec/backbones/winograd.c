@@ -199,7 +199,7 @@ static void gather_slopes(const Job *job, long start, int count, float *d) {
   }
 }
 
-/* out[k][c .. c + 4][o ..] += v' d, for `wide` vectors of outputs. */
+/* out[k][c .. c + SLOPE_ROWS][o ..] += v' d, for `wide` vectors of outputs. */
 static inline __attribute__((always_inline)) void multiply_slopes_part(const Job *job, int k, long o, long c, int wide,
                                                                        int count, const float *v, const float *d) {
   float *to = job->out + (k * job->in + c) * job->outs + o;
