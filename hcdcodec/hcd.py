@@ -42,7 +42,8 @@ class Ste:
         per_bit: see `Price`; at grid 1 bits are free.
         luma: weight of luma in what the search descends on, see `luma.weighed`. What is kept is decided by the plain
             error. At 1 instead of 0, the 256-pixel middles of the first 16 val pictures gain 0.19 dB PSNR-Y at
-            quality 100 and lose 0.04 dB PSNR-RGB; at 2 another 0.06, for 0.04.
+            quality 100 and lose 0.04 dB PSNR-RGB; at 2 another 0.06, for 0.04 (by hand, with the x4 weights of step 6
+            in weights/README.md).
     """
 
     steps: int

@@ -14,8 +14,9 @@ class Recipe:
     """What is trained, for how long, and all numbers of the training.
 
     The loss of a crop is `loss_scale * (log(error) + likeness_weight * max(0, log(distance / allowed distance)))`, with
-    the mean squared error of the reconstruction and the mean squared distance of the LR from the bicubic one. Its mean
-    is the mean PSNR, which is what a codec is judged by: easy crops count as much as hard ones.
+    the mean squared error of the reconstruction, luma weighed as in the search, and the mean squared distance of the LR
+    from the bicubic one. Its mean is a mean PSNR, which is what a codec is judged by: easy crops count as much as hard
+    ones.
 
     Attributes:
         backbone: name in the table of backbones.
