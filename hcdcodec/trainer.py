@@ -111,7 +111,7 @@ class Trainer:
     def begin(self, start: Start) -> None:
         """Take the weights to begin with, or the network's own beginning."""
         if start.tensors:
-            fill(self.network, start.tensors)
+            fill(self.network, self.network.grown(start.tensors))
             self.start_hash = start.hash
         else:
             self.network.initialise(self._placed(self.draw(0)).hr)

@@ -13,7 +13,8 @@ import torch
 from conftest import Draw, Ran, Tiny
 from PIL import Image
 
-from hcdcodec.backbones import build, load_backbone
+from hcdcodec.backbones import build, fill, load_backbone
+from hcdcodec.backbones.crn import Crn
 from hcdcodec.backbones.weights import find, read_manifest
 from hcdcodec.crops import Gallery, drawn_ahead, read_gallery
 from hcdcodec.errors import ModelError, OutputError, UsageError
@@ -247,6 +248,22 @@ def test_diverged_state_is_not_kept(tiny: Tiny, gallery: Gallery, tmp_path: Path
     with pytest.raises(ModelError, match="diverged"):
         trainer.save(tmp_path / "state")
     assert not (tmp_path / "state").exists()
+
+
+def test_a_shallower_start_grows() -> None:
+    torch.manual_seed(0)
+    shallow, deep = (Crn(4, 16, depth, 2 * depth).eval() for depth in (2, 5))
+    with torch.no_grad():
+        for values in shallow.parameters():
+            values.copy_(0.1 * torch.randn(values.shape))
+    fill(deep, deep.grown(shallow.state_dict()))
+    hr = torch.rand(1, 3, 48, 64)
+    lr = shallow.downscale(hr)
+    assert (deep.downscale(hr) - lr).abs().max() < 1e-5
+    assert (deep.upscale(lr) - shallow.upscale(lr)).abs().max() < 1e-5
+    assert any(not convolution.weight.any() for convolution in deep.decoder.body)
+    with pytest.raises(ModelError):
+        fill(shallow, shallow.grown(deep.state_dict()))
 
 
 def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:

@@ -1,6 +1,6 @@
 """The interface that every rescaling network fulfils: two methods and its own geometry."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,13 @@ class Backbone(nn.Module):
         Args:
             hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
         """
+
+    def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Return weights to begin a training with, made from those of a smaller network of the kind where that is easy.
+
+        What comes out need not fit, either.
+        """
+        return state
 
     def decoding(self) -> Iterator[nn.Parameter]:
         """Yield the weights that `upscale` reads; all of them, where one network serves both ways."""
