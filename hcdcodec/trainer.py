@@ -145,6 +145,8 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = _rate(recipe, self.iteration, progress)
         self.optimiser.step()
+        # A fused step changes weights without telling their version, by which `winograd` knows what it may keep.
+        torch.autograd.graph.increment_version(self.network.parameters())
         kept = min(recipe.average, (self.iteration + 1) / (self.iteration + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)

@@ -1,5 +1,6 @@
 """Training: what it draws, what it minimises, that it learns, that it goes on after it was cut."""
 
+import copy
 import signal
 import subprocess
 import sys
@@ -248,6 +249,19 @@ def test_diverged_state_is_not_kept(tiny: Tiny, gallery: Gallery, tmp_path: Path
     with pytest.raises(ModelError, match="diverged"):
         trainer.save(tmp_path / "state")
     assert not (tmp_path / "state").exists()
+
+
+def test_networks_compute_with_the_weights_that_an_update_left(gallery: Gallery) -> None:
+    """What `winograd` keeps of weights goes by their version, which a fused optimiser does not change."""
+    trainer = Trainer(
+        Recipe("crn", 2, 1).with_settings(("patch=32", "batch=1", "warm_iterations=0")), gallery, Machine()
+    )
+    trainer.begin(Start({}))
+    for number in range(2):
+        trainer.update(trainer.draw(number))
+    lr = torch.rand(1, 3, 16, 16)
+    for network in (trainer.network, trainer.average):
+        assert torch.equal(network.upscale(lr), copy.deepcopy(network).upscale(lr))
 
 
 def test_a_shallower_start_grows() -> None:

@@ -36,6 +36,7 @@ typedef struct {
   const float *x, *u, *bias, *add; /* bias: NULL = none and no activation */
   float *out;
   long h, w, in, outs, rows, columns, tiles, first, last; /* rows, columns: tiles of one picture; first, last: blocks */
+  long *next; /* block that nobody has taken yet, of those that anybody may take */
   int failed;
 } Job;
 
@@ -166,11 +167,13 @@ static int block_size(const Job *job, long block) {
   return left < BLOCK ? (int)left : BLOCK;
 }
 
+/* Blocks are taken one by one, not dealt: a thread whose core does other work takes fewer, and none waits for it. */
 static void *convolve(void *argument) {
   Job *job = argument;
   float *v = buffer(POINTS * BLOCK * job->in), *m = buffer(POINTS * BLOCK * job->outs);
+  long blocks = (job->tiles + BLOCK - 1) / BLOCK, block;
   job->failed = !v || !m;
-  for (long block = job->first; block < job->last && !job->failed; block++) {
+  while (!job->failed && (block = __atomic_fetch_add(job->next, 1, __ATOMIC_RELAXED)) < blocks) {
     int count = block_size(job, block);
     gather(job, block * BLOCK, count, v);
     multiply(job, count, v, m);
@@ -256,7 +259,8 @@ static int divide(void *(*work)(void *), Job whole, int threads, long apart) {
   Job jobs[THREADS];
   pthread_t handles[THREADS];
   int started[THREADS], failed = 0;
-  long blocks = (whole.tiles + BLOCK - 1) / BLOCK;
+  long blocks = (whole.tiles + BLOCK - 1) / BLOCK, next = 0;
+  whole.next = &next;
   for (int i = 0; i < threads; i++) {
     jobs[i] = whole;
     jobs[i].first = blocks * i / threads;
