@@ -5,7 +5,6 @@ import csv
 import importlib.metadata
 import io
 import math
-import os
 import platform
 import shlex
 import sys
@@ -15,14 +14,15 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command line has it, before torch comes in
 import torch
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("hcdcodec", "torch", "numpy", "pillow", "pyoxipng", "pillow-jxl-plugin")
 
 Row = Mapping[str, str | int | float | None]
+
+NETWORKS: list[str] = []
+"""Name, scale and hash of each network that was loaded so far; whoever loads one adds it."""
 
 mpl.use("Agg")
 # Without these the same figures would give another file every time.
@@ -40,7 +40,8 @@ def provenance() -> list[str]:
     add_options(where)
     arguments = where.parse_known_args()[1]
     command = f"python benchmarks/{Path(sys.argv[0]).name} {shlex.join(arguments)}".rstrip()
-    return [f"command: {command}", f"versions: {_versions()}", f"machine: {_machine()}"]
+    networks = [f"networks: {', '.join(NETWORKS)}"] if NETWORKS else []
+    return [f"command: {command}", f"versions: {_versions()}", f"machine: {_machine()}", *networks]
 
 
 def write_csv(path: Path, rows: Sequence[Row], remarks: Sequence[str] = ()) -> None:

@@ -3,9 +3,11 @@
     data = hcdcodec.encode(pixels, scale=4)    # PNG file as bytes; encode_report tells more
     pixels = hcdcodec.decode(data)
 
-Nothing here imports torch until a function that needs it is called.
+Nothing here imports torch until a function that needs it is called. Who imports torch first should set OMP_WAIT_POLICY
+to passive in the environment before that, as this module does.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,10 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
+
+# torch reads this when it comes in. Threads of its that spin while they wait keep the cores from those that convolve,
+# read and write: a picture of 512x768 then took 2.8 s instead of 1.7 by default, 13 s instead of 2.8 on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     __version__: str

@@ -44,8 +44,6 @@ for command in (
 def main() -> NoReturn:
     """Run the command line and turn errors into one line and an exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.TERMINATED))
-    # Before torch comes in: threads of its that wait must not keep the cores from those that read, write and search.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # What Pillow remarks on a file without refusing it helps nobody, least of all cron.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
