@@ -107,10 +107,11 @@ def overlap(given: argparse.Namespace, folder: Path) -> list[record.Row]:
         "encode": stages.encoding(engine, given.effort, folder / "in", folder / "in.stages"),
         "decode": stages.decoding(engine, folder / "in.small", folder / "in.stages"),
     }
-    return [
-        {"way": way, **stages.compared(alone[way], whole[way].seconds, begun[way].seconds), "cpu_s": whole[way].cpu_s}
-        for way in alone
-    ]
+    rows: list[record.Row] = []
+    for way, run in whole.items():
+        used = {"cpu_s": run.cpu_s, **({} if run.gpu_percent is None else {"gpu_percent": run.gpu_percent})}
+        rows.append({"way": way, **stages.compared(alone[way], run.seconds, begun[way].seconds), **used})
+    return rows
 
 
 def count(given: argparse.Namespace, folder: Path) -> list[record.Row]:

@@ -1,11 +1,12 @@
 """The command line in a process of its own, and what it took."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ finally:
 
 _MIB = 1024
 
+_WATCH = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=200")
+
 
 @dataclass(frozen=True)
 class Run:
@@ -32,19 +35,22 @@ class Run:
         cpu_s: of all its threads and processes.
         peak_mib: most memory in use at once, without what its own processes had.
         resident_mib: memory in use after each picture.
+        gpu_percent: part of the time in which GPUs were busy, start included; None where nothing can tell.
     """
 
     seconds: float
     cpu_s: float
     peak_mib: float
     resident_mib: tuple[float, ...]
+    gpu_percent: float | None
 
 
 def run(arguments: Sequence[str | Path]) -> Run:
     """Run `hcdcodec encode` or `decode`; leave with a sentence if a picture fails."""
     command = [sys.executable, "-c", _COMMAND, *map(str, arguments), "--json"]
     start = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    busy: list[float] = []
+    with _watched(busy), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         resident, last = [], ""
         for line in process.stdout:
@@ -57,7 +63,25 @@ def run(arguments: Sequence[str | Path]) -> Run:
     if process.returncode:
         raise SystemExit(f"hcdcodec {' '.join(map(str, arguments))} ended with status {process.returncode}")
     seconds = time.perf_counter() - start
-    return Run(seconds, used.ru_utime + used.ru_stime, int(last) / _MIB, tuple(resident))
+    percent = sum(busy) / len(busy) if busy else None
+    return Run(seconds, used.ru_utime + used.ru_stime, int(last) / _MIB, tuple(resident), percent)
+
+
+@contextlib.contextmanager
+def _watched(busy: list[float]) -> Iterator[None]:
+    """Collect how busy the machine's GPUs are while the body runs, five times a second."""
+    try:
+        watcher = subprocess.Popen(_WATCH, stdout=subprocess.PIPE, text=True)
+    except FileNotFoundError:
+        yield
+        return
+    with watcher:
+        try:
+            yield
+        finally:
+            watcher.terminate()
+            assert watcher.stdout is not None
+            busy += [float(line) for line in watcher.stdout if line.strip().isdecimal()]
 
 
 def _expect_done(line: str) -> None:

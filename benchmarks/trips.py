@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import record
 import torch
 
 from hcdcodec import container, metrics
@@ -67,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose network and device; a script adds `--scale` or `--scales` itself."""
     parser.add_argument("--backbone", default="crn", help="default: crn")
     parser.add_argument("--weights-dir", type=Path, help="search this directory for weights first")
-    parser.add_argument("--device", default="cpu", help="auto, cpu (default), cuda or cuda:N")
+    parser.add_argument("--device", default="cpu", help="cpu (default), auto or cuda:N; a command takes several")
 
 
 def engine_of(given: argparse.Namespace, backbone: str | None = None, scale: int | None = None) -> Engine:
@@ -76,7 +77,10 @@ def engine_of(given: argparse.Namespace, backbone: str | None = None, scale: int
         network = load_backbone(backbone or given.backbone, scale or given.scale, weights_dir=given.weights_dir)
     except (ModelError, UsageError) as error:
         raise SystemExit(str(error)) from error
-    return engine_for(network, given.device)
+    label = f"{network.name} x{network.scale} {network.model_hash[:12]}".rstrip()
+    if label not in record.NETWORKS:
+        record.NETWORKS.append(label)
+    return engine_for(network, given.device.partition(",")[0])
 
 
 def every_backbone(given: argparse.Namespace) -> dict[str, str]:
