@@ -165,7 +165,7 @@ def _subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
         plan(lr_h, lr_w, header.tile, header.halo),
         details_source(backbone, header.details_rule, header.details_seed, header.details_scale),
     )
-    return Subject(_planar(canvas), _planar(planes), task, grid_of(header.quality))
+    return Subject(_planar(canvas), task, grid_of(header.quality))
 
 
 def _planar(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:

@@ -107,15 +107,18 @@ class Subject:
 
     Attributes:
         canvas: (C, H, W) uint8, the picture padded to the backbone's multiple.
-        target: (C, height, width) uint8, the picture itself.
         task: its geometry.
         grid: levels that the LR may take.
     """
 
     canvas: torch.Tensor
-    target: torch.Tensor
     task: Task
     grid: Grid
+
+    @property
+    def target(self) -> torch.Tensor:
+        """Return the picture itself, (C, height, width) uint8."""
+        return self.canvas[:, : self.task.height, : self.task.width]
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,8 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
     Returns:
         One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
     """
-    # Every step compares with the target: on a GPU it goes over once, not each time.
-    subjects = [replace(subject, target=subject.target.to(engine.device)) for subject in subjects]
+    # Every step compares with the picture: it goes over to a GPU once, not each time.
+    subjects = [replace(subject, canvas=engine.sent(subject.canvas)) for subject in subjects]
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
     plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
     before = _judge(engine, subjects, plain)
@@ -310,7 +313,7 @@ class _Climb:
         pace += search.softness * pace.square().mean().sqrt() + 1e-20
         strayed = self.lr - schedule * search.step_size / 255 * mean / pace - self.plain
         allowed = max(self.reach * 10 ** (search.leeway_db / 10), 10 ** (-search.likeness_db / 10))
-        strayed *= min(1.0, math.sqrt(allowed / max(float(strayed.square().mean()), 1e-20)))
+        strayed *= (allowed / strayed.square().mean().clamp_(min=1e-20)).sqrt_().clamp_(max=1)
         self.lr = (self.plain + strayed).clamp_(0, 1)
 
     def stopped(self, search: Ste) -> bool:

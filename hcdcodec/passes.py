@@ -26,6 +26,9 @@ Details = Callable[[Rect], tuple[torch.Tensor, ...]]
 Batch = Sequence[tuple[int, Tile]]
 """Tiles whose windows have one size, each with the index of its picture."""
 
+Upscale = Callable[[torch.Tensor, tuple[torch.Tensor, ...]], torch.Tensor]
+"""`Backbone.upscale`, or what torch.compile makes of it."""
+
 Made = TypeVar("Made")
 
 
@@ -72,20 +75,35 @@ class Engine:
         device: where it computes.
         fast: type of the convolutions during the search; reference passes are float32.
         batch_px: HR pixels in flight; at least one tile always is.
+        is_compiled: the search goes through torch.compile; reference passes never do.
         room: halves batches once memory did not suffice.
+        stream: of a GPU, for `at_work`; None elsewhere.
     """
 
     backbone: Backbone
     device: torch.device
     fast: torch.dtype
     batch_px: int
+    is_compiled: bool = False
     room: Room = field(default_factory=Room, compare=False)
+    stream: torch.cuda.Stream | None = field(default=None, compare=False)
+
+    def at_work(self) -> contextlib.AbstractContextManager[object]:
+        """Return the context to compute in: on a GPU, engines copy and compute beside each other, not in turn."""
+        if self.stream is None:
+            return contextlib.nullcontext()
+        self.stream.wait_stream(torch.cuda.default_stream(self.device))  # which may still be moving the network
+        return torch.cuda.stream(self.stream)
+
+    def sent(self, levels: torch.Tensor) -> torch.Tensor:
+        """Return uint8 levels on the device; a GPU fetches them while the CPU goes on."""
+        return levels.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else levels
 
     def downscale(self, canvas: torch.Tensor, tiles: Sequence[Tile]) -> torch.Tensor:
         """Downscale one picture.
 
         Args:
-            canvas: (C, H, W) uint8 on the CPU, H and W multiples of the backbone's.
+            canvas: (C, H, W) uint8 on any device, H and W multiples of the backbone's.
             tiles: tile plan over the LR.
 
         Returns:
@@ -111,12 +129,12 @@ class Engine:
         self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], targets: Sequence[torch.Tensor]
     ) -> list[float]:
         """Return the squared error of the reference decode in 8 bits, by picture, as a mean in levels squared."""
-        sums = [0.0] * len(lrs)
+        sums = self._zeros(len(lrs))
         for index, area, hr in self.upscale(lrs, tasks):
             target = targets[index][:, *area.slices()].to(self.device, torch.float32)
             levels = hr.clamp(0, 1).mul(255).round()
-            sums[index] += float((levels - target).square().sum(dtype=torch.float64))
-        return [total / target.numel() for total, target in zip(sums, targets, strict=True)]
+            sums[index] += (levels - target).square().sum(dtype=torch.float64)
+        return [total / target.numel() for total, target in zip(sums.tolist(), targets, strict=True)]
 
     def gradients(
         self,
@@ -140,7 +158,7 @@ class Engine:
             For each picture the mean squared error in levels squared, unweighted, and the gradient by `lrs` of the
             weighted one, summed over all pixels.
         """
-        sums = [torch.zeros((), dtype=torch.float64, device=self.device) for _ in lrs]
+        sums = self._zeros(len(lrs))
         gradients = [torch.zeros_like(lr) for lr in lrs]
         for batch, found in self._computed(tasks, partial(self._slopes, lrs, tasks, targets, luma)):
             for (index, tile), square, slope in zip(batch, *found, strict=True):
@@ -149,13 +167,13 @@ class Engine:
                 gradients[index][:, *tile.window.slices()] += (
                     slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
                 )
-        errors = [float(total) * 255**2 / target.numel() for total, target in zip(sums, targets, strict=True)]
+        errors = [total * 255**2 / target.numel() for total, target in zip(sums.tolist(), targets, strict=True)]
         return errors, gradients
 
     def _reference(self, lrs: Sequence[torch.Tensor], tasks: Sequence[Task], batch: Batch) -> torch.Tensor:
         """Return the reconstruction of a batch, (B, 3, H, W) float32."""
         with torch.inference_mode(), precise(self.device, torch.float32):
-            return self._run(batch, lrs, tasks)[1]
+            return self._run(self.backbone.upscale, batch, lrs, tasks)[1]
 
     def _slopes(
         self,
@@ -168,7 +186,8 @@ class Engine:
         """Return the squared error of each tile, and the gradient of the weighted one by the windows, (B, 3, h, w)."""
         squares = []
         with torch.enable_grad(), precise(self.device, self.fast):
-            windows, made = self._run(batch, lrs, tasks)
+            upscale = _compiled(self.backbone) if self.is_compiled else self.backbone.upscale
+            windows, made = self._run(upscale, batch, lrs, tasks)
             slopes = torch.zeros_like(made)
             for slot, (index, tile) in enumerate(batch):
                 hr = _as_channels(made[slot].detach(), lrs[index].shape[0])
@@ -181,7 +200,7 @@ class Engine:
         return squares, back
 
     def _run(
-        self, batch: Batch, lrs: Sequence[torch.Tensor], tasks: Sequence[Task]
+        self, upscale: Upscale, batch: Batch, lrs: Sequence[torch.Tensor], tasks: Sequence[Task]
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (windows, their reconstruction), both (B, 3, ...) float32."""
         windows = torch.stack([_as_rgb(lrs[index][:, *tile.window.slices()]) for index, tile in batch])
@@ -192,7 +211,7 @@ class Engine:
         if any(sources):
             made = [source(tile.window) for source, (_, tile) in zip(sources, batch, strict=True) if source]
             details = tuple(torch.cat(planes).to(self.device) for planes in zip(*made, strict=True))
-        return windows, self.backbone.upscale(windows, details)
+        return windows, upscale(windows, details)
 
     def _visible(self, task: Task, tile: Tile, hr: torch.Tensor) -> tuple[Rect, torch.Tensor]:
         """Return the visible HR area of a tile's core and the pixels of the window that lie in it."""
@@ -234,6 +253,10 @@ class Engine:
     def _in_flight_px(self) -> int:
         return self.batch_px if self.room.pixels is None else min(self.batch_px, self.room.pixels)
 
+    def _zeros(self, count: int) -> torch.Tensor:
+        """Return sums to add to on the device: looking at each of them would stop a GPU each time."""
+        return torch.zeros(count, dtype=torch.float64, device=self.device)
+
     def _to_unit(self, levels: torch.Tensor) -> torch.Tensor:
         """Return uint8 levels as float32 in [0, 1] on the device."""
         return levels.to(self.device).to(torch.float32).div_(255)
@@ -264,13 +287,16 @@ def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> De
     return partial(draw_details, backbone.details, rule=rule, seed=seed, scale=scale)
 
 
-def engine_for(backbone: Backbone, device: str = "cpu", batch_px: int | None = None) -> Engine:
+def engine_for(
+    backbone: Backbone, device: str = "cpu", batch_px: int | None = None, *, is_compiled: bool = False
+) -> Engine:
     """Return the engine that suits a device.
 
     Args:
         backbone: any; it is moved to the device.
         device: "cpu", "cuda" or "cuda:N".
         batch_px: HR pixels in flight; default: `usual_batch_px`.
+        is_compiled: the search goes through torch.compile.
 
     Raises:
         UsageError: there is no such device.
@@ -280,9 +306,16 @@ def engine_for(backbone: Backbone, device: str = "cpu", batch_px: int | None = N
         # The reference decode is float32 on every device; TF32 would flip levels.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        return Engine(backbone.to(place), place, torch.bfloat16, batch_px)
+        stream = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]
+        return Engine(backbone.to(place), place, torch.bfloat16, batch_px, is_compiled, stream=stream)
     fast = torch.bfloat16 if _gains_by_bfloat16() else torch.float32
-    return Engine(backbone.to(place), place, fast, batch_px)
+    return Engine(backbone.to(place), place, fast, batch_px, is_compiled)
+
+
+@cache
+def _compiled(backbone: Backbone) -> Upscale:
+    """Return the network's upscaling, compiled anew for a first size of windows and then once for all sizes."""
+    return torch.compile(backbone.upscale)
 
 
 @cache
@@ -311,8 +344,16 @@ def _shortest_s(v: torch.Tensor, weight: torch.Tensor) -> float:
 
 
 def usual_batch_px(device: str) -> int:
-    """Return the HR pixels in flight that suit a device."""
-    return 1 << 24 if find_device(device).type == "cuda" else 1 << 20
+    """Return the HR pixels in flight that suit a device: on a GPU, what its free memory seems to hold.
+
+    A pixel in flight takes 480 bytes with crn x4, 800 with x2, 3400 with irn x2 (by hand, in float32 on a CPU). Where
+    that is more than is there, batches are halved.
+    """
+    place = find_device(device)
+    if place.type != "cuda":
+        return 1 << 20
+    free, _ = torch.cuda.mem_get_info(place)
+    return max(1 << 18, min(1 << 24, free // 1024))
 
 
 def take_devices(names: str) -> tuple[str, ...]:

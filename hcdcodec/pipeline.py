@@ -107,8 +107,9 @@ class Encoding:
 
     def on(self, *devices: str) -> "Encoding":
         """Return the same on other devices, with a worker for each that is named."""
-        backbone = self.engines[0].backbone
-        return replace(self, engines=tuple(engine_for(copy.deepcopy(backbone), device) for device in devices))
+        own = self.engines[0]
+        engines = (engine_for(copy.deepcopy(own.backbone), device, is_compiled=own.is_compiled) for device in devices)
+        return replace(self, engines=tuple(engines))
 
     def freshness(self, job: Job) -> Freshness:
         """Judge what stands where a job's result goes.
@@ -132,7 +133,7 @@ class Encoding:
         if self.target is not None:
             return [self._reach(engine, source, self.target) for source in sources]
         start = time.perf_counter()
-        with memory_errors():
+        with memory_errors(), engine.at_work():
             made = encode_pictures(engine, [source.picture for source in sources], self.options)
         heap.trim()  # each group has other sizes, and leaves other gaps
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
@@ -143,7 +144,7 @@ class Encoding:
 
     def _reach(self, engine: Engine, source: _Source, target: Target) -> _Timed:
         start = time.perf_counter()
-        with memory_errors():
+        with memory_errors(), engine.at_work():
             found = reach(engine, source.picture, self.options, target, level=PNG_LEVEL)
         return _Timed(found, time.perf_counter() - start)
 
@@ -273,7 +274,7 @@ class Decoding:
             groups.setdefault(engines.get(package.packed.header), []).append(index)
         made = dict[int, Picture]()
         for engine, members in groups.items():
-            with memory_errors():
+            with memory_errors(), engine.at_work():
                 pictures = decode_pictures(engine, [packages[i].packed for i in members])
             made.update(zip(members, pictures, strict=True))
         heap.trim()

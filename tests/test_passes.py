@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from conftest import Draw
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcdcodec.backbones.crn import Crn
 from hcdcodec.container import Packed
@@ -100,3 +102,37 @@ def test_one_large_picture_is_decoded_in_smaller_batches(draw: Draw) -> None:
     assert np.abs(expected - found).max() <= 1
     assert tried(cramped)[:5] == [20, 10, 5, 2, 2]
     assert sum(count for count in tried(cramped) if count <= 3) == 20
+
+
+class Looks(TorchDispatchMode):
+    """Counts how often a number is fetched from the device, which a GPU would have to stop for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_step_looks_at_no_number_of_a_single_picture(pictures: list[Picture], steps: int) -> None:
+    def looks(quality: int) -> int:
+        with Looks() as mode:
+            encode_pictures(engine_with(99), pictures, EncodeOptions(Ste(steps), quality))
+        return mode.count
+
+    assert looks(100) == len(pictures)  # how far each start is from the bicubic LR, once
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch uses what it deprecates
+def test_a_compiled_search_finds_as_much(pictures: list[Picture]) -> None:
+    plain = engine_with(99)
+    compiled = replace(plain, is_compiled=True)
+    expected, found = (encode_pictures(engine, pictures, EncodeOptions(Ste(2))) for engine in (plain, compiled))
+    for one, two in zip(expected, found, strict=True):
+        assert one.refined.error < one.refined.error_before
+        assert one.refined.error == pytest.approx(two.refined.error, rel=1e-2)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @SOURCES
 @CHOICE
 @option("--skip-if-larger", is_flag=True, help="Store nothing where the result would not be smaller than its source.")
+@option("--compile", "compiled", is_flag=True, help="Compile the search first; meant for GPUs and many pictures.")
 @RESULTS
 @ENGINE
 @MACHINE
@@ -123,7 +124,8 @@ def _encoding(given: dict[str, Any]) -> "Encoding":
     network = load_backbone(given["backbone"], given["scale"], weights_dir=given["weights_dir"])
     options = EncodeOptions(search, given["quality"], given["details_scale"], strip=_strip(given["strip"]))
     larger = given.get("skip_if_larger", False)
-    return Encoding((engine_for(network),), options, _file_options(given), _target(given), larger)
+    engine = engine_for(network, is_compiled=given.get("compiled", False))
+    return Encoding((engine,), options, _file_options(given), _target(given), larger)
 
 
 def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], str, bool]:

@@ -1,0 +1,80 @@
+"""What only a GPU can show. Skipped without one; `python benchmarks/pipeline.py overlap --device cuda` measures it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw, Tiny
+
+from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.files import Job
+from hcdcodec.hcd import Ste
+from hcdcodec.image import Format, Picture, read_picture, write_picture
+from hcdcodec.outcome import Status
+from hcdcodec.passes import Engine, engine_for
+from hcdcodec.pipeline import Decoding, Encoding, Engines
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+
+@pytest.fixture
+def tiny(install_tiny: Callable[..., Tiny]) -> Tiny:
+    return install_tiny()
+
+
+def engine(tiny: Tiny, *, is_compiled: bool = False) -> Engine:
+    return engine_for(tiny.engine().backbone, "cuda", is_compiled=is_compiled)
+
+
+def job(source: Path, target: Path) -> Job:
+    return Job(source, target, source.name, source.name, named=True)
+
+
+def searched(engine: Engine, pictures: list[Picture]) -> list[Encoded]:
+    return encode_pictures(engine, pictures, EncodeOptions(Ste(4)))
+
+
+@pytest.fixture
+def pictures(draw: Draw) -> list[Picture]:
+    return [Picture(draw(24 + 8 * seed, 32, 3, seed=seed)) for seed in range(5)]
+
+
+def test_levels_arrive_whole(tiny: Tiny) -> None:
+    levels = torch.randint(256, (3, 500, 700), dtype=torch.uint8)
+    there = engine(tiny).sent(levels)
+    assert there.device.type == "cuda"
+    assert torch.equal(there.cpu(), levels)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("is_compiled", [False, True])
+def test_it_finds_what_a_cpu_finds(tiny: Tiny, pictures: list[Picture], *, is_compiled: bool) -> None:
+    expected, found = searched(tiny.engine(), pictures), searched(engine(tiny, is_compiled=is_compiled), pictures)
+    for one, two in zip(expected, found, strict=True):
+        assert two.refined.error_before == pytest.approx(one.refined.error_before, rel=1e-3)
+        assert two.refined.error == pytest.approx(one.refined.error, rel=3e-2)
+
+
+@pytest.mark.parametrize("devices", [("cuda:0",), ("cuda:0", "cuda:0")])
+def test_workers_of_one_gpu_mix_nothing_up(
+    tiny: Tiny, pictures: list[Picture], tmp_path: Path, devices: tuple[str, ...]
+) -> None:
+    (tmp_path / "in").mkdir()
+    jobs, back = [], []
+    for number, picture in enumerate(pictures):
+        source, small = tmp_path / f"in/{number}.png", tmp_path / f"small/{number}.hcd.png"
+        source.write_bytes(write_picture(picture, Format.PNG))
+        jobs.append(job(source, small))
+        back.append(job(small, tmp_path / f"back/{number}.png"))
+    encoding = Encoding((tiny.engine(batch_px=1),), EncodeOptions(Ste(4))).on(*devices)
+    assert [outcome.status for outcome in encoding.run(jobs)] == [Status.DONE] * len(jobs)
+    decoding = Decoding((Engines("cpu", tiny.weights_dir),)).on(*devices)
+    assert [outcome.status for outcome in decoding.run(back)] == [Status.DONE] * len(jobs)
+    expected = searched(tiny.engine(), pictures)
+    for restoring, picture, encoded in zip(back, pictures, expected, strict=True):
+        assert restoring.target is not None
+        restored = read_picture(restoring.target.read_bytes()).pixels
+        error = float(np.square(restored.astype(float) - picture.pixels).mean())
+        assert error == pytest.approx(encoded.refined.error, rel=5e-2)
