@@ -1,6 +1,7 @@
 """Imports point downwards only, the two directions do not know each other, and torch comes in late."""
 
 import ast
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -193,3 +194,12 @@ def test_what_makes_no_sense_is_said_before_torch_is_loaded(tmp_path: Path) -> N
     ran = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)
     assert ran.returncode == 2
     assert ran.stderr.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(("given", "expected"), [({}, "passive"), ({"OMP_WAIT_POLICY": "active"}, "active")])
+def test_torchs_threads_do_not_spin_unless_the_user_wants_it(given: dict[str, str], expected: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    code = "import sys, os, hcdcodec; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, env={**environment, **given}, check=True, capture_output=True, text=True).stdout
+    assert said.split() == [expected, "False"]
