@@ -59,7 +59,7 @@ FAMILIES: Mapping[str, Family] = {
         "this project's plain convolutional pair, trained to be searched (default)",
         {
             4: lambda: Crn(4, width=64, encoder_depth=16, decoder_depth=22),
-            2: lambda: Crn(2, width=48, encoder_depth=4, decoder_depth=10),
+            2: lambda: Crn(2, width=48, encoder_depth=12, decoder_depth=14),
         },
         "install hcdcodec with its weights, or train with 'hcdcodec train'",
         partial(_pair, name="crn"),
