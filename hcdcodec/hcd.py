@@ -29,6 +29,10 @@ class Ste:
     Attributes:
         steps: updates of the LR, two passes each; 0 = none.
         step_size: largest first step in LR levels; steps fall to zero along a cosine.
+        full_step_error: root of the mean squared error, in levels, from which on steps have that size. Below, they
+            shrink in proportion: an LR that is nearly right is soon overshot. With it, the 256-pixel middles of the
+            first 12 val pictures gain at quality 100 with crn x2 0.53 dB PSNR-Y more at effort 1 and 0.20 at effort 5,
+            with x4 0.015 and 0.017; at 6 instead of 8, effort 1 of x2 gains 0.07 less (by hand).
         likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it
             stays a picture: a ball around the bicubic LR.
         leeway_db: how much of that PSNR may be lost where the backbone's own LR has no more to begin with.
@@ -48,6 +52,7 @@ class Ste:
 
     steps: int
     step_size: float = 6.0
+    full_step_error: float = 8.0
     likeness_db: float = 35.0
     leeway_db: float = 0.9
     momentum: float = 0.5
@@ -311,7 +316,8 @@ class _Climb:
         mean = self.mean / (1 - search.momentum**count)
         pace = (self.square / (1 - search.memory**count)).sqrt_()
         pace += search.softness * pace.square().mean().sqrt() + 1e-20
-        strayed = self.lr - schedule * search.step_size / 255 * mean / pace - self.plain
+        step = schedule * search.step_size * min(1.0, math.sqrt(self.price.error) / search.full_step_error)
+        strayed = self.lr - step / 255 * mean / pace - self.plain
         allowed = max(self.reach * 10 ** (search.leeway_db / 10), 10 ** (-search.likeness_db / 10))
         strayed *= (allowed / strayed.square().mean().clamp_(min=1e-20)).sqrt_().clamp_(max=1)
         self.lr = (self.plain + strayed).clamp_(0, 1)
