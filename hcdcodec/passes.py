@@ -5,6 +5,7 @@ C = 3, or 1 for grey: the networks then see three copies and the mean of their t
 """
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,13 @@ Upscale = Callable[[torch.Tensor, tuple[torch.Tensor, ...]], torch.Tensor]
 """`Backbone.upscale`, or what torch.compile makes of it."""
 
 Made = TypeVar("Made")
+
+_PINNED_MOST = 1 << 26
+"""Bytes of a picture that may be pinned: they cannot be swapped, and torch keeps them for the next one."""
+
+_COMPILED_MOST = 64
+_COMPILING = threading.Lock()
+"""Workers compile in turn; backward passes are compiled when they first run."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +105,9 @@ class Engine:
 
     def sent(self, levels: torch.Tensor) -> torch.Tensor:
         """Return uint8 levels on the device; a GPU fetches them while the CPU goes on."""
-        return levels.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else levels
+        if self.device.type == "cuda" and levels.numel() <= _PINNED_MOST:
+            levels = levels.pin_memory()
+        return levels.to(self.device, non_blocking=True)
 
     def downscale(self, canvas: torch.Tensor, tiles: Sequence[Tile]) -> torch.Tensor:
         """Downscale one picture.
@@ -185,7 +195,8 @@ class Engine:
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Return the squared error of each tile, and the gradient of the weighted one by the windows, (B, 3, h, w)."""
         squares = []
-        with torch.enable_grad(), precise(self.device, self.fast):
+        turn = _COMPILING if self.is_compiled else contextlib.nullcontext()
+        with turn, torch.enable_grad(), precise(self.device, self.fast):
             upscale = _compiled(self.backbone) if self.is_compiled else self.backbone.upscale
             windows, made = self._run(upscale, batch, lrs, tasks)
             slopes = torch.zeros_like(made)
@@ -314,8 +325,13 @@ def engine_for(
 
 @cache
 def _compiled(backbone: Backbone) -> Upscale:
-    """Return the network's upscaling, compiled anew for a first size of windows and then once for all sizes."""
-    return torch.compile(backbone.upscale)
+    """Return the network's upscaling, compiled for all sizes of windows at once; as it is, where nothing can compile.
+
+    All networks of a kind share one cache of what is compiled, and each device and special size takes a place in it.
+    """
+    torch._dynamo.config.recompile_limit = max(_COMPILED_MOST, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.suppress_errors = True
+    return torch.compile(backbone.upscale, dynamic=True)
 
 
 @cache
@@ -352,7 +368,8 @@ def usual_batch_px(device: str) -> int:
     place = find_device(device)
     if place.type != "cuda":
         return 1 << 20
-    free, _ = torch.cuda.mem_get_info(place)
+    free = torch.cuda.mem_get_info(place)[0]
+    free += torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)  # kept by torch, and free
     return max(1 << 18, min(1 << 24, free // 1024))
 
 
@@ -387,7 +404,8 @@ def find_device(name: str) -> torch.device:
         raise UsageError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found); use --device cpu")
-    return device
+    # Without a number it would mean another GPU whenever a program chooses another.
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def _by_shape(tasks: Sequence[Task]) -> list[list[tuple[int, Tile]]]:
@@ -402,7 +420,12 @@ def _by_shape(tasks: Sequence[Task]) -> list[list[tuple[int, Tile]]]:
 
 def _is_shortage(error: RuntimeError) -> bool:
     """Tell whether memory did not suffice; only the allocator of GPUs has an error class of its own for that."""
-    said = ("DefaultCPUAllocator: can't allocate memory", "CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED")
+    said = (
+        "DefaultCPUAllocator: can't allocate memory",
+        "CUDA error: out of memory",  # of pinned memory
+        "CUDNN_STATUS_ALLOC_FAILED",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    )
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)
 
 

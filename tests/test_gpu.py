@@ -59,8 +59,10 @@ def test_it_finds_what_a_cpu_finds(tiny: Tiny, pictures: list[Picture], *, is_co
 
 @pytest.mark.parametrize("devices", [("cuda:0",), ("cuda:0", "cuda:0")])
 def test_workers_of_one_gpu_mix_nothing_up(
-    tiny: Tiny, pictures: list[Picture], tmp_path: Path, devices: tuple[str, ...]
+    tiny: Tiny, pictures: list[Picture], tmp_path: Path, devices: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for room in ("passes", "pipeline"):  # one picture a group, so that both workers have something to do
+        monkeypatch.setattr(f"hcdcodec.{room}.usual_batch_px", lambda _: 1)
     (tmp_path / "in").mkdir()
     jobs, back = [], []
     for number, picture in enumerate(pictures):
@@ -68,7 +70,7 @@ def test_workers_of_one_gpu_mix_nothing_up(
         source.write_bytes(write_picture(picture, Format.PNG))
         jobs.append(job(source, small))
         back.append(job(small, tmp_path / f"back/{number}.png"))
-    encoding = Encoding((tiny.engine(batch_px=1),), EncodeOptions(Ste(4))).on(*devices)
+    encoding = Encoding((tiny.engine(),), EncodeOptions(Ste(4))).on(*devices)
     assert [outcome.status for outcome in encoding.run(jobs)] == [Status.DONE] * len(jobs)
     decoding = Decoding((Engines("cpu", tiny.weights_dir),)).on(*devices)
     assert [outcome.status for outcome in decoding.run(back)] == [Status.DONE] * len(jobs)

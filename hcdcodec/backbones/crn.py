@@ -92,7 +92,9 @@ class Crn(Backbone):
             places = {(2 * old + 1) * len(body) // (2 * depth): old for old in range(depth)}
             for place in range(len(body)):
                 for kind in ("weight", "bias"):
-                    like = state[f"{trunk}.body.{places.get(place, 0)}.{kind}"]
+                    like = state.get(f"{trunk}.body.{places.get(place, 0)}.{kind}")
+                    if like is None:
+                        return state
                     grown[f"{trunk}.body.{place}.{kind}"] = like if place in places else torch.zeros_like(like)
         return grown
 

@@ -96,6 +96,8 @@ def _kept(
     make: Callable[[torch.Tensor], torch.Tensor],
 ) -> torch.Tensor:
     """Return what `make` makes of weights, from an earlier call if they have not changed since."""
+    if weight.is_inference():  # those have no version
+        return make(weight)
     held = made.get(weight)
     if held is None or held[0] != weight._version:
         held = made[weight] = weight._version, make(weight)
