@@ -4,6 +4,7 @@
     python benchmarks/pipeline.py growth --effort 1
     python benchmarks/pipeline.py overlap
     python benchmarks/pipeline.py overlap --set val --sides 256 384 512 768 --effort 0
+    python benchmarks/pipeline.py overlap --set val --sides 256 384 512 768 --effort 0 --device cpu,cpu
     python benchmarks/pipeline.py count
     python benchmarks/pipeline.py batch --device cuda
     python benchmarks/pipeline.py reference
@@ -66,6 +67,7 @@ def main() -> None:
     record.say(rows)
     other = "" if given.side == throughput.SIDE else f"_side{given.side}"
     other += "" if given.sides == folders.MIXED else f"_sides{max(given.sides)}"
+    other += "" if given.device == "cpu" else f"_{given.device.replace(':', '').replace(',', '_')}"
     record.write_csv(given.out / f"pipeline_{given.mode}{other}.csv", rows)
 
 

@@ -3,11 +3,14 @@
 import contextlib
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _COMMAND = """
@@ -23,7 +26,7 @@ finally:
 
 _MIB = 1024
 
-_WATCH = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=200")
+_WATCH = ("nvidia-smi", "--query-gpu=index,utilization.gpu", "--format=csv,noheader,nounits", "--loop-ms=200")
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Run:
         cpu_s: of all its threads and processes.
         peak_mib: most memory in use at once, without what its own processes had.
         resident_mib: memory in use after each picture.
-        gpu_percent: part of the time in which GPUs were busy, start included; None where nothing can tell.
+        gpu_percent: part of the time in which the busiest GPU was busy, start included; None where nothing can tell.
     """
 
     seconds: float
@@ -48,9 +51,14 @@ class Run:
 def run(arguments: Sequence[str | Path]) -> Run:
     """Run `hcdcodec encode` or `decode`; leave with a sentence if a picture fails."""
     command = [sys.executable, "-c", _COMMAND, *map(str, arguments), "--json"]
+    with _watched() as percent:
+        run = _alone(command)
+    return replace(run, gpu_percent=max(percent, default=None))
+
+
+def _alone(command: Sequence[str]) -> Run:
     start = time.perf_counter()
-    busy: list[float] = []
-    with _watched(busy), subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         resident, last = [], ""
         for line in process.stdout:
@@ -59,29 +67,33 @@ def run(arguments: Sequence[str | Path]) -> Run:
                 resident.append(_resident(process.pid))
             last = line
         _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"hcdcodec {' '.join(map(str, arguments))} ended with status {process.returncode}")
-    seconds = time.perf_counter() - start
-    percent = sum(busy) / len(busy) if busy else None
-    return Run(seconds, used.ru_utime + used.ru_stime, int(last) / _MIB, tuple(resident), percent)
+        raise SystemExit(f"{shlex.join(command[3:])} ended with status {process.returncode}")
+    return Run(seconds, used.ru_utime + used.ru_stime, int(last) / _MIB, tuple(resident), None)
 
 
 @contextlib.contextmanager
-def _watched(busy: list[float]) -> Iterator[None]:
-    """Collect how busy the machine's GPUs are while the body runs, five times a second."""
-    try:
-        watcher = subprocess.Popen(_WATCH, stdout=subprocess.PIPE, text=True)
-    except FileNotFoundError:
-        yield
+def _watched() -> Iterator[list[float]]:
+    """Sample the machine's GPUs while the body runs; the list then says in percent how busy each was on average."""
+    percent: list[float] = []
+    if not shutil.which(_WATCH[0]):
+        yield percent
         return
-    with watcher:
-        try:
-            yield
-        finally:
-            watcher.terminate()
-            assert watcher.stdout is not None
-            busy += [float(line) for line in watcher.stdout if line.strip().isdecimal()]
+    with tempfile.TemporaryFile("w+") as samples:
+        with subprocess.Popen(_WATCH, stdout=samples) as watcher:
+            try:
+                yield percent
+            finally:
+                watcher.terminate()
+        samples.seek(0)
+        found: dict[str, list[int]] = {}
+        for line in samples:
+            index, _, busy = line.strip().partition(", ")
+            if busy.isdecimal():
+                found.setdefault(index, []).append(int(busy))
+        percent += [sum(values) / len(values) for values in found.values()]
 
 
 def _expect_done(line: str) -> None:
