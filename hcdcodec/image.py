@@ -30,6 +30,13 @@ DEFAULT_MAX_PIXELS = 1 << 28
 _WEBP_SIDE_MAX = 16383
 _PART = 2048
 
+_RUNS = 3
+"""zlib's Z_RLE, for reconstructions: filtered photographs hold hardly anything but runs for zlib to find.
+
+0.07 instead of 0.29 CPU seconds a megapixel with Pillow's own choice, for 2.0 % more bytes on val and 1.8 % on Set14
+(benchmarks/restored_png.py); a drawn page of text took a fourth more (by hand).
+"""
+
 
 class Mode(enum.IntEnum):
     """What the colour samples of a picture are; the numbers stand in files."""
@@ -154,7 +161,8 @@ def write_picture(picture: Picture, fmt: Format, *, lr_digest: bytes | None = No
     metadata = picture.metadata
     if fmt is Format.PNG:
         mark = () if lr_digest is None else (png.Chunk(png.LR_DIGEST_CHUNK, lr_digest),)
-        return png.insert(_save(_to_pillow(picture), "PNG"), (*mark, *metadata.to_chunks(compact=False)))
+        data = _save(_to_pillow(picture), "PNG", compress_type=_RUNS)
+        return png.insert(data, (*mark, *metadata.to_chunks(compact=False)))
     if fmt is Format.WEBP:
         return _save_webp(_to_pillow(picture), metadata)
     return _save_tiff(_to_pillow(picture), metadata)
