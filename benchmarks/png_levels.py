@@ -11,8 +11,8 @@ import argparse
 import time
 from collections.abc import Iterator
 
-import pictures
 import record
+import surveys
 import trips
 from pictures import PictureSet
 
@@ -25,19 +25,6 @@ QUALITIES = (100, 75, 38)
 EFFORT = 2
 REFERENCE = 4
 """Level that the others are compared with."""
-
-
-def main() -> None:
-    """Measure every set and write what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scale", type=int, default=4, help="default: 4")
-    for room in (pictures, trips, record):
-        room.add_options(parser)
-    given = parser.parse_args()
-    for pictured in pictures.chosen(given):
-        rows = list(_rows(given, pictured))
-        record.say(rows)
-        record.write_csv(given.out / f"png_levels_x{given.scale}_{pictured.name}.csv", rows)
 
 
 def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Row]:
@@ -67,4 +54,4 @@ def _coded(made: list[Encoded], level: int) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    main()
+    surveys.conduct(__doc__, "png_levels", _rows)

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import perturbations
-import pictures
 import record
+import surveys
 import torch
 import trips
 from pictures import PictureSet, mean
@@ -45,19 +45,6 @@ class Found:
     lr: torch.Tensor
     error: float
     passes: int
-
-
-def main() -> None:
-    """Measure every set and write what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scale", type=int, default=4, help="default: 4")
-    for room in (pictures, trips, record):
-        room.add_options(parser)
-    given = parser.parse_args()
-    for pictured in pictures.chosen(given):
-        rows = list(_rows(given, pictured))
-        record.say(rows)
-        record.write_csv(given.out / f"polish_x{given.scale}_{pictured.name}.csv", rows)
 
 
 def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Row]:
@@ -137,4 +124,4 @@ def _row(label: str, quality: int, seen: list[Preview], found: list[Found]) -> r
 
 
 if __name__ == "__main__":
-    main()
+    surveys.conduct(__doc__, "polish", _rows)

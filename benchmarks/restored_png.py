@@ -11,8 +11,8 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 
-import pictures
 import record
+import surveys
 import trips
 from pictures import PictureSet
 from PIL import Image
@@ -31,19 +31,6 @@ WAYS: Mapping[str, Mapping[str, int]] = {
 }
 REFERENCE = "level 6"
 """Way that the others are compared with: Pillow's own choice."""
-
-
-def main() -> None:
-    """Measure every set and write what was found."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--scale", type=int, default=4, help="default: 4")
-    for room in (pictures, trips, record):
-        room.add_options(parser)
-    given = parser.parse_args()
-    for pictured in pictures.chosen(given):
-        rows = list(_rows(given, pictured))
-        record.say(rows)
-        record.write_csv(given.out / f"restored_png_x{given.scale}_{pictured.name}.csv", rows)
 
 
 def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Row]:
@@ -73,4 +60,4 @@ def _stored(restored: list[Levels], options: Mapping[str, int]) -> tuple[int, fl
 
 
 if __name__ == "__main__":
-    main()
+    surveys.conduct(__doc__, "restored_png", _rows)

@@ -120,12 +120,9 @@ class Looks(TorchDispatchMode):
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_a_step_looks_at_no_number_of_a_single_picture(pictures: list[Picture], steps: int) -> None:
-    def looks(quality: int) -> int:
-        with Looks() as mode:
-            encode_pictures(engine_with(99), pictures, EncodeOptions(Ste(steps), quality))
-        return mode.count
-
-    assert looks(100) == len(pictures)  # how far each start is from the bicubic LR, once
+    with Looks() as mode:
+        encode_pictures(engine_with(99), pictures, EncodeOptions(Ste(steps), quality=100))
+    assert mode.count == len(pictures)  # how far each start is from the bicubic LR, once
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch uses what it deprecates

@@ -6,8 +6,8 @@
    matrix product over channels: 36 / 16 = 2.25 multiplications an output sample instead of 9.
 
    Pictures are (b, h, w, c) float32, channels last. Transformed weights u are [36][out / 16][in][16], so that the inner
-   loop reads them in order; channels are multiples of 16. Work is cut into blocks of tiles that stay in the cache, and
-   the blocks into as many parts as there are threads.
+   loop reads them in order; channels are multiples of 16. Work is cut into blocks of tiles that stay in the cache;
+   in convolutions threads take them as they get free, elsewhere each has a part of them.
 
    Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016 (points 0, 1, -1, 2, -2, inf). */
 
@@ -162,6 +162,8 @@ static void scatter(const Job *job, long start, int count, const float *m) {
 
 static float *buffer(long floats) { return aligned_alloc(64, (floats * sizeof(float) + 63) / 64 * 64); }
 
+static long block_count(const Job *job) { return (job->tiles + BLOCK - 1) / BLOCK; }
+
 static int block_size(const Job *job, long block) {
   long left = job->tiles - block * BLOCK;
   return left < BLOCK ? (int)left : BLOCK;
@@ -171,7 +173,7 @@ static int block_size(const Job *job, long block) {
 static void *convolve(void *argument) {
   Job *job = argument;
   float *v = buffer(POINTS * BLOCK * job->in), *m = buffer(POINTS * BLOCK * job->outs);
-  long blocks = (job->tiles + BLOCK - 1) / BLOCK, block;
+  long blocks = block_count(job), block;
   job->failed = !v || !m;
   while (!job->failed && (block = __atomic_fetch_add(job->next, 1, __ATOMIC_RELAXED)) < blocks) {
     int count = block_size(job, block);
@@ -259,7 +261,7 @@ static int divide(void *(*work)(void *), Job whole, int threads, long apart) {
   Job jobs[THREADS];
   pthread_t handles[THREADS];
   int started[THREADS], failed = 0;
-  long blocks = (whole.tiles + BLOCK - 1) / BLOCK, next = 0;
+  long blocks = block_count(&whole), next = 0;
   whole.next = &next;
   for (int i = 0; i < threads; i++) {
     jobs[i] = whole;
