@@ -67,7 +67,7 @@ class Case:
 
     Attributes:
         name: of the files.
-        backbone: bicubic or golden.
+        backbone: bicubic, golden, or a shipped network with @ and the start of its model hash.
         scale: of the backbone.
         area: rows and columns of the test chart.
         grey: the chart's green alone.
@@ -108,6 +108,10 @@ CASES = (
     Case("v1_golden_x2_grey_alpha_odd", "golden", 2, (37, 51), grey=True, alpha=True),
     Case("v1_golden_x2_normal_odd", "golden", 2, (45, 33), options=NORMAL),
     Case("v1_golden_x2_normal_tiled_metadata", "golden", 2, (50, 70), metadata=True, fields=TILED, options=NORMAL),
+    # Release 0.1.0's networks: what they wrote must stay readable when better weights are shipped beside them.
+    Case("v1_crn_x4_e648860ab903", "crn@e648860ab903", 4, (61, 75), options=EncodeOptions()),
+    Case("v1_crn_x2_790051669205", "crn@790051669205", 2, (61, 75), options=EncodeOptions()),
+    Case("v1_irn_x2_169a16c2c119", "irn@169a16c2c119", 2, (44, 52), options=EncodeOptions()),
 )
 
 
