@@ -16,6 +16,7 @@ from hcdcodec.grid import DEFAULT_QUALITY, grid_of
 from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
 from hcdcodec.image import Picture
 from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.settings import settings_text
 from hcdcodec.strip import Strip
 from hcdcodec.tiling import plan
 
@@ -58,8 +59,11 @@ class EncodeOptions:
 
     def digest(self, backbone: Backbone, more: str = "") -> bytes:
         """Return 8 bytes that change when the same picture would be encoded otherwise; `more` are further settings."""
-        settings = f"{self!r} {backbone.name} {backbone.scale} {backbone.model_hash} {grid_of(self.quality)!r}{more}"
-        return hashlib.sha256(settings.encode()).digest()[:8]
+        network = f"{backbone.name} {backbone.scale} {backbone.model_hash}"
+        text = settings_text(
+            self.search, self.quality, self.details_scale, self.details_seed, self.strip, network, more
+        )
+        return hashlib.sha256(text.encode()).digest()[:8]
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,11 @@ from hcdcodec.backbones.base import Backbone
 from hcdcodec.container import Header
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
 from hcdcodec.errors import OutputError, UsageError
-from hcdcodec.grid import RUNGS, grid_of
+from hcdcodec.grid import RUNGS
 from hcdcodec.image import Levels, Picture
 from hcdcodec.metrics import decibels
 from hcdcodec.passes import Engine
+from hcdcodec.settings import target_text
 
 SEARCHES = 4
 """Full searches of a picture at most; one or two is usual."""
@@ -60,8 +61,8 @@ class Target:
 
     def digest(self, options: EncodeOptions, backbone: Backbone) -> bytes:
         """Return 8 bytes that change when the same picture would be encoded otherwise."""
-        ladder = tuple(grid_of(quality) for quality in RUNGS)
-        return replace(options, quality=RUNGS[0]).digest(backbone, f"{self!r} {ladder!r}")
+        more = target_text(self.max_bytes, self.bpp, self.psnr)
+        return replace(options, quality=RUNGS[0]).digest(backbone, more)
 
     def remark(self, found: "Found", size: int) -> str:
         """Say where a result falls short; empty if it does not.

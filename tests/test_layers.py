@@ -28,6 +28,7 @@ LAYERS = (
     "backbones",
     "panel passes price backbones.importing",
     "hcd",
+    "settings",
     "encoder decoder objective",
     "target",
     "pipeline validation meter",

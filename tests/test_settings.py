@@ -1,0 +1,25 @@
+"""Settings keep the digests that release 0.1.0 gave them: no archive becomes stale by a release."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hcdcodec.encoder import EncodeOptions
+from hcdcodec.hcd import Paper, search_of
+from hcdcodec.strip import Strip
+from hcdcodec.target import Target
+
+GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["digest"])
+def test_digests_are_those_of_0_1_0(row: dict[str, Any]) -> None:
+    search = Paper() if row["method"] == "paper" else search_of(row["effort"])
+    options = EncodeOptions(search, row["quality"], row["z"], strip=tuple(map(Strip, row["strip"])))
+    network: Any = SimpleNamespace(name=row["network"], scale=row["scale"], model_hash=row["hash"])
+    target = Target(**row["target"]) if row["target"] else None
+    digest = target.digest(options, network) if target else options.digest(network)
+    assert digest.hex() == row["digest"]
