@@ -23,7 +23,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # rounding differs with the numbe
 
 import numpy as np
 import ray
-import record
 from PIL import Image
 
 from hcdcodec import cluster, image
@@ -34,6 +33,8 @@ from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import engine_for
 from hcdcodec.pipeline import Batch, Decoding, Encoding, Engines
+
+import record
 
 DEADLY = "deadly"
 """In the name of the picture that kills who reads it."""

@@ -28,13 +28,14 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
 import numpy as np
-import record
 import torch
 from PIL import Image
 
 import hcdcodec.pipeline
 from hcdcodec import cli, container, files, image
 from hcdcodec.walk import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+
+import record
 
 PICTURES = 16
 WRITING_S = 0.1

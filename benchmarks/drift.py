@@ -15,8 +15,6 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
-import pictures
-import record
 import torch
 from torch import nn
 
@@ -30,6 +28,9 @@ from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Levels, Metadata, Picture
 from hcdcodec.passes import Engine, engine_for
+
+import pictures
+import record
 
 TILE = 24
 """Core of a tile in LR samples: small, so that small pictures have several."""

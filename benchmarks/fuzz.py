@@ -26,6 +26,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+
 import record
 
 GOLDEN = Path(__file__).parents[1] / "tests" / "golden"

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.passes import Engine
+
 import pictures
 import record
 import trips
 from pictures import PictureSet
 from tables import measure, summary
-
-from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
-from hcdcodec.passes import Engine
 
 LENGTHS = (1, 2, 4, 8, 15)
 EFFORTS = range(10)

@@ -11,16 +11,17 @@ the quarter of LR samples with the largest gradients; 0.25 would be an even spre
 import argparse
 
 import numpy as np
-import perturbations
-import pictures
-import record
-import trips
 
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, quantise, search_of
 from hcdcodec.image import Levels, Picture
 from hcdcodec.metrics import luma
 from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.passes import Engine
+
+import perturbations
+import pictures
+import record
+import trips
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from hcdcodec.grid import Grid
 from hcdcodec.hcd import Paper, quantise
 from hcdcodec.image import Levels, Picture
 from hcdcodec.passes import Engine, Task, details_source
-from hcdcodec.tiling import plan
+from hcdcodec.tiles import plan
 
 EVERY_LEVEL = Grid(1, 1, 1)
 

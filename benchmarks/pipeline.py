@@ -27,17 +27,18 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import folders
 import numpy as np
+
+from hcdcodec.hcd import DEFAULT_EFFORT
+from hcdcodec.image import Picture
+
+import folders
 import pictures
 import record
 import runs
 import stages
 import throughput
 import trips
-
-from hcdcodec.hcd import DEFAULT_EFFORT
-from hcdcodec.image import Picture
 
 MEGAPIXELS = (1, 4, 16, 50, 100)
 SMALL = tuple(range(24, 97))

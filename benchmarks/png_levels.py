@@ -11,15 +11,15 @@ import argparse
 import time
 from collections.abc import Iterator
 
-import record
-import surveys
-import trips
-from pictures import PictureSet
-
 from hcdcodec import container
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
 from hcdcodec.image import Metadata
+
+import record
+import surveys
+import trips
+from pictures import PictureSet
 
 QUALITIES = (100, 75, 38)
 EFFORT = 2

@@ -15,12 +15,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import perturbations
-import record
-import surveys
 import torch
-import trips
-from pictures import PictureSet, mean
 
 from hcdcodec import container
 from hcdcodec.encoder import EncodeOptions, Preview, preview
@@ -28,6 +23,12 @@ from hcdcodec.hcd import Ste, refine
 from hcdcodec.image import Metadata
 from hcdcodec.metrics import decibels
 from hcdcodec.pipeline import PNG_LEVEL
+
+import perturbations
+import record
+import surveys
+import trips
+from pictures import PictureSet, mean
 
 QUALITIES = (100, 75)
 STEPS = (12, 16, 20, 24)

@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hcdcodec import metrics
+from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.metrics import Scores
+
 import curves
 import pictures
 import record
 import trips
 from pictures import PictureSet
 from rivals import CODECS, Codec
-
-from hcdcodec import metrics
-from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
-from hcdcodec.metrics import Scores
 
 QUALITIES = (100, 90, 82, 75, 68, 61, 49, 38, 28, 18, 8)
 PAPER, WINDOWED = "paper's scheme", "paper's scheme on 128-px windows"

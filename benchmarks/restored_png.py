@@ -11,10 +11,6 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 
-import record
-import surveys
-import trips
-from pictures import PictureSet
 from PIL import Image
 
 from hcdcodec.container import Packed
@@ -22,6 +18,11 @@ from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
 from hcdcodec.image import Levels, Metadata
+
+import record
+import surveys
+import trips
+from pictures import PictureSet
 
 EFFORT = 1
 WAYS: Mapping[str, Mapping[str, int]] = {

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pictures
-import record
 import torch
-import trips
 
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE
 from hcdcodec.passes import Details, Engine, Task, details_source
-from hcdcodec.tiling import Tile, plan
+from hcdcodec.tiles import Tile, plan
+
+import pictures
+import record
+import trips
 
 
 @dataclass(frozen=True)

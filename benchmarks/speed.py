@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import pictures
-import record
-import trips
-from pictures import PictureSet
-
 from hcdcodec.grid import DEFAULT_QUALITY
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, Search, search_of
 from hcdcodec.image import Picture
 from hcdcodec.passes import Engine
+
+import pictures
+import record
+import trips
+from pictures import PictureSet
 
 PAPER = "paper's scheme"
 METHODS: Mapping[str, tuple[Search, int]] = {

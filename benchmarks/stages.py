@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import record
-
 from hcdcodec import container, image, storage
 from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
@@ -21,6 +19,8 @@ from hcdcodec.image import Format, Picture
 from hcdcodec.optimisers import Optimisers
 from hcdcodec.passes import Engine
 from hcdcodec.pipeline import PNG_LEVEL
+
+import record
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

@@ -18,18 +18,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from hcdcodec.grid import DEFAULT_QUALITY
+from hcdcodec.hcd import DEFAULT_EFFORT, Paper, Search, search_of
+from hcdcodec.image import Picture
+from hcdcodec.metrics import Scores
+from hcdcodec.passes import Engine
+
 import pictures
 import printed
 import record
 import trips
 from pictures import PictureSet
 from trips import Trip
-
-from hcdcodec.grid import DEFAULT_QUALITY
-from hcdcodec.hcd import DEFAULT_EFFORT, Paper, Search, search_of
-from hcdcodec.image import Picture
-from hcdcodec.metrics import Scores
-from hcdcodec.passes import Engine
 
 ALPHAS = (0.01, 0.02, 0.04, 0.06, 20 / 255, 0.1, 0.15, 0.2)
 EPSILONS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)

@@ -7,11 +7,7 @@ from itertools import islice
 from unittest.mock import patch
 
 import numpy as np
-import record
 import torch
-from pictures import mean
-from stages import grouped
-from trips import FULL_GRID
 
 from hcdcodec.backbones import winograd
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
@@ -19,6 +15,11 @@ from hcdcodec.hcd import Paper, Search, search_of
 from hcdcodec.image import Picture
 from hcdcodec.metrics import decibels
 from hcdcodec.passes import Engine, Room
+
+import record
+from pictures import mean
+from stages import grouped
+from trips import FULL_GRID
 
 SIDE = 256
 """Usual height and width of the pictures: of one size, so that batches are full."""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import record
 import torch
 
 from hcdcodec import container, metrics
@@ -23,6 +22,8 @@ from hcdcodec.image import Levels, Metadata, Picture
 from hcdcodec.metrics import Scores
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pipeline import PNG_LEVEL
+
+import record
 
 FULL_GRID = 100
 """Quality at which every LR level is allowed, as in the paper."""

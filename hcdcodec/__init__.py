@@ -30,17 +30,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
     __version__: str
+    from hcdcodec.api import Result, decode, encode, encode_report
     from hcdcodec.backbones import load_backbone
     from hcdcodec.encoder import EncodeOptions
     from hcdcodec.hcd import Paper, Ste
-    from hcdcodec.memory import Result, decode, encode, encode_report
     from hcdcodec.target import Target
 
 _ROOMS = {
-    "encode": "hcdcodec.memory",
-    "encode_report": "hcdcodec.memory",
-    "decode": "hcdcodec.memory",
-    "Result": "hcdcodec.memory",
+    "encode": "hcdcodec.api",
+    "encode_report": "hcdcodec.api",
+    "decode": "hcdcodec.api",
+    "Result": "hcdcodec.api",
     "Target": "hcdcodec.target",
     "load_backbone": "hcdcodec.backbones",
     "EncodeOptions": "hcdcodec.encoder",

@@ -9,7 +9,7 @@ from hcdcodec.container import Packed
 from hcdcodec.errors import DamagedError
 from hcdcodec.image import Mode, Picture
 from hcdcodec.passes import Engine, Task, details_source
-from hcdcodec.tiling import is_reasonable, plan
+from hcdcodec.tiles import is_reasonable, plan
 
 
 def decode_picture(engine: Engine, packed: Packed) -> Picture:

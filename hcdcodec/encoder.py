@@ -18,7 +18,7 @@ from hcdcodec.image import Picture
 from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.settings import settings_text
 from hcdcodec.strip import Strip
-from hcdcodec.tiling import plan
+from hcdcodec.tiles import plan
 
 TILE = 256
 """Largest core of a tile in LR samples: at x4, pictures up to about one megapixel are one tile."""

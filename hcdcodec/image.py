@@ -20,7 +20,7 @@ from hcdcodec.kinds import SNIFF_BYTES as SNIFF_BYTES
 from hcdcodec.kinds import sniff as sniff
 from hcdcodec.metadata import Metadata as Metadata
 from hcdcodec.metadata import is_header_twin
-from hcdcodec.tiling import plan
+from hcdcodec.tiles import plan
 
 Levels = npt.NDArray[np.uint8]
 Planes = npt.NDArray[np.float32]

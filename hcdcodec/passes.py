@@ -19,7 +19,7 @@ from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UsageError
 from hcdcodec.luma import weighed
-from hcdcodec.tiling import Rect, Tile
+from hcdcodec.tiles import Rect, Tile
 
 Details = Callable[[Rect], tuple[torch.Tensor, ...]]
 """Details z, each (1, C, h, w), for a window of LR samples."""

@@ -19,7 +19,7 @@ from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Metadata, Picture
 from hcdcodec.passes import Engine
-from hcdcodec.tiling import plan
+from hcdcodec.tiles import plan
 
 CHANNELS = [0, 2, 3, 4]
 SMALL = [(height, width) for height in range(1, 10) for width in range(1, 10)]

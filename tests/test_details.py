@@ -9,7 +9,7 @@ import torch
 from hcdcodec.backbones.base import DetailPlane
 from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UnsupportedError
-from hcdcodec.tiling import Rect
+from hcdcodec.tiles import Rect
 
 PLANES = (DetailPlane(channels=6, factor=2), DetailPlane(channels=21, factor=1))
 MASK = 2**64 - 1

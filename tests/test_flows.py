@@ -27,7 +27,7 @@ from hcdcodec.errors import UsageError
 from hcdcodec.hcd import Paper, Search, Ste
 from hcdcodec.image import Metadata, Picture, read_picture
 from hcdcodec.passes import Engine, Task, details_source
-from hcdcodec.tiling import plan
+from hcdcodec.tiles import plan
 
 SEARCHES = [Ste(2), Paper(hr_steps=1, lr_steps=1)]
 NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}

@@ -14,7 +14,7 @@ from hcdcodec.errors import UsageError
 from hcdcodec.grid import QUALITIES, Grid, grid_of
 from hcdcodec.hcd import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
 from hcdcodec.passes import Engine, Task
-from hcdcodec.tiling import plan
+from hcdcodec.tiles import plan
 
 FINE = Grid(1, 1, 1)
 SEARCHES = [Ste(6), Paper(hr_steps=2, lr_steps=3), Paper(hr_steps=0, lr_steps=4)]

@@ -24,7 +24,7 @@ from hcdcodec.errors import ModelError
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Metadata, Picture
 from hcdcodec.passes import engine_for
-from hcdcodec.tiling import Rect
+from hcdcodec.tiles import Rect
 
 NETWORKS = ("irn_x2", "irn_x4", "hcflow_x4")
 PARAMETERS = {"irn_x2": 1_667_952, "irn_x4": 4_355_136, "hcflow_x4": 4_396_206}

@@ -18,7 +18,7 @@ ROOT = Path(hcdcodec.__file__).parent
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
     "errors",
-    "tiling walk luma png grid outcome recipe heap optimiser backbones.chart",
+    "tiles walk luma png grid outcome recipe heap optimiser backbones.chart",
     "files metadata kinds report progress optimisers backbones.base backbones.winograd",
     "storage image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
     "header crops metrics backbones.flow_steps backbones.irn",
@@ -32,7 +32,7 @@ LAYERS = (
     "encoder decoder objective",
     "target",
     "pipeline validation meter",
-    "cluster memory trainer",
+    "cluster api trainer",
     "train",
     "commands commands.options commands.exits",
     "commands.execution",
@@ -127,7 +127,7 @@ def test_the_package_itself_loads_nothing_but_errors() -> None:
 
 
 def test_networks_know_nothing_of_files_and_search() -> None:
-    allowed = {"hcdcodec", "hcdcodec.errors", "hcdcodec.tiling"}
+    allowed = {"hcdcodec", "hcdcodec.errors", "hcdcodec.tiles"}
     for name in MODULES:
         if name.startswith("hcdcodec.backbones"):
             outside = {other for other in imports(name) if other.startswith("hcdcodec")} - allowed
@@ -147,7 +147,7 @@ def test_rooms_without_torch(name: str) -> None:
 
 
 def test_the_reader_of_imports_finds_torch_where_it_is() -> None:
-    for name in ("passes", "hcd", "pipeline", "memory", "backbones.base"):
+    for name in ("passes", "hcd", "pipeline", "api", "backbones.base"):
         assert "torch" in closure(f"hcdcodec.{name}"), name
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hcdcodec.tiling import Rect, Tile, plan
+from hcdcodec.tiles import Rect, Tile, plan
 
 SIZES = (1, 2, 7, 8, 9, 14, 15, 16, 40, 41)
 TILES = [(0, 3), (1, 0), (1, 2), (4, 0), (8, 3), (64, 1)]

@@ -21,7 +21,7 @@ import torch
 
 from hcdcodec.backbones.base import DetailPlane
 from hcdcodec.errors import UnsupportedError
-from hcdcodec.tiling import Rect
+from hcdcodec.tiles import Rect
 
 PARTS_PER_BLOCK = 16  # one step of Philox's counter gives four 64-bit words
 

@@ -15,7 +15,7 @@ from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.backbones.sr import read_sr_checkpoint
 from hcdcodec.backbones.weights import Entry, install, model_hash
 from hcdcodec.errors import ModelError
-from hcdcodec.tiling import Rect
+from hcdcodec.tiles import Rect
 
 PLAIN, ZEROS, NORMAL = "chart/PSNR", "chart/PSNR/z zeros", "chart/PSNR/z normal"
 """Names of the figures that are measured, in a manifest: the first, or the others for networks that take z."""
