@@ -28,7 +28,7 @@ from PIL import Image
 from hcdcodec import cluster, image
 from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import EncodeOptions
-from hcdcodec.files import Job, plan_decode, plan_encode
+from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import engine_for

@@ -32,8 +32,9 @@ import torch
 from PIL import Image
 
 import hcdcodec.pipeline
-from hcdcodec import cli, container, files, image
-from hcdcodec.walk import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+from hcdcodec import cli, container, image
+from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+from hcdcodec.files.plan import plan_decode, plan_encode
 
 import record
 
@@ -212,9 +213,9 @@ def _planned(root: Path, count: int) -> dict[str, object]:
     for number in range(count):
         os.close(os.open(folder / f"{number}.png.hcd.png", os.O_CREAT | os.O_WRONLY))
     start = time.monotonic()
-    decode = files.plan_decode([str(folder)], str(root / "out"))
+    decode = plan_decode([str(folder)], str(root / "out"))
     middle = time.monotonic()
-    encode = files.plan_encode([str(folder)], str(root / "out"), is_picture=image.sniff)
+    encode = plan_encode([str(folder)], str(root / "out"), is_picture=image.sniff)
     end = time.monotonic()
     _expect((len(decode.jobs), len(encode.ignored)) == (count, count), "the plan is not complete")
     seconds = {"decode": round(middle - start, 2), "encode": round(end - middle, 2)}

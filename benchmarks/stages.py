@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hcdcodec import container, image, storage
+from hcdcodec import container, image
 from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.files import disk
 from hcdcodec.hcd import search_of
 from hcdcodec.image import Format, Picture
 from hcdcodec.optimisers import Optimisers
@@ -95,14 +96,14 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _read(path: Path) -> Picture:
-    data, _ = storage.read_steady(path)
-    storage.source_digest(data)
+    data, _ = disk.read_steady(path)
+    disk.source_digest(data)
     return image.read_picture(data)
 
 
 def _unpack(path: Path) -> Packed:
-    data, _ = storage.read_steady(path)
-    storage.source_digest(data)
+    data, _ = disk.read_steady(path)
+    disk.source_digest(data)
     return container.unpack(data)
 
 
@@ -111,7 +112,7 @@ def _write(folder: Path, picture: Picture) -> None:
 
 
 def _store(folder: Path, data: bytes) -> None:
-    storage.write_atomic(folder / f"{storage.source_digest(data).hex()}.png", data)
+    disk.write_atomic(folder / f"{disk.source_digest(data).hex()}.png", data)
 
 
 def _spread(do: Callable[[Given], Made], items: Sequence[Given]) -> list[Made]:

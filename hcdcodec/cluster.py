@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hcdcodec.errors import UsageError
-from hcdcodec.files import Job
+from hcdcodec.files.plan import Job
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pipeline import Batch
 

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from hcdcodec import container, image, metrics, storage
+from hcdcodec import container, image, metrics
 from hcdcodec.errors import PictureError
-from hcdcodec.files import ENCODED_SUFFIX
+from hcdcodec.files import disk
+from hcdcodec.files.find import is_directory
+from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Picture
 from hcdcodec.metrics import DEFAULT_BORDER, Scores
-from hcdcodec.walk import is_directory
 
 Restore = Callable[[container.Packed], Picture]
 """What decodes an LR; handed in, so that comparing plain pictures needs no network."""
@@ -121,9 +122,9 @@ def compare(
     """
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
-    limit = storage.most_bytes(max_pixels)
-    original = image.read_picture(storage.read(pair.original, limit=limit), max_pixels=max_pixels).pixels
-    data = storage.read(pair.other, limit=limit)
+    limit = disk.most_bytes(max_pixels)
+    original = image.read_picture(disk.read(pair.original, limit=limit), max_pixels=max_pixels).pixels
+    data = disk.read(pair.other, limit=limit)
     if container.is_ours(data[:_HEAD]):
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.files.disk import read
+from hcdcodec.files.find import search
 from hcdcodec.image import SNIFF_BYTES, Levels, Picture, read_picture, sniff
-from hcdcodec.storage import read
-from hcdcodec.walk import search
 
 READERS = 4  # threads that decode files
 Drawn = TypeVar("Drawn")

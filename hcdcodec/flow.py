@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from hcdcodec.errors import HcdError
-from hcdcodec.files import Job
+from hcdcodec.files.plan import Job
 from hcdcodec.outcome import Outcome, Status
 
 Loaded = TypeVar("Loaded")

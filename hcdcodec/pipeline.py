@@ -9,18 +9,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from hcdcodec import container, flow, heap, image, storage
+from hcdcodec import container, flow, heap, image
 from hcdcodec.backbones import load_backbone
 from hcdcodec.decoder import decode_pictures
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ContainerError, OutputError, PictureError, UnsupportedError, UsageError
-from hcdcodec.files import Job
+from hcdcodec.files import disk
+from hcdcodec.files.disk import Freshness, Stamp
+from hcdcodec.files.plan import Job
 from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
 from hcdcodec.metrics import decibels
 from hcdcodec.optimisers import Optimisers
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import Engine, engine_for, memory_errors, usual_batch_px
-from hcdcodec.storage import Freshness, Stamp
 from hcdcodec.strip import stripped
 from hcdcodec.target import Found, Target, reach
 
@@ -55,7 +56,7 @@ class FileOptions:
     @property
     def max_bytes(self) -> int:
         """Larger source files are not read."""
-        return storage.most_bytes(self.max_pixels)
+        return disk.most_bytes(self.max_pixels)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Encoding:
         data, status = _load(job, given, self.files)
         picture = image.read_picture(data, max_pixels=self.files.max_pixels)
         picture = replace(picture, metadata=stripped(picture.metadata, self.options.strip))
-        return _Source(picture, len(data), storage.source_digest(data), status)
+        return _Source(picture, len(data), disk.source_digest(data), status)
 
     def _work(self, engine: Engine, sources: list[_Source]) -> list[_Timed]:
         if self.target is not None:
@@ -266,7 +267,7 @@ class Decoding:
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
         data, status = _load(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)
-        return _Package(packed, len(data), storage.source_digest(data), status)
+        return _Package(packed, len(data), disk.source_digest(data), status)
 
     def _work(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
         start, groups = time.perf_counter(), dict[Engine, list[int]]()
@@ -313,14 +314,14 @@ def survey(jobs: Iterable[Job], batch: Batch) -> Iterator[Outcome]:
 def sweep(jobs: Iterable[Job]) -> None:
     """Remove what killed runs left where results go."""
     for folder in {job.target.parent for job in jobs if job.target}:
-        storage.sweep(folder)
+        disk.sweep(folder)
 
 
 def _judged(job: Job, recorded: Stamp | None, settings: bytes, files: FileOptions) -> Freshness:
     """Judge what stands at a target; refuse to replace what is not ours."""
     if files.force:
         return _forced(job)
-    state = storage.freshness(job, recorded, settings, checksum=files.checksum, digest_of=_file_digest)
+    state = disk.freshness(job, recorded, settings, checksum=files.checksum, digest_of=_file_digest)
     if state is Freshness.FOREIGN:
         raise OutputError(f"{job.target} exists and was not made by hcdcodec; move it away or use --force")
     return state
@@ -352,7 +353,7 @@ def _encoded_stamp(job: Job) -> Stamp | None:
     if job.target is None or not job.target.is_file():
         return None
     try:
-        header = container.peek(storage.read(job.target))
+        header = container.peek(disk.read(job.target))
     except ContainerError:
         return None
     return Stamp(header.source_size, header.source_digest, header.settings_digest)
@@ -362,12 +363,12 @@ def _decoded_stamp(job: Job) -> Stamp | None:
     """Return what an existing reconstruction says of its LR; None where there is none, or it is not ours."""
     if job.target is None or not job.target.is_file():
         return None
-    digest = image.read_lr_digest(storage.read(job.target))
+    digest = image.read_lr_digest(disk.read(job.target))
     return None if digest is None else Stamp(None, digest, b"")
 
 
 def _file_digest(path: Path) -> bytes:
-    return storage.source_digest(storage.read(path))
+    return disk.source_digest(disk.read(path))
 
 
 def _needless(job: Job) -> str:
@@ -379,13 +380,13 @@ def _needless(job: Job) -> str:
 def _standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:
     """Read standard input if a job wants it: here, since no signal ends the wait of a thread that reads."""
     wanted = any(job.source is None for job in jobs)
-    return storage.read_stream(sys.stdin.buffer, limit=files.max_bytes) if wanted else b""
+    return disk.read_stream(sys.stdin.buffer, limit=files.max_bytes) if wanted else b""
 
 
 def _load(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.stat_result | None]:
     """Return a source's bytes and its status; standard input, `given`, has none."""
     if job.source is not None:
-        return storage.read_steady(job.source, limit=files.max_bytes)
+        return disk.read_steady(job.source, limit=files.max_bytes)
     if len(given) > files.max_bytes:
         raise PictureError(f"more than {files.max_bytes} bytes; raise the limit on pixels")
     return given, None
@@ -394,10 +395,10 @@ def _load(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.stat_re
 def _store(job: Job, data: bytes, status: os.stat_result | None, files: FileOptions) -> None:
     """Write a result, unless its source is another one by now."""
     if job.source is not None and status is not None:
-        storage.check_unchanged(job.source, status)
+        disk.check_unchanged(job.source, status)
     times = (status.st_atime_ns, status.st_mtime_ns) if status is not None and files.preserve else None
     if job.target is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     else:
-        storage.write_atomic(job.target, data, times=times)
+        disk.write_atomic(job.target, data, times=times)

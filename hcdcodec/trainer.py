@@ -16,11 +16,11 @@ from hcdcodec.backbones import build, fill
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.crops import Gallery
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.files.disk import write_atomic
 from hcdcodec.meter import Clock, Meter
 from hcdcodec.objective import Batch, Objective
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.recipe import Recipe
-from hcdcodec.storage import write_atomic
 
 
 @dataclass(frozen=True)

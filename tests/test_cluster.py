@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.cluster import Board, Chunk
-from hcdcodec.files import Job
+from hcdcodec.files.plan import Job
 from hcdcodec.outcome import Outcome, Status
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.errors import UsageError
-from hcdcodec.files import Job, Plan, names_from, plan_decode, plan_encode, shard
+from hcdcodec.files.plan import Job, Plan, names_from, plan_decode, plan_encode, shard
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
 

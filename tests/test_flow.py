@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.errors import PictureError
-from hcdcodec.files import Job
+from hcdcodec.files.plan import Job
 from hcdcodec.flow import Stages, failure, run
 from hcdcodec.outcome import Outcome, Status
 

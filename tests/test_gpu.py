@@ -9,7 +9,7 @@ import torch
 from conftest import Draw, Tiny
 
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.files import Job
+from hcdcodec.files.plan import Job
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Format, Picture, read_picture, write_picture
 from hcdcodec.outcome import Status

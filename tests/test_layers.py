@@ -17,10 +17,10 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors",
-    "tiles walk luma png grid outcome recipe heap optimiser backbones.chart",
-    "files metadata kinds report progress optimisers backbones.base backbones.winograd",
-    "storage image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
+    "errors files",
+    "tiles files.find luma png grid outcome recipe heap optimiser backbones.chart",
+    "files.plan metadata kinds report progress optimisers backbones.base backbones.winograd",
+    "files.disk image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
     "header crops metrics backbones.flow_steps backbones.irn",
     "container backbones.hcflow",
     "comparison backbones.checkpoint",

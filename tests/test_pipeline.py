@@ -15,7 +15,7 @@ from PIL import Image
 from hcdcodec import container, flow, image, pipeline
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.files import Job, plan_decode, plan_encode
+from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
 from hcdcodec.image import Format, Metadata, Picture
 from hcdcodec.metrics import psnr

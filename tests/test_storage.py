@@ -16,8 +16,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.errors import OutputError, PictureError
-from hcdcodec.files import Job
-from hcdcodec.storage import (
+from hcdcodec.files.disk import (
     _EXPLANATIONS,
     Freshness,
     Stamp,
@@ -31,6 +30,7 @@ from hcdcodec.storage import (
     sweep,
     write_atomic,
 )
+from hcdcodec.files.plan import Job
 
 
 def test_write_makes_directories_and_replaces(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hcdcodec import files
 from hcdcodec.commands import execution
 from hcdcodec.commands.options import CHOICE, ENGINE, MACHINE, RESULTS, SOURCES, TALK, Examples, option
 from hcdcodec.errors import UsageError
+from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 
 if TYPE_CHECKING:
-    from hcdcodec.files import Plan
+    from hcdcodec.files.plan import Plan
     from hcdcodec.pipeline import Encoding, FileOptions
     from hcdcodec.strip import Strip
     from hcdcodec.target import Target
@@ -74,7 +74,7 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
     from hcdcodec.report import Work
 
     sources, destination, listed = _sources(paths, given)
-    plan = files.plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
+    plan = plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
     _check_streams(plan, given)
 
     from hcdcodec.pipeline import Decoding, Engines
@@ -108,7 +108,7 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
     from hcdcodec import image
 
     sources, destination, listed = _sources(paths, given)
-    plan = files.plan_encode(sources, destination, is_picture=image.sniff, listed=listed)
+    plan = plan_encode(sources, destination, is_picture=image.sniff, listed=listed)
     _check_streams(plan, given)
     return plan
 
@@ -141,10 +141,10 @@ def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], st
         raise UsageError("sources come from arguments or from --files-from, not from both")
     separator = b"\0" if given["null"] else b"\n"
     if given["files_from"] == "-":
-        return files.names_from(sys.stdin.buffer, separator), destination, True
+        return names_from(sys.stdin.buffer, separator), destination, True
     try:
         with Path(given["files_from"]).open("rb") as stream:
-            return files.names_from(stream, separator), destination, True
+            return names_from(stream, separator), destination, True
     except OSError as error:
         reason = f"{given['files_from']} cannot be read ({error.strerror})"
         raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from hcdcodec import files
 from hcdcodec.commands import exits
 from hcdcodec.errors import UsageError
+from hcdcodec.files.plan import shard
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.report import Report, Verbosity, Work, json_line, standing
 
 if TYPE_CHECKING:
-    from hcdcodec.files import Job, Plan
+    from hcdcodec.files.plan import Job, Plan
     from hcdcodec.pipeline import Batch
     from hcdcodec.progress import Meter
 
@@ -84,7 +84,7 @@ def _look(plan: "Plan", jobs: "Sequence[Job]", batch: "Batch", report: Report, *
 
 
 def _jobs(plan: "Plan", given: dict[str, Any]) -> "Sequence[Job]":
-    return files.shard(plan.jobs, *given["shard"]) if given["shard"] else plan.jobs
+    return shard(plan.jobs, *given["shard"]) if given["shard"] else plan.jobs
 
 
 def _report(work: Work, given: dict[str, Any]) -> Report:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec import walk
 from hcdcodec.commands import exits
 from hcdcodec.commands.options import MAX_PIXELS, Examples, option
 from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.files import find
 from hcdcodec.report import printable
 
 if TYPE_CHECKING:
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 @option("--json", "as_json", is_flag=True, help="Write one JSON object a file.")
 def info(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what files say about themselves, without decoding them."""
-    from hcdcodec import container, storage
+    from hcdcodec import container
+    from hcdcodec.files import disk
 
     def show(path: str) -> None:
-        data = storage.read(Path(path))
+        data = disk.read(Path(path))
         fields = {"file": path, "bytes": len(data), **_described(asdict(container.peek(data)))}
         if as_json:
             click.echo(json.dumps(fields))
@@ -53,13 +54,14 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
 @MAX_PIXELS
 def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pixels: int) -> None:
     """Check that files are intact, unedited, and that the weights they need are installed."""
-    from hcdcodec import container, storage
+    from hcdcodec import container
+    from hcdcodec.files import disk
     from hcdcodec.pipeline import Engines
 
     engines = Engines("cpu", weights_dir)
 
     def check(path: str) -> None:
-        packed = container.unpack(storage.read(Path(path), limit=storage.most_bytes(max_pixels)), max_pixels=max_pixels)
+        packed = container.unpack(disk.read(Path(path), limit=disk.most_bytes(max_pixels)), max_pixels=max_pixels)
         engines.get(packed.header)
         if not quiet:
             header = packed.header
@@ -91,7 +93,8 @@ def compare(
 
     An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
     """
-    from hcdcodec import comparison, panel, storage
+    from hcdcodec import comparison, panel
+    from hcdcodec.files import disk
     from hcdcodec.report import message
 
     pairs = list(comparison.pair_up(original, other))
@@ -108,12 +111,12 @@ def compare(
             click.echo(message(pair.name, str(error)), err=True)
             continue
         if picture is not None:
-            storage.write_atomic(picture, panel.sheet(panel.panels_of(result)))
+            disk.write_atomic(picture, panel.sheet(panel.panels_of(result)))
         if as_json:
             click.echo(json.dumps(result.figures.members()))
         compared.append(result.figures)
     if html_page is not None:
-        storage.write_atomic(html_page, panel.page(compared, sections).encode())
+        disk.write_atomic(html_page, panel.page(compared, sections).encode())
     if compared and not as_json:
         click.echo(panel.table(compared))
     sys.exit(exits.FAILED if len(compared) < len(pairs) else 0)
@@ -125,9 +128,9 @@ def _check_reports(reports: Sequence[Path], pairs: "Sequence[Pair]") -> None:
     Raises:
         UsageError: it would.
     """
-    compared = {walk.identity(path) for pair in pairs for path in (pair.original, pair.other) if path is not None}
+    compared = {find.identity(path) for pair in pairs for path in (pair.original, pair.other) if path is not None}
     for report in reports:
-        if (identity := walk.identity(report)) is not None and identity in compared:
+        if (identity := find.identity(report)) is not None and identity in compared:
             raise UsageError(f"{report} is one of the files compared; write the report elsewhere")
 
 

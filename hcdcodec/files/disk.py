@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hcdcodec.errors import OutputError, PictureError
-from hcdcodec.files import Job
-from hcdcodec.walk import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
+from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
+from hcdcodec.files.plan import Job
 
 MAX_BYTES = 9 << 28
 """Larger files are not read: no picture within the default limit on pixels needs as much."""

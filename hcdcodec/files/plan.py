@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hcdcodec.errors import UsageError
-from hcdcodec.walk import Remark, identity, is_directory, search, status_of
+from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
 
 ENCODED_SUFFIX = ".hcd.png"
 HEAD_BYTES = 64

@@ -1,0 +1,1 @@
+"""Names and bytes on disk; nothing here knows what a picture is."""
