@@ -13,9 +13,9 @@ import argparse
 import numpy as np
 
 from hcdcodec.hcd import Paper, quantise
-from hcdcodec.image import Picture
 from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.picture import Picture
 
 import perturbations
 import pictures

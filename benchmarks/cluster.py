@@ -25,13 +25,14 @@ import numpy as np
 import ray
 from PIL import Image
 
-from hcdcodec import cluster, image
+from hcdcodec import cluster
 from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import engine_for
+from hcdcodec.pictures.picture import sniff
 from hcdcodec.pipeline import Batch, Decoding, Encoding, Engines
 
 import record
@@ -142,7 +143,7 @@ def _descendants(number: int) -> Iterator[int]:
 
 
 def _encode_jobs(source: Path, target: Path) -> tuple[Job, ...]:
-    return plan_encode([str(source)], str(target), is_picture=image.sniff).jobs
+    return plan_encode([str(source)], str(target), is_picture=sniff).jobs
 
 
 def _decode_jobs(source: Path, target: Path) -> tuple[Job, ...]:

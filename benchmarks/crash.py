@@ -32,9 +32,10 @@ import torch
 from PIL import Image
 
 import hcdcodec.pipeline
-from hcdcodec import cli, container, image
+from hcdcodec import cli, container
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 from hcdcodec.files.plan import plan_decode, plan_encode
+from hcdcodec.pictures.picture import sniff
 
 import record
 
@@ -215,7 +216,7 @@ def _planned(root: Path, count: int) -> dict[str, object]:
     start = time.monotonic()
     decode = plan_decode([str(folder)], str(root / "out"))
     middle = time.monotonic()
-    encode = plan_encode([str(folder)], str(root / "out"), is_picture=image.sniff)
+    encode = plan_encode([str(folder)], str(root / "out"), is_picture=sniff)
     end = time.monotonic()
     _expect((len(decode.jobs), len(encode.ignored)) == (count, count), "the plan is not complete")
     seconds = {"decode": round(middle - start, 2), "encode": round(end - middle, 2)}

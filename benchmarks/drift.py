@@ -26,8 +26,8 @@ from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import DISTANT_HALO, EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Levels, Metadata, Picture
 from hcdcodec.passes import Engine, engine_for
+from hcdcodec.pictures.picture import Levels, Metadata, Picture
 
 import pictures
 import record

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from hcdcodec.image import Levels, Picture
+from hcdcodec.pictures.picture import Levels, Picture
 
 MIXED = (96, 128, 192, 256, 384, 512, 640)
 """Sides of mixed pictures; heights and widths are drawn apart from each other."""

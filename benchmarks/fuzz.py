@@ -125,12 +125,13 @@ def _fuzz_by_coverage(given: argparse.Namespace, counters: mmap.mmap) -> None:
 
 def _judge(counters: mmap.mmap, keep: Path) -> Callable[[bytes], None]:
     """Return what gives one input to both readers and counts what came of it."""
-    from hcdcodec import container, image
+    from hcdcodec import container
     from hcdcodec.errors import ContainerError, PictureError
+    from hcdcodec.pictures.picture import read_picture
 
     readers = (
         (lambda data: container.unpack(data, max_pixels=MAX_PIXELS), ContainerError, _sound_packed),
-        (lambda data: image.read_picture(data, max_pixels=MAX_PIXELS), PictureError, _sound_picture),
+        (lambda data: read_picture(data, max_pixels=MAX_PIXELS), PictureError, _sound_picture),
     )
 
     def judge(data: bytes) -> None:
@@ -162,7 +163,7 @@ def _sound_packed(packed: "object") -> None:
 
 
 def _sound_picture(picture: "object") -> None:
-    from hcdcodec.image import Picture
+    from hcdcodec.pictures.picture import Picture
 
     assert isinstance(picture, Picture)
     assert 0 < picture.pixel_count <= MAX_PIXELS
@@ -175,10 +176,10 @@ def _seeds() -> list[bytes]:
     found = [path.read_bytes() for path in sorted(GOLDEN.glob("*.png"))]
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4)).astype(np.uint8)
     for kind in KINDS:
-        for image in (Image.fromarray(pixels[..., :3]), Image.fromarray(pixels), Image.fromarray(pixels[..., 0])):
+        for picture in (Image.fromarray(pixels[..., :3]), Image.fromarray(pixels), Image.fromarray(pixels[..., 0])):
             buffer = io.BytesIO()
             try:
-                image.save(buffer, kind)
+                save(buffer, kind)
             except (OSError, ValueError):  # this kind knows no alpha
                 continue
             found.append(buffer.getvalue())
@@ -187,15 +188,15 @@ def _seeds() -> list[bytes]:
 
 def _mutated(data: bytes, dice: random.Random) -> bytes:
     """Change a few bytes anywhere, or inside the chunks of a PNG and with sound checksums."""
-    from hcdcodec import png
     from hcdcodec.errors import DamagedError
+    from hcdcodec.pictures import png_chunks
 
     try:
         if dice.random() < 0.5:
-            parts = list(png.walk(data))
+            parts = list(png_chunks.walk(data))
             for _ in range(dice.randint(1, 3)):
                 _change_chunks(parts, dice)
-            return png.build(parts)
+            return png_chunks.build(parts)
     except DamagedError:
         pass
     return _changed(data, dice)

@@ -13,10 +13,10 @@ import argparse
 import numpy as np
 
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, quantise, search_of
-from hcdcodec.image import Levels, Picture
-from hcdcodec.metrics import luma
 from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.metrics import luma
+from hcdcodec.pictures.picture import Levels, Picture
 
 import perturbations
 import pictures

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hcdcodec import metrics
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.grid import Grid
 from hcdcodec.hcd import Paper, quantise
-from hcdcodec.image import Levels, Picture
 from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.pictures import metrics
+from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.tiles import plan
 
 EVERY_LEVEL = Grid(1, 1, 1)

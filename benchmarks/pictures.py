@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hcdcodec.image import SNIFF_BYTES, Picture, read_picture, sniff
+from hcdcodec.pictures.picture import SNIFF_BYTES, Picture, read_picture, sniff
 
 SHIPPED = Path(__file__).parents[1] / "tests" / "data" / "photos"
 

@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from hcdcodec.hcd import DEFAULT_EFFORT
-from hcdcodec.image import Picture
+from hcdcodec.pictures.picture import Picture
 
 import folders
 import pictures

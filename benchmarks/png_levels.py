@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from hcdcodec import container
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
-from hcdcodec.image import Metadata
+from hcdcodec.pictures.picture import Metadata
 
 import record
 import surveys

@@ -20,8 +20,8 @@ import torch
 from hcdcodec import container
 from hcdcodec.encoder import EncodeOptions, Preview, preview
 from hcdcodec.hcd import Ste, refine
-from hcdcodec.image import Metadata
-from hcdcodec.metrics import decibels
+from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.picture import Metadata
 from hcdcodec.pipeline import PNG_LEVEL
 
 import perturbations

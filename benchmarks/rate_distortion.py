@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hcdcodec import metrics
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
-from hcdcodec.metrics import Scores
+from hcdcodec.pictures import metrics
+from hcdcodec.pictures.metrics import Scores
 
 import curves
 import pictures

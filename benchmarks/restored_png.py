@@ -17,7 +17,7 @@ from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
-from hcdcodec.image import Levels, Metadata
+from hcdcodec.pictures.picture import Levels, Metadata
 
 import record
 import surveys

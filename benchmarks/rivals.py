@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, features
 
-from hcdcodec.image import Levels, Picture
+from hcdcodec.pictures.picture import Levels, Picture
 
 try:
     import pillow_jxl  # noqa: F401  (registers the format)

@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hcdcodec import container, image
+from hcdcodec import container
 from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.files import disk
 from hcdcodec.hcd import search_of
-from hcdcodec.image import Format, Picture
 from hcdcodec.optimisers import Optimisers
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import PNG_LEVEL
 
 import record
@@ -98,7 +98,7 @@ def _files(folder: Path) -> list[Path]:
 def _read(path: Path) -> Picture:
     data, _ = disk.read_steady(path)
     disk.source_digest(data)
-    return image.read_picture(data)
+    return read_picture(data)
 
 
 def _unpack(path: Path) -> Packed:
@@ -108,7 +108,7 @@ def _unpack(path: Path) -> Packed:
 
 
 def _write(folder: Path, picture: Picture) -> None:
-    _store(folder, image.write_picture(picture, Format.PNG, lr_digest=bytes(8)))
+    _store(folder, write_picture(picture, Format.PNG, lr_digest=bytes(8)))
 
 
 def _store(folder: Path, data: bytes) -> None:

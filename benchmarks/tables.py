@@ -20,9 +20,9 @@ from typing import Any
 
 from hcdcodec.grid import DEFAULT_QUALITY
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, Search, search_of
-from hcdcodec.image import Picture
-from hcdcodec.metrics import Scores
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.metrics import Scores
+from hcdcodec.pictures.picture import Picture
 
 import pictures
 import printed

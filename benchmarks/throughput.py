@@ -12,9 +12,9 @@ import torch
 from hcdcodec.backbones import winograd
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
 from hcdcodec.hcd import Paper, Search, search_of
-from hcdcodec.image import Picture
-from hcdcodec.metrics import decibels
 from hcdcodec.passes import Engine, Room
+from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.picture import Picture
 
 import record
 from pictures import mean

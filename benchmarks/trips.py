@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hcdcodec import container, metrics
+from hcdcodec import container
 from hcdcodec.backbones import load_backbone
 from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.backbones.weights import installed
@@ -18,9 +18,10 @@ from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.hcd import Search, Ste
-from hcdcodec.image import Levels, Metadata, Picture
-from hcdcodec.metrics import Scores
 from hcdcodec.passes import Engine, engine_for
+from hcdcodec.pictures import metrics
+from hcdcodec.pictures.metrics import Scores
+from hcdcodec.pictures.picture import Levels, Metadata, Picture
 from hcdcodec.pipeline import PNG_LEVEL
 
 import record

@@ -15,9 +15,9 @@ from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.grid import DEFAULT_QUALITY
 from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
-from hcdcodec.image import DEFAULT_MAX_PIXELS, Metadata, Picture
-from hcdcodec.metrics import decibels
 from hcdcodec.passes import Engine, engine_for
+from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Metadata, Picture
 from hcdcodec.pipeline import PNG_LEVEL, Engines
 from hcdcodec.target import Found, Target, reach
 

@@ -10,13 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
-from hcdcodec import container, image, metrics
+from hcdcodec import container
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.find import is_directory
 from hcdcodec.files.plan import ENCODED_SUFFIX
-from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Picture
-from hcdcodec.metrics import DEFAULT_BORDER, Scores
+from hcdcodec.pictures import metrics
+from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
+from hcdcodec.pictures.picture import (
+    DEFAULT_MAX_PIXELS,
+    SNIFF_BYTES,
+    Format,
+    Levels,
+    Picture,
+    read_lr_digest,
+    read_picture,
+    sniff,
+)
 
 Restore = Callable[[container.Packed], Picture]
 """What decodes an LR; handed in, so that comparing plain pictures needs no network."""
@@ -123,7 +133,7 @@ def compare(
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
-    original = image.read_picture(disk.read(pair.original, limit=limit), max_pixels=max_pixels).pixels
+    original = read_picture(disk.read(pair.original, limit=limit), max_pixels=max_pixels).pixels
     data = disk.read(pair.other, limit=limit)
     if container.is_ours(data[:_HEAD]):
         packed = container.unpack(data, max_pixels=max_pixels)
@@ -132,8 +142,8 @@ def compare(
         decoded, scale = restore(packed).pixels, packed.header.scale
         lr, size = packed.lr, len(data)
     else:
-        decoded, scale = image.read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER
-        lr, size = None, None if image.read_lr_digest(data) else len(data)
+        decoded, scale = read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER
+        lr, size = None, None if read_lr_digest(data) else len(data)
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
     figures = Figures(pair.name, scores, bool(np.array_equal(original, decoded)), size, bpp)
@@ -145,14 +155,14 @@ def _is_source(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return image.sniff(file.read(image.SNIFF_BYTES))
+            return sniff(file.read(SNIFF_BYTES))
     except OSError:
         return True  # reading it will say why it cannot be compared
 
 
 def _counterpart(mirror: Path) -> Path | None:
     """Return the file that stands for a picture: an LR before a reconstruction before any picture of that stem."""
-    endings = (ENCODED_SUFFIX, "", *(f".{kind}" for kind in image.Format))
+    endings = (ENCODED_SUFFIX, "", *(f".{kind}" for kind in Format))
     for ending in endings:
         if (candidate := mirror.with_name(mirror.name + ending)).is_file():
             return candidate

@@ -5,7 +5,7 @@
     tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt. It may come
                 back as zTXt or iTXt, and anywhere: ImageMagick and libvips rewrite long texts so
     hcDA      = the alpha plane, HR size, lossless: a complete PNG without colours
-    metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.metadata`), which belong to the HR picture
+    metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.pictures.metadata`), which belong to the HR picture
 
 The LR has at least ceil(HR / scale) rows and columns, and fewer than 16 more. How its PNG stores the pixels is open:
 grey, RGB or palette, any depth, interlaced or not. So lossless optimisers may run over the file, and `lr_digest` tells
@@ -26,12 +26,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hcdcodec import png
 from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, PictureError, UsageError
 from hcdcodec.header import MAGIC, RESTORE, AlphaRule, Header
-from hcdcodec.image import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
-from hcdcodec.metadata import is_header_twin, twin_text
 from hcdcodec.optimiser import Raw, optimise
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.metadata import is_header_twin, twin_text
+from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
 
 __all__ = ["LEVELS", "AlphaRule", "Header", "Packed", "is_ours", "pack", "peek", "pixel_digest", "unpack"]
 
@@ -89,13 +89,13 @@ def pack(
     # colours under an RGB profile: such a PNG would be invalid.
     pixels = optimise(_raw(lr, level, to_grey=not metadata.has_rgb_profile))
     chunks = [
-        png.Chunk(png.HEADER_CHUNK, payload),
-        png.Chunk(b"tEXt", png.HEADER_KEYWORD + b"\0" + base64.b64encode(payload)),
+        png_chunks.Chunk(png_chunks.HEADER_CHUNK, payload),
+        png_chunks.Chunk(b"tEXt", png_chunks.HEADER_KEYWORD + b"\0" + base64.b64encode(payload)),
         *metadata.to_chunks(compact=True),
     ]
     if alpha is not None:
-        chunks.append(png.Chunk(png.ALPHA_CHUNK, optimise(_raw(alpha, level, to_grey=True))))
-    return png.insert(pixels, chunks)
+        chunks.append(png_chunks.Chunk(png_chunks.ALPHA_CHUNK, optimise(_raw(alpha, level, to_grey=True))))
+    return png_chunks.insert(pixels, chunks)
 
 
 def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
@@ -113,11 +113,11 @@ def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
         ContainerError: more than `max_pixels`.
     """
     _check_png(data)
-    chunks = tuple(png.walk(data))
-    if png.size(chunks) != len(data):
+    chunks = tuple(png_chunks.walk(data))
+    if png_chunks.size(chunks) != len(data):
         raise DamagedError(f"there are bytes behind the end of the PNG; {RESTORE}")
     header = Header.from_bytes(_payload(chunks))
-    _check_sizes(header, png.ihdr(chunks[0]), max_pixels)
+    _check_sizes(header, png_chunks.ihdr(chunks[0]), max_pixels)
     return Packed(header, _read_lr(header, chunks), _read_alpha(header, chunks), Metadata.from_chunks(chunks))
 
 
@@ -134,8 +134,8 @@ def peek(data: bytes) -> Header:
     """
     _check_png(data)
     twin: bytes | None = None
-    for chunk in png.walk(data):
-        if chunk.type == png.HEADER_CHUNK:
+    for chunk in png_chunks.walk(data):
+        if chunk.type == png_chunks.HEADER_CHUNK:
             return Header.from_bytes(chunk.payload)
         if chunk.type == b"IDAT" and twin is not None:
             break
@@ -148,8 +148,11 @@ def peek(data: bytes) -> Header:
 
 def is_ours(head: bytes) -> bool:
     """Tell from the first kilobytes of a file whether it is one of ours, sound or not."""
-    marks = (png.HEADER_CHUNK + MAGIC, *(kind + png.HEADER_KEYWORD + b"\0" for kind in (b"tEXt", b"zTXt", b"iTXt")))
-    return head.startswith(png.SIGNATURE) and any(mark in head for mark in marks)
+    marks = (
+        png_chunks.HEADER_CHUNK + MAGIC,
+        *(kind + png_chunks.HEADER_KEYWORD + b"\0" for kind in (b"tEXt", b"zTXt", b"iTXt")),
+    )
+    return head.startswith(png_chunks.SIGNATURE) and any(mark in head for mark in marks)
 
 
 def pixel_digest(lr: Levels) -> bytes:
@@ -181,16 +184,16 @@ def _check_pack(header: Header, lr: Levels, alpha: Levels | None, level: int) ->
 
 
 def _check_png(data: bytes) -> None:
-    if not data.startswith(png.SIGNATURE):
+    if not data.startswith(png_chunks.SIGNATURE):
         raise NotOursError("not a PNG, so not a picture encoded by hcdcodec; encode it first")
 
 
-def _payload(chunks: Sequence[png.Chunk]) -> bytes:
+def _payload(chunks: Sequence[png_chunks.Chunk]) -> bytes:
     """Find the header in the chunk or, where a tool has dropped it, in its twin."""
-    found = _only([chunk.payload for chunk in chunks if chunk.type == png.HEADER_CHUNK], "header")
+    found = _only([chunk.payload for chunk in chunks if chunk.type == png_chunks.HEADER_CHUNK], "header")
     twin = _only([_read_twin(chunk) for chunk in chunks if is_header_twin(chunk)], "text header")
     types = [chunk.type for chunk in chunks]
-    if found is not None and types.index(png.HEADER_CHUNK) > types.index(b"IDAT"):
+    if found is not None and types.index(png_chunks.HEADER_CHUNK) > types.index(b"IDAT"):
         raise DamagedError(f"the header stands behind the pixels; {RESTORE}")
     if found is not None and twin is not None and found != twin:
         raise DamagedError(f"the header and its text form differ; {RESTORE}")
@@ -206,7 +209,7 @@ def _only(found: list[bytes], name: str) -> bytes | None:
     return found[0] if found else None
 
 
-def _read_twin(chunk: png.Chunk) -> bytes:
+def _read_twin(chunk: png_chunks.Chunk) -> bytes:
     try:
         return base64.b64decode(twin_text(chunk), validate=True)
     except binascii.Error as error:
@@ -218,7 +221,7 @@ def _fits(header: Header, lr_height: int, lr_width: int) -> bool:
     return all(0 <= extra < _LR_SLACK for extra in slack)
 
 
-def _check_sizes(header: Header, lr: png.Ihdr, max_pixels: int) -> None:
+def _check_sizes(header: Header, lr: png_chunks.Ihdr, max_pixels: int) -> None:
     if not _fits(header, lr.height, lr.width):
         raise EditedError(f"the picture was resized or cropped after encoding; {RESTORE}")
     # Encoding was limited by the picture itself; what its padding adds only has to be bounded.
@@ -227,7 +230,7 @@ def _check_sizes(header: Header, lr: png.Ihdr, max_pixels: int) -> None:
         raise ContainerError(f"decoding would give {pixels} pixels, the limit is {max_pixels}; raise the limit")
 
 
-def _read_lr(header: Header, chunks: Sequence[png.Chunk]) -> Levels:
+def _read_lr(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels:
     try:
         stored, alpha = png_pixels(chunks)
     except PictureError as error:
@@ -237,17 +240,17 @@ def _read_lr(header: Header, chunks: Sequence[png.Chunk]) -> Levels:
     return _grey(stored) if header.mode is Mode.GREY else _expanded(stored)
 
 
-def _read_alpha(header: Header, chunks: Sequence[png.Chunk]) -> Levels | None:
-    data = _only([chunk.payload for chunk in chunks if chunk.type == png.ALPHA_CHUNK], "alpha")
+def _read_alpha(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels | None:
+    data = _only([chunk.payload for chunk in chunks if chunk.type == png_chunks.ALPHA_CHUNK], "alpha")
     if data is None:
         if header.alpha_rule is AlphaRule.PLANE:
             raise DamagedError(f"the alpha chunk is missing, some tool has dropped it; {RESTORE}")
         return None
     if header.alpha_rule is AlphaRule.NONE:
         raise DamagedError(f"there is an alpha chunk that the header knows nothing of; {RESTORE}")
-    chunks = tuple(png.walk(data))
-    head = png.ihdr(chunks[0])
-    if (head.height, head.width) != (header.height, header.width) or png.size(chunks) != len(data):
+    chunks = tuple(png_chunks.walk(data))
+    head = png_chunks.ihdr(chunks[0])
+    if (head.height, head.width) != (header.height, header.width) or png_chunks.size(chunks) != len(data):
         raise DamagedError(f"the alpha chunk has the wrong size; {RESTORE}")
     try:
         plane, transparency = png_pixels(chunks)

@@ -7,8 +7,8 @@ import torch
 
 from hcdcodec.container import Packed
 from hcdcodec.errors import DamagedError
-from hcdcodec.image import Mode, Picture
 from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.tiles import is_reasonable, plan
 
 

@@ -14,10 +14,10 @@ from hcdcodec.container import Header
 from hcdcodec.errors import UsageError
 from hcdcodec.grid import DEFAULT_QUALITY, grid_of
 from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
-from hcdcodec.image import Picture
 from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.strip import Strip
 from hcdcodec.settings import settings_text
-from hcdcodec.strip import Strip
 from hcdcodec.tiles import plan
 
 TILE = 256

@@ -42,7 +42,7 @@ from typing import Self
 import numpy as np
 
 from hcdcodec.errors import ContainerError, DamagedError, UnsupportedError, UsageError
-from hcdcodec.image import Mode
+from hcdcodec.pictures.picture import Mode
 
 VERSION = 1
 MAGIC = b"HCDC"

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.comparison import Comparison, Figures
-from hcdcodec.image import Format, Levels, Picture, write_picture
+from hcdcodec.pictures.picture import Format, Levels, Picture, write_picture
 from hcdcodec.report import printable
 
 AMPLIFICATION = 8

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from hcdcodec import container, flow, heap, image
+from hcdcodec import container, flow, heap
 from hcdcodec.backbones import load_backbone
 from hcdcodec.decoder import decode_pictures
 from hcdcodec.encoder import EncodeOptions, encode_pictures
@@ -17,12 +17,12 @@ from hcdcodec.errors import ContainerError, OutputError, PictureError, Unsupport
 from hcdcodec.files import disk
 from hcdcodec.files.disk import Freshness, Stamp
 from hcdcodec.files.plan import Job
-from hcdcodec.image import DEFAULT_MAX_PIXELS, Format, Picture
-from hcdcodec.metrics import decibels
 from hcdcodec.optimisers import Optimisers
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import Engine, engine_for, memory_errors, usual_batch_px
-from hcdcodec.strip import stripped
+from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Format, Picture, read_lr_digest, read_picture, write_picture
+from hcdcodec.pictures.strip import stripped
 from hcdcodec.target import Found, Target, reach
 
 PNG_LEVEL = 2
@@ -126,7 +126,7 @@ class Encoding:
         if self.freshness(job) is Freshness.FRESH:
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
         data, status = _load(job, given, self.files)
-        picture = image.read_picture(data, max_pixels=self.files.max_pixels)
+        picture = read_picture(data, max_pixels=self.files.max_pixels)
         picture = replace(picture, metadata=stripped(picture.metadata, self.options.strip))
         return _Source(picture, len(data), disk.source_digest(data), status)
 
@@ -285,7 +285,7 @@ class Decoding:
     def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
         start = time.perf_counter()
         picture, seconds = made
-        data = image.write_picture(picture, self.target_format, lr_digest=package.digest)
+        data = write_picture(picture, self.target_format, lr_digest=package.digest)
         _store(job, data, package.status, self.files)
         return Outcome(
             name=job.name,
@@ -363,7 +363,7 @@ def _decoded_stamp(job: Job) -> Stamp | None:
     """Return what an existing reconstruction says of its LR; None where there is none, or it is not ours."""
     if job.target is None or not job.target.is_file():
         return None
-    digest = image.read_lr_digest(disk.read(job.target))
+    digest = read_lr_digest(disk.read(job.target))
     return None if digest is None else Stamp(None, digest, b"")
 
 

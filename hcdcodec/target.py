@@ -21,9 +21,9 @@ from hcdcodec.container import Header
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.grid import RUNGS
-from hcdcodec.image import Levels, Picture
-from hcdcodec.metrics import decibels
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.settings import target_text
 
 SEARCHES = 4

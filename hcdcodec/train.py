@@ -17,8 +17,8 @@ import torch
 from hcdcodec.backbones.weights import Entry, find, install, model_hash, read_weights
 from hcdcodec.crops import Gallery, drawn_ahead
 from hcdcodec.hcd import DEFAULT_EFFORT
-from hcdcodec.image import Picture
 from hcdcodec.meter import Meter, Timer
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.recipe import Recipe
 from hcdcodec.trainer import Machine as Machine
 from hcdcodec.trainer import Start as Start

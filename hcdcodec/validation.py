@@ -11,8 +11,8 @@ from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.backbones.weights import model_hash
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
-from hcdcodec.image import Picture
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.picture import Picture
 
 
 @dataclass(frozen=True)

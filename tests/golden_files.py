@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec import backbones, container, png
+from hcdcodec import backbones, container
 from hcdcodec.backbones import Family, load_backbone
 from hcdcodec.backbones.base import Backbone, DetailPlane
 from hcdcodec.backbones.chart import chart
@@ -26,8 +26,9 @@ from hcdcodec.container import Header
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Format, Metadata, Picture, write_picture
 from hcdcodec.passes import Engine
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Format, Metadata, Picture, write_picture
 
 FOLDER = Path(__file__).parent / "golden"
 WEIGHTS = FOLDER / "weights"
@@ -36,7 +37,7 @@ METADATA = Metadata(
     icc=bytes(12) + b"mntrRGB XYZ " + bytes(104),
     exif=b"MM\0*\0\0\0\x08\0\1\1\x12\0\3\0\0\0\1\0\6\0\0\0\0\0\0",
     xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>",
-    chunks=(png.Chunk(b"pHYs", b"\0\0\x2e\x23\0\0\x2e\x23\1"), png.Chunk(b"tEXt", b"Title\0golden")),
+    chunks=(png_chunks.Chunk(b"pHYs", b"\0\0\x2e\x23\0\0\x2e\x23\1"), png_chunks.Chunk(b"tEXt", b"Title\0golden")),
 )
 
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import hcdcodec
-from hcdcodec import metrics
-from hcdcodec.image import Format, Levels, Picture, write_picture
+from hcdcodec.pictures import metrics
+from hcdcodec.pictures.picture import Format, Levels, Picture, write_picture
 
 ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

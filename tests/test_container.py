@@ -13,7 +13,6 @@ import oxipng
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hcdcodec import png
 from hcdcodec.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
 from hcdcodec.errors import (
     ContainerError,
@@ -24,14 +23,15 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
-from hcdcodec.image import Metadata, Mode, read_picture, sniff
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Metadata, Mode, read_picture, sniff
 
 RGB_PROFILE = bytes(12) + b"mntrRGB XYZ " + bytes(300)
 FULL = Metadata(
     icc=RGB_PROFILE,
     exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0",
     xmp=b"<x:xmpmeta/>",
-    chunks=(png.Chunk(b"gAMA", struct.pack(">I", 45455)), png.Chunk(b"tEXt", b"Title\0picture")),
+    chunks=(png_chunks.Chunk(b"gAMA", struct.pack(">I", 45455)), png_chunks.Chunk(b"tEXt", b"Title\0picture")),
 )
 
 Levels = npt.NDArray[np.uint8]
@@ -59,18 +59,18 @@ def same(one: Packed, other: Packed) -> bool:
     )
 
 
-def edited(data: bytes, change: dict[bytes, Sequence[png.Chunk]]) -> bytes:
+def edited(data: bytes, change: dict[bytes, Sequence[png_chunks.Chunk]]) -> bytes:
     """Replace all chunks of some types by others, with sound CRCs; the first of the old ones marks the place."""
-    chunks: list[png.Chunk] = []
+    chunks: list[png_chunks.Chunk] = []
     left = dict(change)
-    for chunk in png.walk(data):
+    for chunk in png_chunks.walk(data):
         chunks += left.pop(chunk.type, ()) if chunk.type in change else [chunk]
-    return png.build(chunks)
+    return png_chunks.build(chunks)
 
 
 def resaved(data: bytes, image: Image.Image | None = None) -> bytes:
     """Save by a tool that knows pixels and text only."""
-    twin = next(chunk.payload for chunk in png.walk(data) if chunk.type == b"tEXt")
+    twin = next(chunk.payload for chunk in png_chunks.walk(data) if chunk.type == b"tEXt")
     text = PngImagePlugin.PngInfo()
     text.add(b"tEXt", twin)
     buffer = io.BytesIO()
@@ -135,15 +135,15 @@ def test_an_rgb_profile_never_stands_in_a_grey_png() -> None:
     lr = np.stack([noise(5, 6) // 64] * 3, axis=-1)
     for level in LEVELS:
         data = packed(lr, metadata=FULL, level=level)
-        assert png.ihdr(next(png.walk(data))).colour in (2, 3)
+        assert png_chunks.ihdr(next(png_chunks.walk(data))).colour in (2, 3)
         assert np.array_equal(unpack(data).lr, lr)
-    assert png.ihdr(next(png.walk(packed(lr, level=6)))).colour in (0, 3)
+    assert png_chunks.ihdr(next(png_chunks.walk(packed(lr, level=6)))).colour in (0, 3)
 
 
 def test_the_header_stands_in_the_first_bytes() -> None:
     data = packed(noise(5, 6, 3), alpha=noise(19, 23), metadata=FULL)
     assert peek(data[:200]) == unpack(data).header
-    assert [chunk.type for chunk in png.walk(data)][:3] == [b"IHDR", b"hcDC", b"tEXt"]
+    assert [chunk.type for chunk in png_chunks.walk(data)][:3] == [b"IHDR", b"hcDC", b"tEXt"]
 
 
 def test_same_input_same_bytes() -> None:
@@ -218,8 +218,8 @@ def test_resaved_pixels_count_not_how_they_are_stored(shape: tuple[int, ...], mo
 
 def test_text_behind_the_pixels_is_found() -> None:
     data = edited(packed(noise(5, 6, 3)), {b"hcDC": ()})
-    chunks = {chunk.type: chunk for chunk in png.walk(data)}
-    moved = png.build(chunks[name] for name in (b"IHDR", b"IDAT", b"tEXt", b"IEND"))
+    chunks = {chunk.type: chunk for chunk in png_chunks.walk(data)}
+    moved = png_chunks.build(chunks[name] for name in (b"IHDR", b"IDAT", b"tEXt", b"IEND"))
     assert same(unpack(moved), unpack(data))
     assert peek(moved) == peek(data)
 
@@ -235,7 +235,7 @@ def test_text_rewritten_as_another_kind_is_found(kind: bytes) -> None:
         b"iTXt": b"\0\0en\0\0" + text,
         b"iTXt compressed": b"\1\0\0\0" + zlib.compress(text),
     }
-    rewritten = edited(data, {b"hcDC": (), b"tEXt": [png.Chunk(kind[:4], b"hcdcodec\0" + bodies[kind])]})
+    rewritten = edited(data, {b"hcDC": (), b"tEXt": [png_chunks.Chunk(kind[:4], b"hcdcodec\0" + bodies[kind])]})
     assert same(unpack(rewritten), unpack(data))
     assert peek(rewritten) == peek(data)
     assert is_ours(rewritten)
@@ -262,7 +262,7 @@ def test_resized_cropped_transparent_and_deepened_pictures_are_edited() -> None:
 
 
 def test_a_lossy_tool_keeping_the_chunk_is_noticed() -> None:
-    other = [chunk for chunk in png.walk(packed(noise(6, 6, 3)[1:])) if chunk.type == b"IDAT"]
+    other = [chunk for chunk in png_chunks.walk(packed(noise(6, 6, 3)[1:])) if chunk.type == b"IDAT"]
     with pytest.raises(EditedError, match="changed after encoding"):
         unpack(edited(packed(noise(5, 6, 3)), {b"IDAT": other}))
 
@@ -294,7 +294,7 @@ def test_sound_checksums_do_not_help_a_changed_header() -> None:
         for mask in (0x01, 0x80, 0xFF):
             changed = bytearray(payload)
             changed[position] ^= mask
-            fake = edited(data, {b"hcDC": [png.Chunk(b"hcDC", bytes(changed))], b"tEXt": ()})
+            fake = edited(data, {b"hcDC": [png_chunks.Chunk(b"hcDC", bytes(changed))], b"tEXt": ()})
             try:
                 result = unpack(fake)
             except ContainerError:
@@ -305,18 +305,18 @@ def test_sound_checksums_do_not_help_a_changed_header() -> None:
     assert accepted > 100  # the fields that only the decoder can judge
 
 
-HEADER = png.Chunk(b"hcDC", peek(packed(noise(5, 6, 3))).to_bytes())
-TWIN = png.Chunk(b"tEXt", b"hcdcodec\0" + base64.b64encode(HEADER.payload))
+HEADER = png_chunks.Chunk(b"hcDC", peek(packed(noise(5, 6, 3))).to_bytes())
+TWIN = png_chunks.Chunk(b"tEXt", b"hcdcodec\0" + base64.b64encode(HEADER.payload))
 OTHER = replace(peek(packed(noise(5, 6, 3))), quality=1).to_bytes()
 GREY = replace(peek(packed(noise(5, 6, 3))), mode=Mode.GREY).to_bytes()
 ALPHA = replace(peek(packed(noise(5, 6, 3))), alpha_rule=AlphaRule.PLANE).to_bytes()
 NEWER = HEADER.payload[:4] + b"\2" + HEADER.payload[5:]
 
 
-def grey_png(image: Image.Image) -> png.Chunk:
+def grey_png(image: Image.Image) -> png_chunks.Chunk:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
-    return png.Chunk(b"hcDA", buffer.getvalue())
+    return png_chunks.Chunk(b"hcDA", buffer.getvalue())
 
 
 @pytest.mark.parametrize(
@@ -325,22 +325,22 @@ def grey_png(image: Image.Image) -> png.Chunk:
         ({b"hcDC": (), b"tEXt": ()}, NotOursError, "no hcdcodec header"),
         ({b"hcDC": (HEADER, HEADER)}, DamagedError, "more than one header"),
         ({b"tEXt": (TWIN, TWIN)}, DamagedError, "more than one text header"),
-        ({b"hcDC": (png.Chunk(b"hcDC", OTHER),)}, DamagedError, "differ"),
-        ({b"tEXt": (png.Chunk(b"tEXt", b"hcdcodec\0"),)}, DamagedError, "differ"),
-        ({b"tEXt": (png.Chunk(b"tEXt", b"hcdcodec\0no base64!"),)}, DamagedError, "text form is broken"),
-        ({b"hcDC": (), b"IEND": (HEADER, png.Chunk(b"IEND", b""))}, DamagedError, "behind the pixels"),
-        ({b"hcDC": (png.Chunk(b"hcDC", b""),)}, DamagedError, "differ"),
-        ({b"hcDC": (png.Chunk(b"hcDC", b""),), b"tEXt": ()}, DamagedError, "begin"),
-        ({b"hcDC": (png.Chunk(b"hcDC", bytes(1 << 20)),), b"tEXt": ()}, DamagedError, "begin"),
-        ({b"hcDC": (png.Chunk(b"hcDC", NEWER),), b"tEXt": ()}, UnsupportedError, "newer release"),
-        ({b"hcDC": (png.Chunk(b"hcDC", GREY),), b"tEXt": ()}, DamagedError, "colours"),
-        ({b"hcDC": (png.Chunk(b"hcDC", ALPHA),), b"tEXt": ()}, DamagedError, "alpha"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", OTHER),)}, DamagedError, "differ"),
+        ({b"tEXt": (png_chunks.Chunk(b"tEXt", b"hcdcodec\0"),)}, DamagedError, "differ"),
+        ({b"tEXt": (png_chunks.Chunk(b"tEXt", b"hcdcodec\0no base64!"),)}, DamagedError, "text form is broken"),
+        ({b"hcDC": (), b"IEND": (HEADER, png_chunks.Chunk(b"IEND", b""))}, DamagedError, "behind the pixels"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", b""),)}, DamagedError, "differ"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", b""),), b"tEXt": ()}, DamagedError, "begin"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", bytes(1 << 20)),), b"tEXt": ()}, DamagedError, "begin"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", NEWER),), b"tEXt": ()}, UnsupportedError, "newer release"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", GREY),), b"tEXt": ()}, DamagedError, "colours"),
+        ({b"hcDC": (png_chunks.Chunk(b"hcDC", ALPHA),), b"tEXt": ()}, DamagedError, "alpha"),
         ({b"hcDC": (HEADER, grey_png(Image.fromarray(noise(19, 23))))}, DamagedError, "alpha"),
-        ({b"tEXt": (TWIN, png.Chunk(b"iCCP", b"broken"))}, DamagedError, "profile"),
+        ({b"tEXt": (TWIN, png_chunks.Chunk(b"iCCP", b"broken"))}, DamagedError, "profile"),
     ],
 )
 def test_contradictions_are_refused(
-    change: dict[bytes, Sequence[png.Chunk]], kind: type[ContainerError], words: str
+    change: dict[bytes, Sequence[png_chunks.Chunk]], kind: type[ContainerError], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
         unpack(edited(packed(noise(5, 6, 3)), change))
@@ -353,14 +353,14 @@ def test_contradictions_are_refused(
         (grey_png(Image.fromarray(noise(19, 23, 3))),),
         (grey_png(Image.fromarray(noise(19, 23, 2))),),
         (grey_png(Image.fromarray(noise(19, 23).astype(np.uint16))),),
-        (png.Chunk(b"hcDA", b"no PNG"),),
-        (png.Chunk(b"hcDA", grey_png(Image.fromarray(noise(19, 23))).payload[:-1]),),
-        (png.Chunk(b"hcDA", grey_png(Image.fromarray(noise(19, 23))).payload + b"\0"),),
+        (png_chunks.Chunk(b"hcDA", b"no PNG"),),
+        (png_chunks.Chunk(b"hcDA", grey_png(Image.fromarray(noise(19, 23))).payload[:-1]),),
+        (png_chunks.Chunk(b"hcDA", grey_png(Image.fromarray(noise(19, 23))).payload + b"\0"),),
         (grey_png(Image.fromarray(noise(19, 23))),) * 2,
         (),
     ],
 )
-def test_bad_alpha_is_refused(chunks: tuple[png.Chunk, ...]) -> None:
+def test_bad_alpha_is_refused(chunks: tuple[png_chunks.Chunk, ...]) -> None:
     data = packed(noise(5, 6, 3), alpha=noise(19, 23))
     with pytest.raises(DamagedError):
         unpack(edited(data, {b"hcDA": chunks}))
@@ -401,7 +401,7 @@ def test_sizes_are_checked_before_pixels_are_decoded() -> None:
     ihdr = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     parts = (b"IHDR", ihdr), (b"hcDC", huge), (b"IDAT", b"never looked at"), (b"IEND", b"")
     with pytest.raises(ContainerError, match="limit"):
-        unpack(png.build(png.Chunk(*part) for part in parts))
+        unpack(png_chunks.build(png_chunks.Chunk(*part) for part in parts))
 
 
 @pytest.mark.parametrize("length", [40, 100, 150])

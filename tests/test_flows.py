@@ -25,8 +25,8 @@ from hcdcodec.decoder import decode_picture, decode_pictures
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
 from hcdcodec.errors import UsageError
 from hcdcodec.hcd import Paper, Search, Ste
-from hcdcodec.image import Metadata, Picture, read_picture
 from hcdcodec.passes import Engine, Task, details_source
+from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.tiles import plan
 
 SEARCHES = [Ste(2), Paper(hr_steps=1, lr_steps=1)]

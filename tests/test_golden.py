@@ -15,7 +15,7 @@ from golden_files import CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, descr
 from hcdcodec import backbones, container
 from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
-from hcdcodec.image import Metadata, Picture, read_picture
+from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.pipeline import Engines
 
 GOLDEN: dict[str, Any] = json.loads(RECORD.read_text())

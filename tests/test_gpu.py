@@ -11,9 +11,9 @@ from conftest import Draw, Tiny
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.files.plan import Job
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Format, Picture, read_picture, write_picture
 from hcdcodec.outcome import Status
 from hcdcodec.passes import Engine, engine_for
+from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import Decoding, Encoding, Engines
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

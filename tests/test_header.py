@@ -7,7 +7,7 @@ import pytest
 
 from hcdcodec.errors import ContainerError, DamagedError, UnsupportedError, UsageError
 from hcdcodec.header import AlphaRule, Header
-from hcdcodec.image import Mode
+from hcdcodec.pictures.picture import Mode
 
 HEADER = Header(
     scale=4,

@@ -23,9 +23,10 @@ from conftest import Draw, Ran, Tiny
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hcdcodec import container, png
+from hcdcodec import container
 from hcdcodec.container import Header
-from hcdcodec.image import Metadata, Mode
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Metadata, Mode
 
 Run = Callable[..., Ran]
 
@@ -47,8 +48,8 @@ def claiming(data: bytes, old: bytes, new: bytes) -> bytes:
 
 def chunked(ihdr: tuple[int, ...], *chunks: tuple[bytes, bytes]) -> bytes:
     """Build a PNG from (width, height, depth, colour) and chunks."""
-    first = png.Chunk(b"IHDR", struct.pack(">IIBBBBB", *ihdr, 0, 0, 0))
-    return png.build([first, *(png.Chunk(*chunk) for chunk in chunks), png.Chunk(b"IEND", b"")])
+    first = png_chunks.Chunk(b"IHDR", struct.pack(">IIBBBBB", *ihdr, 0, 0, 0))
+    return png_chunks.build([first, *(png_chunks.Chunk(*chunk) for chunk in chunks), png_chunks.Chunk(b"IEND", b"")])
 
 
 def deflated(size: int) -> bytes:
@@ -86,7 +87,7 @@ SOURCES = {
     "print.jpg": (b"", "CMYK picture cannot be kept"),
     "words.png": (b"plain words", "not a picture"),
     "empty.png": (b"", "not a picture"),
-    "encoded.png": (png.insert(PLAIN, [png.Chunk(b"tEXt", b"hcdcodec\0x")]), "already encoded by hcdcodec"),
+    "encoded.png": (png_chunks.insert(PLAIN, [png_chunks.Chunk(b"tEXt", b"hcdcodec\0x")]), "already encoded by hcdcodec"),
     "new\nline \udcff\udcfe.png": (PLAIN[:-1], "truncated"),
 }  # fmt: skip
 
@@ -142,8 +143,8 @@ BICUBIC = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 def rebuilt(data: bytes, **chunks: bytes) -> bytes:
     """Replace payloads, or with an empty one remove chunks, with sound checksums."""
-    pairs = ((chunk, chunks.get(chunk.type.decode(), chunk.payload)) for chunk in png.walk(data))
-    return png.build(png.Chunk(chunk.type, new) for chunk, new in pairs if new or chunk.type == b"IEND")
+    pairs = ((chunk, chunks.get(chunk.type.decode(), chunk.payload)) for chunk in png_chunks.walk(data))
+    return png_chunks.build(png_chunks.Chunk(chunk.type, new) for chunk, new in pairs if new or chunk.type == b"IEND")
 
 
 def twin(header: bytes) -> bytes:
@@ -158,7 +159,7 @@ def lying(**fields: object) -> bytes:
 
 HEADER = container.peek(small()).to_bytes()
 OLD, NEW = (HEADER[:4] + bytes([version]) + HEADER[5:] for version in (0, 2))
-EXPLODING = png.Chunk(b"zTXt", b"hcdcodec\0\0" + deflated(1 << 24))
+EXPLODING = png_chunks.Chunk(b"zTXt", b"hcdcodec\0\0" + deflated(1 << 24))
 ENCODED = {
     "a huge picture": (lying(height=1 << 31, width=1 << 31), "resized or cropped"),
     "a huge scale": (lying(scale=255, height=765, width=1020), "scale 255 is out of range"),
@@ -169,16 +170,16 @@ ENCODED = {
     "no pixels": (rebuilt(small(), IDAT=b"no zlib"), "truncated, damaged"),
     "a long header": (rebuilt(small(), hcDC=bytes(1 << 24), tEXt=b""), "does not begin as it must"),
     "a long twin": (rebuilt(small(), hcDC=b"", tEXt=twin(bytes(1 << 24))), "does not begin as it must"),
-    "an exploding twin": (png.insert(rebuilt(small(), tEXt=b"", hcDC=b""), [EXPLODING]), "more than 1024 bytes"),
+    "an exploding twin": (png_chunks.insert(rebuilt(small(), tEXt=b"", hcDC=b""), [EXPLODING]), "more than 1024 bytes"),
     "a twin that differs": (rebuilt(small(), tEXt=twin(OLD)), "differ"),
-    "two headers": (png.insert(small(), [png.Chunk(b"hcDC", HEADER)]), "more than one header"),
+    "two headers": (png_chunks.insert(small(), [png_chunks.Chunk(b"hcDC", HEADER)]), "more than one header"),
     "an old version": (rebuilt(small(), hcDC=OLD, tEXt=b""), "version 0 is unknown; encode its source again"),
     "a new version": (rebuilt(small(), hcDC=NEW, tEXt=b""), "version 2 is unknown; decode with a newer release"),
     "an unknown network": (lying(backbone="unheard-of"), "no backbone is called 'unheard-of'"),
     "other weights": (lying(model_hash=bytes(16)), "needs the bicubic x4 weights 000000000000"),
     "missing weights": (lying(backbone="irn", model_hash=bytes(16)), "no weights for irn x4"),
     "an unread scale": (lying(scale=1, height=3, width=4), "scale 1 is out of range"),
-    "alpha from nowhere": (png.insert(small(), [png.Chunk(b"hcDA", PLAIN)]), "knows nothing of"),
+    "alpha from nowhere": (png_chunks.insert(small(), [png_chunks.Chunk(b"hcDA", PLAIN)]), "knows nothing of"),
     "a tail": (small() + b"x", "behind the end"),
     "no header": (PLAIN, "no hcdcodec header"),
     "a photograph": (saved("JPEG"), "not a PNG"),
@@ -227,7 +228,7 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
         {
             "pixels.png": chunked((1, 1, 8, 2), (b"IDAT", bomb)),
             "encoded.png": chunked((1, 1, 8, 2), header, (b"IDAT", bomb)),
-            "alpha.png": png.insert(rebuilt(small(), hcDC=about, tEXt=b""), [png.Chunk(b"hcDA", alpha)]),
+            "alpha.png": png_chunks.insert(rebuilt(small(), hcDC=about, tEXt=b""), [png_chunks.Chunk(b"hcDA", alpha)]),
             "text.png": chunked((1, 1, 8, 2), (b"zTXt", b"Comment\0\0" + bomb), PIXEL),
             "twin.png": chunked((1, 1, 8, 2), (b"zTXt", b"hcdcodec\0\0" + bomb), PIXEL),
             "many.png": chunked((1, 1, 8, 2), *[(b"tEXt", b"a\0b")] * 100_000, PIXEL),

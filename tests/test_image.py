@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec import png
 from hcdcodec.errors import OutputError, PictureError, UsageError
-from hcdcodec.image import (
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import (
     SNIFF_BYTES,
     Format,
     Metadata,
@@ -66,7 +66,7 @@ def raw_png(depth: int, colour: int, rows: bytes, width: int, *chunks: tuple[byt
     """Build a PNG of one row from packed samples."""
     ihdr = struct.pack(">IIBBBBB", width, 1, depth, colour, 0, 0, 0)
     parts = [(b"IHDR", ihdr), *chunks, (b"IDAT", zlib.compress(b"\0" + rows)), (b"IEND", b"")]
-    return png.build(png.Chunk(*part) for part in parts)
+    return png_chunks.build(png_chunks.Chunk(*part) for part in parts)
 
 
 # What is read
@@ -165,7 +165,7 @@ def test_png_transparency_of_a_wrong_size_is_refused(transparency: bytes) -> Non
 def test_interlaced_png() -> None:
     ihdr = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)
     parts = [(b"IHDR", ihdr), (b"IDAT", zlib.compress(b"\0\x2a")), (b"IEND", b"")]
-    assert read_picture(png.build(png.Chunk(*part) for part in parts)).pixels.tolist() == [[42]]
+    assert read_picture(png_chunks.build(png_chunks.Chunk(*part) for part in parts)).pixels.tolist() == [[42]]
 
 
 def test_first_frame_of_a_multi_picture_jpeg_is_the_picture() -> None:
@@ -261,15 +261,17 @@ def test_only_our_own_limit_on_pixels_counts(kind: str, monkeypatch: pytest.Monk
 
 def test_size_is_checked_before_pixels_are_looked_at() -> None:
     ihdr = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
-    data = png.build((png.Chunk(b"IHDR", ihdr), png.Chunk(b"IDAT", b""), png.Chunk(b"IEND", b"")))
+    data = png_chunks.build(
+        (png_chunks.Chunk(b"IHDR", ihdr), png_chunks.Chunk(b"IDAT", b""), png_chunks.Chunk(b"IEND", b""))
+    )
     with pytest.raises(PictureError, match="limit"):
         read_picture(data)
 
 
-@pytest.mark.parametrize("mark", [png.Chunk(b"hcDC", b"HCDC"), png.Chunk(b"tEXt", b"hcdcodec\0SENE")])
-def test_an_encoded_picture_is_no_source(mark: png.Chunk) -> None:
+@pytest.mark.parametrize("mark", [png_chunks.Chunk(b"hcDC", b"HCDC"), png_chunks.Chunk(b"tEXt", b"hcdcodec\0SENE")])
+def test_an_encoded_picture_is_no_source(mark: png_chunks.Chunk) -> None:
     with pytest.raises(PictureError, match="already encoded"):
-        read_picture(png.insert(saved(rgb(), "PNG"), [mark]))
+        read_picture(png_chunks.insert(saved(rgb(), "PNG"), [mark]))
 
 
 def test_hostile_bytes_raise_nothing_else() -> None:
@@ -333,10 +335,10 @@ def test_formats_are_suffixes() -> None:
 
 def test_png_metadata_comes_back_byte_for_byte() -> None:
     chunks = (
-        png.Chunk(b"gAMA", bytes(4)),
-        png.Chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)),
-        png.Chunk(b"tEXt", b"Title\0caf\xe9"),
-        png.Chunk(b"iTXt", b"Comment\0\0\0de\0\0" + "grün".encode()),
+        png_chunks.Chunk(b"gAMA", bytes(4)),
+        png_chunks.Chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)),
+        png_chunks.Chunk(b"tEXt", b"Title\0caf\xe9"),
+        png_chunks.Chunk(b"iTXt", b"Comment\0\0\0de\0\0" + "grün".encode()),
     )
     metadata = Metadata(ICC, exif(), XMP, chunks)
     data = write_picture(Picture(noise(4, 4, 3), None, metadata), Format.PNG)
@@ -357,7 +359,7 @@ def test_webp_carries_icc_exif_and_xmp_byte_for_byte() -> None:
 
 @pytest.mark.parametrize("block", [None, exif(orientation=1)])
 def test_tiff_carries_icc_xmp_density_and_the_tags_of_exif(block: bytes | None) -> None:
-    density = png.Chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1))
+    density = png_chunks.Chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1))
     data = write_picture(Picture(noise(4, 4, 3), None, Metadata(ICC, block, XMP, (density,))), Format.TIFF)
     again = read_picture(data)
     assert np.array_equal(again.pixels, noise(4, 4, 3))
@@ -408,17 +410,17 @@ def test_density_of_a_jpeg_becomes_the_png_chunk() -> None:
 @pytest.mark.parametrize(
     "chunk",
     [
-        png.Chunk(b"iCCP", b"icc\0\0no zlib"),
-        png.Chunk(b"iCCP", b"icc\0\1" + zlib.compress(b"profile")),
-        png.Chunk(b"iTXt", b"XML:com.adobe.xmp\0\2\0\0\0text"),
-        png.Chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0text"),
-        png.Chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0"),
-        png.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes((1 << 26) + 1), 9)),
+        png_chunks.Chunk(b"iCCP", b"icc\0\0no zlib"),
+        png_chunks.Chunk(b"iCCP", b"icc\0\1" + zlib.compress(b"profile")),
+        png_chunks.Chunk(b"iTXt", b"XML:com.adobe.xmp\0\2\0\0\0text"),
+        png_chunks.Chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0text"),
+        png_chunks.Chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0"),
+        png_chunks.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes((1 << 26) + 1), 9)),
     ],
 )
-def test_broken_or_exploding_metadata_is_refused(chunk: png.Chunk) -> None:
+def test_broken_or_exploding_metadata_is_refused(chunk: png_chunks.Chunk) -> None:
     with pytest.raises(PictureError, match=r"metadata|remove it"):
-        read_picture(png.insert(saved(rgb(), "PNG"), [chunk]))
+        read_picture(png_chunks.insert(saved(rgb(), "PNG"), [chunk]))
 
 
 def test_xmp_is_smaller_in_compact_form_and_the_same() -> None:
@@ -508,7 +510,7 @@ def test_arrays_that_are_no_picture_are_refused(pixels: npt.NDArray[np.uint8], a
 
 
 def test_png_pixels_reports_what_the_file_stores() -> None:
-    pixels, alpha = png_pixels(tuple(png.walk(saved(Image.fromarray(noise(3, 4, 2)), "PNG"))))
+    pixels, alpha = png_pixels(tuple(png_chunks.walk(saved(Image.fromarray(noise(3, 4, 2)), "PNG"))))
     assert np.array_equal(pixels, noise(3, 4, 2)[..., 0])
     assert alpha is not None
     assert np.array_equal(alpha, noise(3, 4, 2)[..., 1])

@@ -22,8 +22,8 @@ from hcdcodec.cli import cli
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Metadata, Picture
 from hcdcodec.passes import engine_for
+from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.tiles import Rect
 
 NETWORKS = ("irn_x2", "irn_x4", "hcflow_x4")

@@ -17,11 +17,11 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files",
-    "tiles files.find luma png grid outcome recipe heap optimiser backbones.chart",
-    "files.plan metadata kinds report progress optimisers backbones.base backbones.winograd",
-    "files.disk image strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
-    "header crops metrics backbones.flow_steps backbones.irn",
+    "errors files pictures",
+    "tiles files.find luma pictures.png_chunks grid outcome recipe heap optimiser backbones.chart",
+    "files.plan pictures.metadata pictures.formats report progress optimisers backbones.base backbones.winograd",
+    "files.disk pictures.picture pictures.strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
+    "header crops pictures.metrics backbones.flow_steps backbones.irn",
     "container backbones.hcflow",
     "comparison backbones.checkpoint",
     "backbones.sr",

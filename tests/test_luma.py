@@ -10,9 +10,9 @@ from PIL import Image
 
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Levels, Picture
 from hcdcodec.luma import weighed
-from hcdcodec.metrics import score
+from hcdcodec.pictures.metrics import score
+from hcdcodec.pictures.picture import Levels, Picture
 
 CHELSEA = Path(__file__).parent / "data" / "photos" / "chelsea.png"
 Y = torch.tensor([65.481, 128.553, 24.966])

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from hcdcodec import metrics
 from hcdcodec.errors import PictureError
-from hcdcodec.image import Levels
+from hcdcodec.pictures import metrics
+from hcdcodec.pictures.picture import Levels
 
 
 def flat(*colour: int, height: int = 20, width: int = 30) -> Levels:

@@ -15,8 +15,8 @@ from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Metadata, Picture
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.picture import Metadata, Picture
 
 Shortage = Callable[[], RuntimeError]
 

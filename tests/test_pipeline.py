@@ -12,14 +12,14 @@ import pytest
 from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
-from hcdcodec import container, flow, image, pipeline
+from hcdcodec import container, flow, pipeline
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Format, Metadata, Picture
-from hcdcodec.metrics import psnr
 from hcdcodec.outcome import Outcome, Status
+from hcdcodec.pictures.metrics import psnr
+from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, sniff, write_picture
 from hcdcodec.pipeline import Decoding, Encoding, Engines, FileOptions
 from hcdcodec.target import Target
 
@@ -44,7 +44,7 @@ class Folder:
         return path
 
     def encode(self, encoding: Encoding | None = None) -> list[Outcome]:
-        plan = plan_encode([str(self.path / "in")], str(self.path / "small"), is_picture=image.sniff)
+        plan = plan_encode([str(self.path / "in")], str(self.path / "small"), is_picture=sniff)
         return list((encoding or self.encoding).run(plan.jobs))
 
     def decode(self, decoding: Decoding | None = None) -> list[Outcome]:
@@ -134,12 +134,12 @@ def test_metadata_comes_back_byte_for_byte(folder: Folder, draw: Draw) -> None:
     picture = Picture(draw(12, 14, 3), draw(12, 14), metadata)
     path = folder.path / "in/m.png"
     path.parent.mkdir()
-    path.write_bytes(image.write_picture(picture, Format.PNG))
+    path.write_bytes(write_picture(picture, Format.PNG))
     folder.encode()
     for fmt in Format:
         folder.decode(Decoding((Engines(),), fmt))
         name = "out/m.png" if fmt is Format.PNG else f"out/m.png.{fmt.value}"
-        back = image.read_picture((folder.path / name).read_bytes())
+        back = read_picture((folder.path / name).read_bytes())
         assert back.alpha is not None and picture.alpha is not None
         assert np.array_equal(back.alpha, picture.alpha)
         assert (back.metadata.icc, back.metadata.xmp) == (metadata.icc, metadata.xmp)
@@ -341,7 +341,7 @@ def test_force_redoes_what_is_up_to_date(folder: Folder) -> None:
 
 def test_a_survey_tells_beforehand_and_writes_nothing(folder: Folder) -> None:
     folder.put("a.png"), folder.put("b.png")
-    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=image.sniff)
+    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
 
     def survey(**changes: Any) -> list[Outcome]:
         return list(pipeline.survey(plan.jobs, replace(folder.encoding, **changes)))
@@ -477,7 +477,7 @@ def test_interrupted_runs_go_on_where_they_stopped(folder: Folder, monkeypatch: 
     monkeypatch.setattr(flow, "_BEHIND_PX", 0)  # however slow writing is, not all six may be computed before it
     for number in range(6):
         folder.put(f"{number}.png")
-    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=image.sniff)
+    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
     (engine,) = folder.encoding.engines
     outcomes = replace(folder.encoding, engines=(replace(engine, batch_px=1),)).run(plan.jobs)
     assert next(outcomes).status is Status.DONE

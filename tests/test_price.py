@@ -12,8 +12,8 @@ from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.grid import Grid, grid_of
 from hcdcodec.hcd import Ste, quantise
-from hcdcodec.image import Metadata, Picture, read_picture
 from hcdcodec.passes import engine_for
+from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.price import Price
 
 PHOTOS = Path(__file__).parent / "data" / "photos"

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from hcdcodec import png
 from hcdcodec.container import Header, Packed, pack, peek, unpack
 from hcdcodec.errors import ContainerError, DamagedError, PictureError
-from hcdcodec.image import Format, Metadata, Mode, Picture, read_picture, write_picture
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Format, Metadata, Mode, Picture, read_picture, write_picture
 
 LIMIT = 1 << 20
 FEW = settings(max_examples=40, deadline=None, derandomize=True, database=None,
@@ -21,7 +21,9 @@ FEW = settings(max_examples=40, deadline=None, derandomize=True, database=None,
 
 payloads = some.binary(min_size=1, max_size=40)
 chunks = some.builds(
-    png.Chunk, some.sampled_from([b"tEXt", b"pHYs", b"gAMA", b"sRGB"]), payloads.filter(lambda p: b"hcdcodec" not in p)
+    png_chunks.Chunk,
+    some.sampled_from([b"tEXt", b"pHYs", b"gAMA", b"sRGB"]),
+    payloads.filter(lambda p: b"hcdcodec" not in p),
 )
 metadata = some.builds(
     Metadata,
@@ -99,7 +101,7 @@ def test_changed_bytes_are_noticed(data: bytes, choice: some.DataObject) -> None
 @given(files(), some.data())
 def test_changed_chunks_of_sound_checksums_are_read_or_refused(data: bytes, choice: some.DataObject) -> None:
     """Duplicated, dropped, moved and rewritten chunks: pixels that are given out are those that the digest names."""
-    parts = list(png.walk(data))
+    parts = list(png_chunks.walk(data))
     for _ in range(choice.draw(some.integers(1, 3))):
         at = choice.draw(some.integers(0, len(parts) - 1))
         how = choice.draw(some.sampled_from(["drop", "twice", "move", "rewrite"]))
@@ -109,11 +111,11 @@ def test_changed_chunks_of_sound_checksums_are_read_or_refused(data: bytes, choi
         elif how == "move":
             parts.insert(choice.draw(some.integers(0, len(parts))), part)
         elif how == "rewrite":
-            parts.insert(at, png.Chunk(part.type, choice.draw(some.binary(max_size=120))))
+            parts.insert(at, png_chunks.Chunk(part.type, choice.draw(some.binary(max_size=120))))
         if not parts:
             return
     try:
-        found = unpack(png.build(parts), max_pixels=LIMIT)
+        found = unpack(png_chunks.build(parts), max_pixels=LIMIT)
     except ContainerError as error:
         assert "; " in str(error)
     else:
@@ -123,7 +125,7 @@ def test_changed_chunks_of_sound_checksums_are_read_or_refused(data: bytes, choi
 @FEW
 @given(some.binary(max_size=200), some.booleans())
 def test_any_bytes_are_refused(data: bytes, signed: bool) -> None:
-    data = png.SIGNATURE + data if signed else data
+    data = png_chunks.SIGNATURE + data if signed else data
     for read, kind in ((unpack, ContainerError), (peek, ContainerError), (read_picture, PictureError)):
         with pytest.raises(kind):
             read(data)
@@ -161,7 +163,7 @@ def test_changed_pictures_are_read_or_refused(kind: str, choice: some.DataObject
 def test_inflate_gives_everything_or_nothing(data: bytes, limit: int) -> None:
     packed = zlib.compress(data)
     if len(data) <= limit:
-        assert png.inflate(packed, limit=limit) == data
+        assert png_chunks.inflate(packed, limit=limit) == data
     else:
         with pytest.raises(DamagedError):
-            png.inflate(packed, limit=limit)
+            png_chunks.inflate(packed, limit=limit)

@@ -9,7 +9,7 @@ import pytest
 
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.hcd import Paper, search_of
-from hcdcodec.strip import Strip
+from hcdcodec.pictures.strip import Strip
 from hcdcodec.target import Target
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())

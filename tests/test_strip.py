@@ -11,18 +11,19 @@ import pytest
 from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec import container, png
+from hcdcodec import container
 from hcdcodec.commands import batch, options
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.errors import PictureError
-from hcdcodec.image import Format, Metadata, Picture, read_picture, write_picture
-from hcdcodec.strip import Strip, stripped
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, write_picture
+from hcdcodec.pictures.strip import Strip, stripped
 
-NOTE = png.Chunk(b"iTXt", b"Note\0\0\0\0\0b")
+NOTE = png_chunks.Chunk(b"iTXt", b"Note\0\0\0\0\0b")
 CHUNKS = {
-    Strip.TEXT: (png.Chunk(b"tEXt", b"Title\0a"), png.Chunk(b"zTXt", b"Long\0\0x"), NOTE),
-    Strip.DENSITY: (png.Chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)),),
-    Strip.COLOUR: (png.Chunk(b"gAMA", struct.pack(">I", 45455)), png.Chunk(b"cICP", b"\1\15\0\1")),
+    Strip.TEXT: (png_chunks.Chunk(b"tEXt", b"Title\0a"), png_chunks.Chunk(b"zTXt", b"Long\0\0x"), NOTE),
+    Strip.DENSITY: (png_chunks.Chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)),),
+    Strip.COLOUR: (png_chunks.Chunk(b"gAMA", struct.pack(">I", 45455)), png_chunks.Chunk(b"cICP", b"\1\15\0\1")),
 }
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FULL = Metadata(ICC, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x:xmpmeta/>", tuple(c for cs in CHUNKS.values() for c in cs))
@@ -38,7 +39,7 @@ def test_one_kind_goes_and_the_rest_stays(kind: Strip) -> None:
 
 @pytest.mark.parametrize("keyword", [b"Raw profile type exif", b"Raw profile type APP1", b"exif:GPSLatitude"])
 def test_exif_that_a_tool_repeats_as_text_goes_with_it(keyword: bytes) -> None:
-    twins = tuple(png.Chunk(kind, keyword + b"\0\0x") for kind in (b"tEXt", b"zTXt"))
+    twins = tuple(png_chunks.Chunk(kind, keyword + b"\0\0x") for kind in (b"tEXt", b"zTXt"))
     left = stripped(replace(FULL, chunks=FULL.chunks + twins), [Strip.EXIF])
     assert left.chunks == FULL.chunks
 

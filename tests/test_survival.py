@@ -18,15 +18,16 @@ import pytest
 from conftest import Draw, float32_engine
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec import container, png
+from hcdcodec import container
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ContainerError
 from hcdcodec.hcd import Ste
-from hcdcodec.image import Metadata, Picture
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Metadata, Picture
 
 README = Path(__file__).parents[1] / "README.md"
-COMMENT = png.Chunk(b"tEXt", b"Comment\0hello")
+COMMENT = png_chunks.Chunk(b"tEXt", b"Comment\0hello")
 KEPT_BY_ZOPFLI = "--keepchunks=hcDC,hcDA,tEXt,iTXt,eXIf,iCCP"
 ALL = "restored, all metadata"
 STRIPPED = "refused: header stripped"

@@ -12,9 +12,9 @@ from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.grid import QUALITIES, RUNGS, grid_of
 from hcdcodec.hcd import Paper, Ste
-from hcdcodec.image import Metadata, Picture
-from hcdcodec.metrics import decibels, psnr
 from hcdcodec.passes import Engine
+from hcdcodec.pictures.metrics import decibels, psnr
+from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.target import SEARCHES, Found, Target, reach
 
 OPTIONS = EncodeOptions(Ste(2))

@@ -15,8 +15,8 @@ from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 
 if TYPE_CHECKING:
     from hcdcodec.files.plan import Plan
+    from hcdcodec.pictures.strip import Strip
     from hcdcodec.pipeline import Encoding, FileOptions
-    from hcdcodec.strip import Strip
     from hcdcodec.target import Target
 
 
@@ -70,7 +70,7 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
     Directories are searched for *.hcd.png and mirrored. photo.jpg.hcd.png becomes photo.jpg.png, photo.png.hcd.png
     becomes photo.png. Every file names the network that it needs.
     """
-    from hcdcodec.image import Format
+    from hcdcodec.pictures.picture import Format
     from hcdcodec.report import Work
 
     sources, destination, listed = _sources(paths, given)
@@ -105,10 +105,10 @@ def status(paths: tuple[str, ...], **given: Any) -> None:
 
 
 def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
-    from hcdcodec import image
+    from hcdcodec.pictures.picture import sniff
 
     sources, destination, listed = _sources(paths, given)
-    plan = plan_encode(sources, destination, is_picture=image.sniff, listed=listed)
+    plan = plan_encode(sources, destination, is_picture=sniff, listed=listed)
     _check_streams(plan, given)
     return plan
 
@@ -167,7 +167,7 @@ def _check_streams(plan: "Plan", given: dict[str, Any]) -> None:
 
 def _strip(chosen: Sequence[str]) -> "tuple[Strip, ...]":
     """Return what `--strip` names, in the order that does not depend on how it was named."""
-    from hcdcodec.strip import Strip
+    from hcdcodec.pictures.strip import Strip
 
     return tuple(kind for kind in Strip if "all" in chosen or kind in chosen)
 

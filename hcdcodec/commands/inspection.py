@@ -19,7 +19,7 @@ from hcdcodec.report import printable
 if TYPE_CHECKING:
     from hcdcodec.comparison import Pair
     from hcdcodec.container import Packed
-    from hcdcodec.image import Picture
+    from hcdcodec.pictures.picture import Picture
 
 
 @click.command(cls=Examples, epilog="hcdcodec info small/photo.jpg.hcd.png\nhcdcodec info --json small/*.hcd.png")

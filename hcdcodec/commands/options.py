@@ -9,7 +9,7 @@ import click
 
 from hcdcodec.grid import DEFAULT_QUALITY
 
-STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.strip.Strip`
+STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.pictures.strip.Strip`
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcdcodec.errors import PictureError
-from hcdcodec.image import Levels, single_channel
+from hcdcodec.pictures.picture import Levels, single_channel
 
 Values = npt.NDArray[np.float64]
 

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image
 
-from hcdcodec import kinds, png
 from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
-from hcdcodec.kinds import SNIFF_BYTES as SNIFF_BYTES
-from hcdcodec.kinds import sniff as sniff
-from hcdcodec.metadata import Metadata as Metadata
-from hcdcodec.metadata import is_header_twin
+from hcdcodec.pictures import formats, png_chunks
+from hcdcodec.pictures.formats import SNIFF_BYTES as SNIFF_BYTES
+from hcdcodec.pictures.formats import sniff as sniff
+from hcdcodec.pictures.metadata import Metadata as Metadata
+from hcdcodec.pictures.metadata import is_header_twin
 from hcdcodec.tiles import plan
 
 Levels = npt.NDArray[np.uint8]
@@ -111,15 +111,17 @@ def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pictur
         PictureError: no picture, damaged, too large, or one that cannot be kept without loss.
     """
     if not sniff(data[:SNIFF_BYTES]):
-        raise PictureError(f"not a picture that can be read; give {kinds.READABLE}")
+        raise PictureError(f"not a picture that can be read; give {formats.READABLE}")
     try:
-        with kinds.pillow_reads():
-            return _read_png(data, max_pixels) if data.startswith(png.SIGNATURE) else _read_other(data, max_pixels)
+        with formats.pillow_reads():
+            return (
+                _read_png(data, max_pixels) if data.startswith(png_chunks.SIGNATURE) else _read_other(data, max_pixels)
+            )
     except DamagedError as error:
         raise PictureError(str(error)) from error
 
 
-def png_pixels(chunks: Sequence[png.Chunk]) -> tuple[Levels, Levels | None]:
+def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | None]:
     """Decode the pixels of a PNG.
 
     Args:
@@ -132,17 +134,17 @@ def png_pixels(chunks: Sequence[png.Chunk]) -> tuple[Levels, Levels | None]:
         PictureError: 16 bits, or more than one frame.
         DamagedError: the pixels cannot be decoded.
     """
-    head = png.ihdr(chunks[0])
+    head = png_chunks.ihdr(chunks[0])
     if head.depth == 16:
         raise PictureError("16-bit PNG cannot be kept without loss; convert it to 8 bits first")
     if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
         raise PictureError("animated PNG cannot be kept without loss; save its frames as single pictures")
-    with kinds.pillow_reads(), kinds.turn(head.height * head.width):
-        image = kinds.load(kinds.open_lazily(png.essentials(chunks)))
+    with formats.pillow_reads(), formats.turn(head.height * head.width):
+        image = formats.load(formats.open_lazily(png_chunks.essentials(chunks)))
         pixels, alpha = _arrays(image)
     transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
     if transparency is not None and alpha is None:
-        alpha = _png_alpha(transparency, head, np.asarray(image) if head.colour == png.PALETTE else pixels)
+        alpha = _png_alpha(transparency, head, np.asarray(image) if head.colour == png_chunks.PALETTE else pixels)
     return pixels, alpha
 
 
@@ -160,9 +162,9 @@ def write_picture(picture: Picture, fmt: Format, *, lr_digest: bytes | None = No
     """
     metadata = picture.metadata
     if fmt is Format.PNG:
-        mark = () if lr_digest is None else (png.Chunk(png.LR_DIGEST_CHUNK, lr_digest),)
+        mark = () if lr_digest is None else (png_chunks.Chunk(png_chunks.LR_DIGEST_CHUNK, lr_digest),)
         data = _save(_to_pillow(picture), "PNG", compress_type=_RUNS)
-        return png.insert(data, (*mark, *metadata.to_chunks(compact=False)))
+        return png_chunks.insert(data, (*mark, *metadata.to_chunks(compact=False)))
     if fmt is Format.WEBP:
         return _save_webp(_to_pillow(picture), metadata)
     return _save_tiff(_to_pillow(picture), metadata)
@@ -178,8 +180,8 @@ def read_lr_digest(data: bytes) -> bytes | None:
         What `write_picture` was given; None when the file says nothing or is no sound PNG.
     """
     try:
-        for chunk in png.walk(data):
-            if chunk.type == png.LR_DIGEST_CHUNK:
+        for chunk in png_chunks.walk(data):
+            if chunk.type == png_chunks.LR_DIGEST_CHUNK:
                 return chunk.payload
             if chunk.type == b"IDAT":
                 return None
@@ -221,22 +223,22 @@ def from_interleaved(pixels: npt.NDArray[Sample]) -> npt.NDArray[Sample]:
 
 
 def _read_png(data: bytes, max_pixels: int) -> Picture:
-    chunks = tuple(png.walk(data))
-    if any(chunk.type == png.HEADER_CHUNK or is_header_twin(chunk) for chunk in chunks):
+    chunks = tuple(png_chunks.walk(data))
+    if any(chunk.type == png_chunks.HEADER_CHUNK or is_header_twin(chunk) for chunk in chunks):
         raise PictureError("picture is already encoded by hcdcodec; decode it instead")
-    head = png.ihdr(chunks[0])
+    head = png_chunks.ihdr(chunks[0])
     _check_size(head.height, head.width, max_pixels)
     metadata = Metadata.from_chunks(chunks)
     pixels, alpha = png_pixels(chunks)
-    return Picture(_from_palette(pixels, metadata) if head.colour == png.PALETTE else pixels, alpha, metadata)
+    return Picture(_from_palette(pixels, metadata) if head.colour == png_chunks.PALETTE else pixels, alpha, metadata)
 
 
 def _read_other(data: bytes, max_pixels: int) -> Picture:
-    image = kinds.open_lazily(data)
+    image = formats.open_lazily(data)
     _check_size(image.height, image.width, max_pixels)
-    kinds.check_lossless(image, data)
-    with kinds.turn(image.height * image.width):
-        kinds.load(image)
+    formats.check_lossless(image, data)
+    with formats.turn(image.height * image.width):
+        formats.load(image)
         metadata = Metadata.from_pillow(image)
         pixels, alpha = _arrays(image)
     return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata)
@@ -269,7 +271,7 @@ def _arrays(image: Image.Image) -> tuple[Levels, Levels | None]:
     return pixels, alpha
 
 
-def _png_alpha(transparency: bytes, head: png.Ihdr, samples: Levels) -> Levels:
+def _png_alpha(transparency: bytes, head: png_chunks.Ihdr, samples: Levels) -> Levels:
     """Make alpha from a tRNS chunk.
 
     Args:
@@ -277,7 +279,7 @@ def _png_alpha(transparency: bytes, head: png.Ihdr, samples: Levels) -> Levels:
         head: of the same file; its depth is the unit of the colour.
         samples: palette indices, or decoded pixels.
     """
-    if head.colour == png.PALETTE:
+    if head.colour == png_chunks.PALETTE:
         table = np.full(256, 255, np.uint8)
         entries = np.frombuffer(transparency[:256], np.uint8)
         table[: len(entries)] = entries
@@ -307,7 +309,7 @@ def _save_webp(image: Image.Image, metadata: Metadata) -> bytes:
 
 def _save_tiff(image: Image.Image, metadata: Metadata) -> bytes:
     try:
-        with kinds.pillow_reads():
+        with formats.pillow_reads():
             tags = metadata.to_tiff()
     except DamagedError as error:
         raise OutputError("damaged EXIF data cannot go into a TIFF; choose PNG or WebP") from error

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from PIL import ExifTags, Image
 
-from hcdcodec import png
 from hcdcodec.errors import DamagedError, PictureError
+from hcdcodec.pictures import png_chunks
 
 _KEPT = frozenset((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt"))
 _TEXTS = frozenset((b"iTXt", b"tEXt", b"zTXt"))
@@ -49,17 +49,17 @@ class Metadata:
     icc: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
-    chunks: tuple[png.Chunk, ...] = ()
+    chunks: tuple[png_chunks.Chunk, ...] = ()
 
     @classmethod
-    def from_chunks(cls, chunks: Iterable[png.Chunk]) -> "Metadata":
+    def from_chunks(cls, chunks: Iterable[png_chunks.Chunk]) -> "Metadata":
         """Take the metadata out of a PNG's chunks; the first of a kind counts, as for libpng.
 
         Raises:
             DamagedError: a compressed payload is broken or larger than 64 MiB.
         """
         icc = exif = xmp = None
-        kept: list[png.Chunk] = []
+        kept: list[png_chunks.Chunk] = []
         for chunk in chunks:
             if chunk.type == b"iCCP":
                 icc = icc or _read_iccp(chunk.payload)
@@ -84,7 +84,7 @@ class Metadata:
             chunks=_density(image.info.get("dpi")),
         )
 
-    def to_chunks(self, *, compact: bool) -> tuple[png.Chunk, ...]:
+    def to_chunks(self, *, compact: bool) -> tuple[png_chunks.Chunk, ...]:
         """Make the chunks that `from_chunks` reads.
 
         Args:
@@ -99,12 +99,12 @@ class Metadata:
                 raise PictureError(f"its {name} metadata has more than {_PAYLOAD_MAX} bytes; use --strip {name}")
         chunks = list(self.chunks)
         if self.icc is not None:
-            chunks.append(png.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc, 9)))
+            chunks.append(png_chunks.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc, 9)))
         if self.exif is not None:
-            chunks.append(png.Chunk(b"eXIf", self.exif))
+            chunks.append(png_chunks.Chunk(b"eXIf", self.exif))
         if self.xmp is not None:
             text = b"\1\0\0\0" + zlib.compress(self.xmp, 9) if compact else b"\0\0\0\0" + self.xmp
-            chunks.append(png.Chunk(b"iTXt", _XMP_KEYWORD + b"\0" + text))
+            chunks.append(png_chunks.Chunk(b"iTXt", _XMP_KEYWORD + b"\0" + text))
         return tuple(chunks)
 
     def to_tiff(self) -> Image.Exif:
@@ -131,17 +131,17 @@ class Metadata:
         return x, y
 
 
-def is_header_twin(chunk: png.Chunk) -> bool:
+def is_header_twin(chunk: png_chunks.Chunk) -> bool:
     """Whether a chunk is the text form of an hcdcodec header."""
-    return chunk.type in _TEXTS and chunk.payload.startswith(png.HEADER_KEYWORD + b"\0")
+    return chunk.type in _TEXTS and chunk.payload.startswith(png_chunks.HEADER_KEYWORD + b"\0")
 
 
-def is_exif_twin(chunk: png.Chunk) -> bool:
+def is_exif_twin(chunk: png_chunks.Chunk) -> bool:
     """Whether a text chunk holds EXIF, or tags of it: ImageMagick writes it so."""
     return chunk.type in _TEXTS and chunk.payload.lower().startswith(_EXIF_KEYWORDS)
 
 
-def twin_text(chunk: png.Chunk) -> bytes:
+def twin_text(chunk: png_chunks.Chunk) -> bytes:
     """Return the text of what `is_header_twin` has found: tools rewrite tEXt as zTXt or iTXt as they like.
 
     Raises:
@@ -150,14 +150,14 @@ def twin_text(chunk: png.Chunk) -> bytes:
     if chunk.type == b"iTXt":
         return _read_itxt(chunk.payload, limit=_TWIN_MAX)
     _, _, text = chunk.payload.partition(b"\0")
-    return png.inflate(text[1:], limit=_TWIN_MAX) if chunk.type == b"zTXt" else text
+    return png_chunks.inflate(text[1:], limit=_TWIN_MAX) if chunk.type == b"zTXt" else text
 
 
 def _read_iccp(payload: bytes) -> bytes:
     _, _, compressed = payload.partition(b"\0")
     if compressed[:1] != b"\0":
         raise DamagedError("PNG colour profile is broken; remove it from the picture")
-    return png.inflate(compressed[1:], limit=_PAYLOAD_MAX)
+    return png_chunks.inflate(compressed[1:], limit=_PAYLOAD_MAX)
 
 
 def _read_itxt(payload: bytes, *, limit: int) -> bytes:
@@ -165,7 +165,7 @@ def _read_itxt(payload: bytes, *, limit: int) -> bytes:
     language_on = rest[2:].split(b"\0", 2)
     if rest[:2] not in (b"\0\0", b"\1\0") or len(language_on) != 3:
         raise DamagedError("a PNG text chunk is broken; remove it from the picture or fetch the file again")
-    return png.inflate(language_on[2], limit=limit) if rest[0] else language_on[2]
+    return png_chunks.inflate(language_on[2], limit=limit) if rest[0] else language_on[2]
 
 
 def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
@@ -177,7 +177,7 @@ def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
     return exif.tobytes() if len(exif) or any(exif.get_ifd(group) for group in _TIFF_GROUPS) else None
 
 
-def _density(dpi: object) -> tuple[png.Chunk, ...]:
+def _density(dpi: object) -> tuple[png_chunks.Chunk, ...]:
     if not isinstance(dpi, tuple) or len(dpi) != 2:
         return ()
     try:
@@ -185,4 +185,4 @@ def _density(dpi: object) -> tuple[png.Chunk, ...]:
         payload = b"".join(dots.to_bytes(4, "big") for dots in per_metre) + b"\1"
     except (ValueError, OverflowError, ZeroDivisionError):
         return ()  # a density that is no number is none
-    return (png.Chunk(b"pHYs", payload),) if min(dpi) > _DPI_OF_NOTHING else ()
+    return (png_chunks.Chunk(b"pHYs", payload),) if min(dpi) > _DPI_OF_NOTHING else ()

@@ -110,7 +110,7 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
 def essentials(chunks: Iterable[Chunk]) -> bytes:
     """Build the file that has only what the pixels need, so that a decoder never meets the rest.
 
-    A tRNS chunk is not among it: what it means is read by `hcdcodec.image`.
+    A tRNS chunk is not among it: what it means is read by `hcdcodec.pictures.picture`.
     """
     return build(chunk for chunk in chunks if chunk.type in _CRITICAL)
 

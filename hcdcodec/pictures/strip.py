@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import replace
 
-from hcdcodec.metadata import Metadata, is_exif_twin
+from hcdcodec.pictures.metadata import Metadata, is_exif_twin
 
 
 class Strip(enum.StrEnum):
