@@ -32,9 +32,10 @@ import torch
 from PIL import Image
 
 import hcdcodec.pipeline
-from hcdcodec import cli, container
+from hcdcodec import cli
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 from hcdcodec.files.plan import plan_decode, plan_encode
+from hcdcodec.format import container
 from hcdcodec.pictures.picture import sniff
 
 import record

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from hcdcodec import container
 from hcdcodec.backbones import load_backbone, winograd
 from hcdcodec.backbones.base import Backbone
-from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import DISTANT_HALO, EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.format import container
+from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pictures.picture import Levels, Metadata, Picture

@@ -125,8 +125,8 @@ def _fuzz_by_coverage(given: argparse.Namespace, counters: mmap.mmap) -> None:
 
 def _judge(counters: mmap.mmap, keep: Path) -> Callable[[bytes], None]:
     """Return what gives one input to both readers and counts what came of it."""
-    from hcdcodec import container
     from hcdcodec.errors import ContainerError, PictureError
+    from hcdcodec.format import container
     from hcdcodec.pictures.picture import read_picture
 
     readers = (
@@ -155,7 +155,7 @@ def _judge(counters: mmap.mmap, keep: Path) -> Callable[[bytes], None]:
 
 def _sound_packed(packed: "object") -> None:
     """Check that what is given out is what the digest names."""
-    from hcdcodec import container
+    from hcdcodec.format import container
 
     assert isinstance(packed, container.Packed)
     assert container.pixel_digest(packed.lr) == packed.header.lr_digest

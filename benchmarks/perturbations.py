@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from hcdcodec.encoder import EncodeOptions, encode_pictures
-from hcdcodec.grid import Grid
+from hcdcodec.format.grid import Grid
 from hcdcodec.hcd import Paper, quantise
 from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.pictures import metrics

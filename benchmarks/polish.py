@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hcdcodec import container
 from hcdcodec.encoder import EncodeOptions, Preview, preview
+from hcdcodec.format import container
 from hcdcodec.hcd import Ste, refine
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Metadata

@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hcdcodec import container
-from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.files import disk
+from hcdcodec.format import container
+from hcdcodec.format.container import Packed
+from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.hcd import search_of
-from hcdcodec.optimisers import Optimisers
 from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import PNG_LEVEL

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hcdcodec import container
 from hcdcodec.backbones import load_backbone
 from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.backbones.weights import installed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.format import container
 from hcdcodec.hcd import Search, Ste
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pictures import metrics

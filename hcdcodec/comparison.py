@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hcdcodec import container
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.find import is_directory
 from hcdcodec.files.plan import ENCODED_SUFFIX
+from hcdcodec.format import container
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import (

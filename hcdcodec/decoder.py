@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hcdcodec.container import Packed
 from hcdcodec.errors import DamagedError
+from hcdcodec.format.container import Packed
 from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.tiles import is_reasonable, plan

@@ -10,9 +10,9 @@ import torch
 
 from hcdcodec.backbones.base import Backbone
 from hcdcodec.backbones.details import DetailsRule
-from hcdcodec.container import Header
 from hcdcodec.errors import UsageError
-from hcdcodec.grid import DEFAULT_QUALITY, grid_of
+from hcdcodec.format.container import Header
+from hcdcodec.format.grid import DEFAULT_QUALITY, grid_of
 from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
 from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.pictures.picture import Picture

@@ -17,7 +17,7 @@ import torch
 
 from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.errors import UsageError
-from hcdcodec.grid import Grid
+from hcdcodec.format.grid import Grid
 from hcdcodec.passes import Engine, Task
 from hcdcodec.price import Price
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from hcdcodec import container, flow, heap
+from hcdcodec import flow, heap
 from hcdcodec.backbones import load_backbone
 from hcdcodec.decoder import decode_pictures
 from hcdcodec.encoder import EncodeOptions, encode_pictures
@@ -17,7 +17,8 @@ from hcdcodec.errors import ContainerError, OutputError, PictureError, Unsupport
 from hcdcodec.files import disk
 from hcdcodec.files.disk import Freshness, Stamp
 from hcdcodec.files.plan import Job
-from hcdcodec.optimisers import Optimisers
+from hcdcodec.format import container
+from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import Engine, engine_for, memory_errors, usual_batch_px
 from hcdcodec.pictures.metrics import decibels

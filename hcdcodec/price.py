@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hcdcodec.grid import Grid
+from hcdcodec.format.grid import Grid
 
 _BAND_PX = 1 << 18
 

@@ -17,14 +17,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec import backbones, container
+from hcdcodec import backbones
 from hcdcodec.backbones import Family, load_backbone
 from hcdcodec.backbones.base import Backbone, DetailPlane
 from hcdcodec.backbones.chart import chart
 from hcdcodec.backbones.weights import Entry, install, model_hash
-from hcdcodec.container import Header
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.format import container
+from hcdcodec.format.container import Header
 from hcdcodec.hcd import Ste
 from hcdcodec.passes import Engine
 from hcdcodec.pictures import png_chunks

@@ -11,11 +11,11 @@ from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 import hcdcodec
-from hcdcodec import container
 from hcdcodec.backbones.weights import install, read_manifest, read_weights
-from hcdcodec.container import Packed
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.format import container
+from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
 from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Metadata, Picture

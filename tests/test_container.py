@@ -13,7 +13,6 @@ import oxipng
 import pytest
 from PIL import Image, PngImagePlugin
 
-from hcdcodec.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
 from hcdcodec.errors import (
     ContainerError,
     DamagedError,
@@ -23,6 +22,7 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
+from hcdcodec.format.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Metadata, Mode, read_picture, sniff
 

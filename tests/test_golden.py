@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from golden_files import CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
 
-from hcdcodec import backbones, container
-from hcdcodec.container import Packed
+from hcdcodec import backbones
 from hcdcodec.decoder import decode_picture
+from hcdcodec.format import container
+from hcdcodec.format.container import Packed
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.pipeline import Engines
 

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 
 from hcdcodec.errors import ContainerError, DamagedError, UnsupportedError, UsageError
-from hcdcodec.header import AlphaRule, Header
+from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures.picture import Mode
 
 HEADER = Header(

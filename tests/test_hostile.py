@@ -23,8 +23,8 @@ from conftest import Draw, Ran, Tiny
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hcdcodec import container
-from hcdcodec.container import Header
+from hcdcodec.format import container
+from hcdcodec.format.container import Header
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Metadata, Mode
 

@@ -17,12 +17,12 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures",
-    "tiles files.find luma pictures.png_chunks grid outcome recipe heap optimiser backbones.chart",
-    "files.plan pictures.metadata pictures.formats report progress optimisers backbones.base backbones.winograd",
+    "errors files pictures format",
+    "tiles files.find luma pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker backbones.chart",
+    "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool backbones.base backbones.winograd",
     "files.disk pictures.picture pictures.strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
-    "header crops pictures.metrics backbones.flow_steps backbones.irn",
-    "container backbones.hcflow",
+    "format.header crops pictures.metrics backbones.flow_steps backbones.irn",
+    "format.container backbones.hcflow",
     "comparison backbones.checkpoint",
     "backbones.sr",
     "backbones",

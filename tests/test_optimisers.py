@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from conftest import Draw
 
-from hcdcodec import optimiser
 from hcdcodec.errors import OutputError
-from hcdcodec.optimiser import Raw
-from hcdcodec.optimisers import Optimisers
+from hcdcodec.format import oxipng_worker
+from hcdcodec.format.oxipng_pool import Optimisers
+from hcdcodec.format.oxipng_worker import Raw
 
 
 def raw_of(pixels: np.ndarray, *, level: int = 1, to_grey: bool = True) -> Raw:
@@ -27,7 +27,7 @@ def test_files_are_those_of_this_process(draw: Draw) -> None:
     grey = np.repeat(draw(9, 7)[..., None], 3, axis=2)
     raws = [raw_of(draw(1, 1)), raw_of(draw(33, 20, 3)), raw_of(grey), raw_of(grey, to_grey=False)]
     with Optimisers(2) as optimisers:
-        assert [optimisers.optimise(raw) for raw in raws] == [optimiser.optimise(raw) for raw in raws]
+        assert [optimisers.optimise(raw) for raw in raws] == [oxipng_worker.optimise(raw) for raw in raws]
 
 
 def test_threads_share_programs_and_none_is_left(draw: Draw) -> None:
@@ -36,7 +36,7 @@ def test_threads_share_programs_and_none_is_left(draw: Draw) -> None:
         made = list(pool.map(optimisers.optimise, raws))
         assert 1 <= len(optimisers._idle) <= 3
         programs = [program.pid for program in optimisers._idle]
-    assert made == [optimiser.optimise(raw) for raw in raws]
+    assert made == [oxipng_worker.optimise(raw) for raw in raws]
     for program in programs:
         with pytest.raises(ProcessLookupError):
             os.kill(program, 0)

@@ -12,10 +12,11 @@ import pytest
 from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
-from hcdcodec import container, flow, pipeline
+from hcdcodec import flow, pipeline
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
+from hcdcodec.format import container
 from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.metrics import psnr

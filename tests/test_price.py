@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from hcdcodec import container
 from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import EncodeOptions, encode_pictures
-from hcdcodec.grid import Grid, grid_of
+from hcdcodec.format import container
+from hcdcodec.format.grid import Grid, grid_of
 from hcdcodec.hcd import Ste, quantise
 from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from hcdcodec.container import Header, Packed, pack, peek, unpack
 from hcdcodec.errors import ContainerError, DamagedError, PictureError
+from hcdcodec.format.container import Header, Packed, pack, peek, unpack
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Format, Metadata, Mode, Picture, read_picture, write_picture
 

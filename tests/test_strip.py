@@ -11,10 +11,10 @@ import pytest
 from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec import container
 from hcdcodec.commands import batch, options
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.errors import PictureError
+from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, write_picture
 from hcdcodec.pictures.strip import Strip, stripped

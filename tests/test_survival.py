@@ -18,10 +18,10 @@ import pytest
 from conftest import Draw, float32_engine
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec import container
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ContainerError
+from hcdcodec.format import container
 from hcdcodec.hcd import Ste
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Metadata, Picture

@@ -7,10 +7,10 @@ import pytest
 from conftest import Draw, Tiny
 
 import hcdcodec
-from hcdcodec import container
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.errors import OutputError, UsageError
-from hcdcodec.grid import QUALITIES, RUNGS, grid_of
+from hcdcodec.format import container
+from hcdcodec.format.grid import QUALITIES, RUNGS, grid_of
 from hcdcodec.hcd import Paper, Ste
 from hcdcodec.passes import Engine
 from hcdcodec.pictures.metrics import decibels, psnr

@@ -18,7 +18,7 @@ from hcdcodec.report import printable
 
 if TYPE_CHECKING:
     from hcdcodec.comparison import Pair
-    from hcdcodec.container import Packed
+    from hcdcodec.format.container import Packed
     from hcdcodec.pictures.picture import Picture
 
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @option("--json", "as_json", is_flag=True, help="Write one JSON object a file.")
 def info(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what files say about themselves, without decoding them."""
-    from hcdcodec import container
     from hcdcodec.files import disk
+    from hcdcodec.format import container
 
     def show(path: str) -> None:
         data = disk.read(Path(path))
@@ -54,8 +54,8 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
 @MAX_PIXELS
 def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pixels: int) -> None:
     """Check that files are intact, unedited, and that the weights they need are installed."""
-    from hcdcodec import container
     from hcdcodec.files import disk
+    from hcdcodec.format import container
     from hcdcodec.pipeline import Engines
 
     engines = Engines("cpu", weights_dir)

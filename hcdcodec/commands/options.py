@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
-from hcdcodec.grid import DEFAULT_QUALITY
+from hcdcodec.format.grid import DEFAULT_QUALITY
 
 STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.pictures.strip.Strip`
 

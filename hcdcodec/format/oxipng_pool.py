@@ -1,4 +1,4 @@
-"""Several `hcdcodec.optimiser` programs, for threads that write: each works for one thread at a time."""
+"""Several `hcdcodec.format.oxipng_worker` programs, for threads that write: each works for one thread at a time."""
 
 import contextlib
 import os
@@ -8,9 +8,9 @@ from collections import deque
 from types import TracebackType
 from typing import Self
 
-from hcdcodec import optimiser
 from hcdcodec.errors import OutputError
-from hcdcodec.optimiser import Raw
+from hcdcodec.format import oxipng_worker
+from hcdcodec.format.oxipng_worker import Raw
 
 
 class Optimisers:
@@ -44,7 +44,7 @@ class Optimisers:
         program = self._take()
         assert program.stdin is not None and program.stdout is not None
         try:
-            made = optimiser.ask(program.stdin, program.stdout, raw)
+            made = oxipng_worker.ask(program.stdin, program.stdout, raw)
         except (OSError, EOFError) as error:
             _bury(program)
             raise OutputError(
@@ -58,7 +58,7 @@ class Optimisers:
             return self._idle.pop()
         return subprocess.Popen(
             # By its path and without its folder: modules of ours must not stand in for others of the same name.
-            [sys.executable, "-P", optimiser.__file__],
+            [sys.executable, "-P", oxipng_worker.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "RAYON_NUM_THREADS": str(self._threads)},

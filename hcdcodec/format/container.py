@@ -1,7 +1,7 @@
 """The file format: an ordinary PNG of the LR picture, with a header that says how to restore the HR one.
 
     file      = PNG signature, IHDR, hcDC, tEXt, metadata chunks, hcDA, PLTE, IDAT ..., IEND; nothing behind
-    hcDC      = header, the table in `hcdcodec.header`; must stand before IDAT
+    hcDC      = header, the table in `hcdcodec.format.header`; must stand before IDAT
     tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt. It may come
                 back as zTXt or iTXt, and anywhere: ImageMagick and libvips rewrite long texts so
     hcDA      = the alpha plane, HR size, lossless: a complete PNG without colours
@@ -27,8 +27,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, PictureError, UsageError
-from hcdcodec.header import MAGIC, RESTORE, AlphaRule, Header
-from hcdcodec.optimiser import Raw, optimise
+from hcdcodec.format.header import MAGIC, RESTORE, AlphaRule, Header
+from hcdcodec.format.oxipng_worker import Raw, optimise
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import is_header_twin, twin_text
 from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
