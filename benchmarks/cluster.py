@@ -26,10 +26,10 @@ import ray
 from PIL import Image
 
 from hcdcodec import cluster
-from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import EncodeOptions
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
+from hcdcodec.networks.registry import load_backbone
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import sniff

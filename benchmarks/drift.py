@@ -18,14 +18,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from hcdcodec.backbones import load_backbone, winograd
-from hcdcodec.backbones.base import Backbone
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import DISTANT_HALO, EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.native import winograd
+from hcdcodec.networks.registry import load_backbone
 from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pictures.picture import Levels, Metadata, Picture
 

@@ -9,9 +9,9 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from hcdcodec.backbones import winograd
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
 from hcdcodec.hcd import Paper, Search, search_of
+from hcdcodec.networks.native import winograd
 from hcdcodec.passes import Engine, Room
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture

@@ -31,9 +31,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     __version__: str
     from hcdcodec.api import Result, decode, encode, encode_report
-    from hcdcodec.backbones import load_backbone
     from hcdcodec.encoder import EncodeOptions
     from hcdcodec.hcd import Paper, Ste
+    from hcdcodec.networks.registry import load_backbone
     from hcdcodec.target import Target
 
 _ROOMS = {
@@ -42,7 +42,7 @@ _ROOMS = {
     "decode": "hcdcodec.api",
     "Result": "hcdcodec.api",
     "Target": "hcdcodec.target",
-    "load_backbone": "hcdcodec.backbones",
+    "load_backbone": "hcdcodec.networks.registry",
     "EncodeOptions": "hcdcodec.encoder",
     "Paper": "hcdcodec.hcd",
     "Ste": "hcdcodec.hcd",

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import Grid
+from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.passes import Engine, Task
 from hcdcodec.price import Price
 

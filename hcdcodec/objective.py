@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.bicubic import Bicubic
 from hcdcodec.hcd import Ste
 from hcdcodec.luma import weighed
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.passes import precise
 from hcdcodec.recipe import Recipe
 

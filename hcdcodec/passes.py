@@ -15,10 +15,10 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UsageError
 from hcdcodec.luma import weighed
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.tiles import Rect, Tile
 
 Details = Callable[[Rect], tuple[torch.Tensor, ...]]

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 from hcdcodec import flow, heap
-from hcdcodec.backbones import load_backbone
 from hcdcodec.decoder import decode_pictures
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ContainerError, OutputError, PictureError, UnsupportedError, UsageError
@@ -19,6 +18,7 @@ from hcdcodec.files.disk import Freshness, Stamp
 from hcdcodec.files.plan import Job
 from hcdcodec.format import container
 from hcdcodec.format.oxipng_pool import Optimisers
+from hcdcodec.networks.registry import load_backbone
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.passes import Engine, engine_for, memory_errors, usual_batch_px
 from hcdcodec.pictures.metrics import decibels

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import torch
 
-from hcdcodec.backbones.weights import Entry, find, install, model_hash, read_weights
 from hcdcodec.crops import Gallery, drawn_ahead
 from hcdcodec.hcd import DEFAULT_EFFORT
 from hcdcodec.meter import Meter, Timer
+from hcdcodec.networks.weights import Entry, find, install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.recipe import Recipe
 from hcdcodec.trainer import Machine as Machine

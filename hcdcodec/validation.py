@@ -7,10 +7,10 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from hcdcodec.backbones.bicubic import Bicubic
-from hcdcodec.backbones.weights import model_hash
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.hcd import search_of
+from hcdcodec.networks.bicubic import Bicubic
+from hcdcodec.networks.weights import model_hash
 from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Picture
 

@@ -42,7 +42,7 @@ def float32_engine(name: str, scale: int, *, weights_dir: Path | None = None, ba
     """Return an engine on the CPU without short cuts."""
     import torch
 
-    from hcdcodec.backbones import load_backbone
+    from hcdcodec.networks.registry import load_backbone
     from hcdcodec.passes import Engine
 
     return Engine(load_backbone(name, scale, weights_dir=weights_dir), torch.device("cpu"), torch.float32, batch_px)
@@ -53,9 +53,9 @@ def install_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     """A function that adds a small random CRN to the table of backbones and to a weights directory."""
     import torch
 
-    from hcdcodec.backbones import FAMILIES, Family
-    from hcdcodec.backbones.crn import Crn
-    from hcdcodec.backbones.weights import Entry, install, model_hash
+    from hcdcodec.networks.crn import Crn
+    from hcdcodec.networks.registry import FAMILIES, Family
+    from hcdcodec.networks.weights import Entry, install, model_hash
 
     def make(name: str = "tiny", scale: int = 4, *, seed: int = 0, distant: bool = False) -> Tiny:
         def build() -> Crn:

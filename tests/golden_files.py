@@ -17,16 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec import backbones
-from hcdcodec.backbones import Family, load_backbone
-from hcdcodec.backbones.base import Backbone, DetailPlane
-from hcdcodec.backbones.chart import chart
-from hcdcodec.backbones.weights import Entry, install, model_hash
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.format import container
 from hcdcodec.format.container import Header
 from hcdcodec.hcd import Ste
+from hcdcodec.networks import registry
+from hcdcodec.networks.base import Backbone, DetailPlane
+from hcdcodec.networks.reference_chart import chart
+from hcdcodec.networks.registry import Family, load_backbone
+from hcdcodec.networks.weights import Entry, install, model_hash
 from hcdcodec.passes import Engine
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Format, Metadata, Picture, write_picture
@@ -131,7 +131,7 @@ def described(header: Header) -> dict[str, Any]:
 
 def main() -> None:
     """Make what is not there yet."""
-    backbones.FAMILIES = {**backbones.FAMILIES, "golden": FAMILY}
+    registry.FAMILIES = {**registry.FAMILIES, "golden": FAMILY}
     if not WEIGHTS.exists():
         torch.manual_seed(1)
         state = Golden().state_dict()

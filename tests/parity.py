@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.checkpoint import rename
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.checkpoints import rename
 
 DATA = Path(__file__).parent / "data" / "parity"
 HAAR = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=np.float32).reshape(4, 1, 2, 2)

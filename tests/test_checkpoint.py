@@ -11,11 +11,11 @@ import pytest
 import torch
 from parity import official_tensors
 
-from hcdcodec.backbones import checkpoint
-from hcdcodec.backbones.checkpoint import blob_sha1, load_tensors, official_name, read_checkpoint
-from hcdcodec.backbones.hcflow import HcFlow
-from hcdcodec.backbones.irn import Irn
 from hcdcodec.errors import ModelError
+from hcdcodec.networks import checkpoints
+from hcdcodec.networks.checkpoints import blob_sha1, load_tensors, official_name, read_checkpoint
+from hcdcodec.networks.hcflow import HcFlow
+from hcdcodec.networks.irn import Irn
 
 NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}
 
@@ -61,7 +61,7 @@ def test_wrapper_and_prefix_are_taken_off() -> None:
 
 def test_known_files_are_named(irn: dict[str, torch.Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "x.pth", irn)
-    monkeypatch.setattr(checkpoint, "OFFICIAL_FILES", {blob_sha1(path.read_bytes()): "IRN_x2.pth"})
+    monkeypatch.setattr(checkpoints, "OFFICIAL_FILES", {blob_sha1(path.read_bytes()): "IRN_x2.pth"})
     assert read_checkpoint(path).official == "IRN_x2.pth"
 
 
@@ -116,7 +116,7 @@ def test_damage_is_refused(irn: dict[str, torch.Tensor]) -> None:
 
 def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "x.pth", {"a": torch.zeros(1000)})
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", 2000)
+    monkeypatch.setattr(checkpoints, "MAX_BYTES", 2000)
     with pytest.raises(ModelError, match="has more than"):
         read_checkpoint(path)
     squeezed = io.BytesIO()
@@ -125,7 +125,7 @@ def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(squeezed.getvalue()) < 2000
     with pytest.raises(ModelError, match="unpacks to far more"):
         load_tensors(squeezed.getvalue())
-    monkeypatch.setattr(checkpoint, "MAX_BYTES", path.stat().st_size)
+    monkeypatch.setattr(checkpoints, "MAX_BYTES", path.stat().st_size)
     with pytest.raises(ModelError, match="neither an IRN"):
         read_checkpoint(path)
 

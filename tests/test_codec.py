@@ -11,12 +11,12 @@ from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 import hcdcodec
-from hcdcodec.backbones.weights import install, read_manifest, read_weights
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
+from hcdcodec.networks.weights import install, read_manifest, read_weights
 from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.tiles import plan
@@ -215,7 +215,7 @@ def test_weights_that_are_not_there(
 
 
 def test_a_network_of_the_future_is_unsupported(tiny: Tiny, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hcdcodec.backbones import FAMILIES
+    from hcdcodec.networks.registry import FAMILIES
 
     data = hcdcodec.encode(draw(16, 16, 3), backbone=tiny.name, effort=0, weights_dir=tiny.weights_dir)
     monkeypatch.delitem(FAMILIES, tiny.name)  # type: ignore[arg-type]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hcdcodec.backbones.base import DetailPlane
-from hcdcodec.backbones.details import DetailsRule, draw_details
 from hcdcodec.errors import UnsupportedError
+from hcdcodec.networks.base import DetailPlane
+from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.tiles import Rect
 
 PLANES = (DetailPlane(channels=6, factor=2), DetailPlane(channels=21, factor=1))

@@ -13,11 +13,6 @@ from click.testing import CliRunner
 from conftest import Draw
 from parity import official_tensors, parity_network
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.details import DetailsRule
-from hcdcodec.backbones.hcflow import HcFlow
-from hcdcodec.backbones.irn import Irn
-from hcdcodec.backbones.weights import model_hash
 from hcdcodec.cli import cli
 from hcdcodec.decoder import decode_picture, decode_pictures
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
@@ -25,6 +20,11 @@ from hcdcodec.errors import UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Paper, Search, Ste
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.hcflow import HcFlow
+from hcdcodec.networks.irn import Irn
+from hcdcodec.networks.noise import DetailsRule
+from hcdcodec.networks.weights import model_hash
 from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.tiles import plan

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from golden_files import CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
 
-from hcdcodec import backbones
 from hcdcodec.decoder import decode_picture
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
+from hcdcodec.networks import registry
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.pipeline import Engines
 
@@ -25,7 +25,7 @@ CASE = {case.name: case for case in CASES}
 
 @pytest.fixture(autouse=True)
 def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(backbones.FAMILIES, "golden", FAMILY)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.FAMILIES, "golden", FAMILY)  # type: ignore[arg-type]
     return
 
 

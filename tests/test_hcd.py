@@ -8,11 +8,11 @@ import pytest
 import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 
-from hcdcodec.backbones.crn import Crn
 from hcdcodec.encoder import TILE
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of
 from hcdcodec.hcd import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
+from hcdcodec.networks.crn import Crn
 from hcdcodec.passes import Engine, Task
 from hcdcodec.tiles import plan
 

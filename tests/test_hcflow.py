@@ -4,8 +4,8 @@ import pytest
 import torch
 from parity import error, parity_network, vectors
 
-from hcdcodec.backbones.flow_steps import ActNorm
-from hcdcodec.backbones.hcflow import HcFlow
+from hcdcodec.networks.hcflow import HcFlow
+from hcdcodec.networks.hcflow_steps import ActNorm
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ import torch
 from click.testing import CliRunner, Result
 from parity import error, official_tensors, vectors
 
-from hcdcodec.backbones import load_backbone
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.chart import SIZE, chart
-from hcdcodec.backbones.crn import Crn
-from hcdcodec.backbones.details import DetailsRule, draw_details
-from hcdcodec.backbones.importing import NORMAL, ZEROS, chart_psnr
-from hcdcodec.backbones.weights import Entry, find, install, model_hash, read_manifest, read_weights
 from hcdcodec.cli import cli
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.errors import ModelError
 from hcdcodec.hcd import Ste
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.import_checkpoint import NORMAL, ZEROS, chart_psnr
+from hcdcodec.networks.noise import DetailsRule, draw_details
+from hcdcodec.networks.reference_chart import SIZE, chart
+from hcdcodec.networks.registry import load_backbone
+from hcdcodec.networks.weights import Entry, find, install, model_hash, read_manifest, read_weights
 from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.tiles import Rect

@@ -4,8 +4,8 @@ import pytest
 import torch
 from parity import error, parity_network, vectors
 
-from hcdcodec.backbones.irn import Irn
 from hcdcodec.errors import UsageError
+from hcdcodec.networks.irn import Irn
 
 
 @pytest.fixture(scope="module", params=[2, 4])

@@ -17,16 +17,16 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures format",
-    "tiles files.find luma pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker backbones.chart",
-    "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool backbones.base backbones.winograd",
-    "files.disk pictures.picture pictures.strip flow backbones.details backbones.invertible backbones.bicubic backbones.crn backbones.weights",
-    "format.header crops pictures.metrics backbones.flow_steps backbones.irn",
-    "format.container backbones.hcflow",
-    "comparison backbones.checkpoint",
-    "backbones.sr",
-    "backbones",
-    "panel passes price backbones.importing",
+    "errors files pictures format networks networks.native",
+    "tiles files.find luma pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker networks.reference_chart",
+    "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
+    "files.disk pictures.picture pictures.strip flow networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
+    "format.header crops pictures.metrics networks.hcflow_steps networks.irn",
+    "format.container networks.hcflow",
+    "comparison networks.checkpoints",
+    "networks.sr",
+    "networks.registry",
+    "panel passes price networks.import_checkpoint",
     "hcd",
     "settings",
     "encoder decoder objective",
@@ -42,7 +42,7 @@ LAYERS = (
 RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 # Networks and training need torch.
-HEAVY = frozenset({"backbones", "crops", "luma"})
+HEAVY = frozenset({"networks", "crops", "luma", "engine", "training"})
 WITHOUT_TORCH = [
     f"hcdcodec.{name}"
     for line in [*LAYERS[:6], "comparison panel cli commands"]
@@ -129,9 +129,9 @@ def test_the_package_itself_loads_nothing_but_errors() -> None:
 def test_networks_know_nothing_of_files_and_search() -> None:
     allowed = {"hcdcodec", "hcdcodec.errors", "hcdcodec.tiles"}
     for name in MODULES:
-        if name.startswith("hcdcodec.backbones"):
+        if name.startswith("hcdcodec.networks"):
             outside = {other for other in imports(name) if other.startswith("hcdcodec")} - allowed
-            assert all(other.startswith("hcdcodec.backbones") for other in outside), name
+            assert all(other.startswith("hcdcodec.networks") for other in outside), name
 
 
 def test_decoding_never_loads_the_search() -> None:
@@ -147,7 +147,7 @@ def test_rooms_without_torch(name: str) -> None:
 
 
 def test_the_reader_of_imports_finds_torch_where_it_is() -> None:
-    for name in ("passes", "hcd", "pipeline", "api", "backbones.base"):
+    for name in ("passes", "hcd", "pipeline", "api", "networks.base"):
         assert "torch" in closure(f"hcdcodec.{name}"), name
 
 

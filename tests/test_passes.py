@@ -10,11 +10,11 @@ import torch
 from conftest import Draw
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hcdcodec.backbones.crn import Crn
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
+from hcdcodec.networks.crn import Crn
 from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Metadata, Picture
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from hcdcodec.backbones import load_backbone
 from hcdcodec.encoder import EncodeOptions, encode_pictures
 from hcdcodec.format import container
 from hcdcodec.format.grid import Grid, grid_of
 from hcdcodec.hcd import Ste, quantise
+from hcdcodec.networks.registry import load_backbone
 from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.price import Price

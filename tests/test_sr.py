@@ -20,11 +20,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import hcdcodec as package
-from hcdcodec.backbones import load_backbone, sr
-from hcdcodec.backbones.chart import chart
-from hcdcodec.backbones.importing import PLAIN, import_checkpoint
-from hcdcodec.backbones.weights import model_hash, read_manifest
 from hcdcodec.errors import ModelError
+from hcdcodec.networks import sr
+from hcdcodec.networks.import_checkpoint import PLAIN, import_checkpoint
+from hcdcodec.networks.reference_chart import chart
+from hcdcodec.networks.registry import load_backbone
+from hcdcodec.networks.weights import model_hash, read_manifest
 
 Run = Callable[..., Ran]
 Tensors = dict[str, torch.Tensor]

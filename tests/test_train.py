@@ -14,11 +14,11 @@ import torch
 from conftest import Draw, Ran, Tiny
 from PIL import Image
 
-from hcdcodec.backbones import build, fill, load_backbone
-from hcdcodec.backbones.crn import Crn
-from hcdcodec.backbones.weights import find, read_manifest
 from hcdcodec.crops import Gallery, drawn_ahead, read_gallery
 from hcdcodec.errors import ModelError, OutputError, UsageError
+from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.registry import build, fill, load_backbone
+from hcdcodec.networks.weights import find, read_manifest
 from hcdcodec.objective import Batch, Losses, Objective, rounded
 from hcdcodec.passes import engine_for
 from hcdcodec.recipe import Recipe

@@ -8,8 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hcdcodec.backbones import load_backbone, winograd
-from hcdcodec.backbones.crn import Crn
+from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.native import winograd
+from hcdcodec.networks.registry import load_backbone
 
 native = pytest.mark.skipif(winograd._library() is None, reason="no C compiler")
 

@@ -13,7 +13,7 @@ from hcdcodec.commands import exits
 from hcdcodec.commands.options import Examples, option
 
 if TYPE_CHECKING:
-    from hcdcodec.backbones.weights import Entry
+    from hcdcodec.networks.weights import Entry
 
 
 @click.command(
@@ -84,8 +84,8 @@ def models() -> None:
 @option("--json", "as_json", is_flag=True, help="Write one JSON object an entry.")
 def list_models(weights_dir: Path | None, as_json: bool) -> None:
     """List the networks, and the weights that are installed for them."""
-    from hcdcodec.backbones import FAMILIES
-    from hcdcodec.backbones.weights import installed
+    from hcdcodec.networks.registry import FAMILIES
+    from hcdcodec.networks.weights import installed
 
     entries = installed(weights_dir)
     if as_json:
@@ -134,8 +134,8 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
     None of the code that such a file can hold is run. With --weights-dir, name the same directory to encode and decode,
     or set HCDCODEC_WEIGHTS to it.
     """
-    from hcdcodec.backbones.importing import import_checkpoint
-    from hcdcodec.backbones.weights import user_directory
+    from hcdcodec.networks.import_checkpoint import import_checkpoint
+    from hcdcodec.networks.weights import user_directory
 
     def bring(path: str) -> None:
         made = import_checkpoint(Path(path), weights_dir or user_directory(), backbone=backbone, scale=scale)

@@ -15,7 +15,7 @@
         48      1  alpha_rule           0 none, 1 plane in hcDA; agrees with flags
         49      2  tile                 core of a tile in LR samples; 0: the whole picture at once
         51      2  halo                 context around the core in LR samples
-        53      1  details_rule         0 zeros, 1 normal (see `hcdcodec.backbones.details`)
+        53      1  details_rule         0 zeros, 1 normal (see `hcdcodec.networks.noise`)
         54      4  details_seed
         58      4  details_scale        IEEE 754 float32, finite
         62      3  grid                 step between LR levels for red, green, blue; at least 1

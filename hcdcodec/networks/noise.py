@@ -19,8 +19,8 @@ from statistics import NormalDist
 import numpy as np
 import torch
 
-from hcdcodec.backbones.base import DetailPlane
 from hcdcodec.errors import UnsupportedError
+from hcdcodec.networks.base import DetailPlane
 from hcdcodec.tiles import Rect
 
 PARTS_PER_BLOCK = 16  # one step of Philox's counter gives four 64-bit words

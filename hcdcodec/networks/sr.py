@@ -17,11 +17,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.bicubic import Bicubic
-from hcdcodec.backbones.checkpoint import Checkpoint, read_tensors
-from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, recomputed
 from hcdcodec.errors import ModelError
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.bicubic import Bicubic
+from hcdcodec.networks.checkpoints import Checkpoint, read_tensors
+from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, recomputed
 
 SCALES = range(2, 17)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from hcdcodec.backbones.base import Backbone
+from hcdcodec.networks.base import Backbone
 
 
 class Bicubic(Backbone):

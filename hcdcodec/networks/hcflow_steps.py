@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec.backbones.invertible import DenseBlock, start
+from hcdcodec.networks.invertible_blocks import DenseBlock, start
 
 FEATURES = 64  # channels of the features that a conditional step is given
 

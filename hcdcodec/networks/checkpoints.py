@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.hcflow import HcFlow
-from hcdcodec.backbones.irn import Irn
 from hcdcodec.errors import ModelError
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.hcflow import HcFlow
+from hcdcodec.networks.irn import Irn
 
 MAX_BYTES = 2**30  # official files of rescaling networks have up to 18 MB, of SR networks up to a few hundred
 

@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec.backbones import winograd
-from hcdcodec.backbones.base import Backbone
 from hcdcodec.errors import ModelError
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.native import winograd
 
 
 class Trunk(nn.Module):

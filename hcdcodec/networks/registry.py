@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 
-from hcdcodec.backbones.base import Backbone
-from hcdcodec.backbones.bicubic import Bicubic
-from hcdcodec.backbones.crn import Crn
-from hcdcodec.backbones.hcflow import HcFlow
-from hcdcodec.backbones.irn import Irn
-from hcdcodec.backbones.sr import rebuild
-from hcdcodec.backbones.weights import find, model_hash, read_weights
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.bicubic import Bicubic
+from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.hcflow import HcFlow
+from hcdcodec.networks.irn import Irn
+from hcdcodec.networks.sr import rebuild
+from hcdcodec.networks.weights import find, model_hash, read_weights
 
 
 @dataclass(frozen=True)

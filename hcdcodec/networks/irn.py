@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from hcdcodec.backbones.base import Backbone, DetailPlane
-from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, unhaar
 from hcdcodec.errors import UsageError
+from hcdcodec.networks.base import Backbone, DetailPlane
+from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, unhaar
 
 BLOCKS = 8  # couplings after each Haar analysis
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec.backbones.base import Backbone, DetailPlane
-from hcdcodec.backbones.flow_steps import (
+from hcdcodec.networks.base import Backbone, DetailPlane
+from hcdcodec.networks.hcflow_steps import (
     FEATURES,
     ActNorm,
     ConditionalStep,
@@ -24,7 +24,7 @@ from hcdcodec.backbones.flow_steps import (
     ScaledConv,
     shift_and_gain,
 )
-from hcdcodec.backbones.invertible import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, start, unhaar
+from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, start, unhaar
 
 MAIN_STEPS = 8  # flow steps after each Haar analysis
 CONDITIONAL_STEPS = 6  # flow steps on what is split off

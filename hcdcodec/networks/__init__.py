@@ -1,0 +1,1 @@
+"""Rescaling networks and their weights."""
