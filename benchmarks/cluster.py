@@ -27,11 +27,11 @@ from PIL import Image
 
 from hcdcodec import cluster
 from hcdcodec.encoder import EncodeOptions
+from hcdcodec.engine.engine import engine_for
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.outcome import Outcome, Status
-from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import sniff
 from hcdcodec.pipeline import Batch, Decoding, Encoding, Engines
 

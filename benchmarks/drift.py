@@ -20,6 +20,7 @@ from torch import nn
 
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import DISTANT_HALO, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
@@ -27,7 +28,6 @@ from hcdcodec.hcd import Ste
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.native import winograd
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pictures.picture import Levels, Metadata, Picture
 
 import pictures

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE
-from hcdcodec.passes import Details, Engine, Task, details_source
+from hcdcodec.engine.engine import Details, Engine, Task, details_source
 from hcdcodec.tiles import Tile, plan
 
 import pictures

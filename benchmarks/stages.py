@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.hcd import search_of
-from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import PNG_LEVEL
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
+from hcdcodec.engine.engine import Engine, Room
 from hcdcodec.hcd import Paper, Search, search_of
 from hcdcodec.networks.native import winograd
-from hcdcodec.passes import Engine, Room
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
 

@@ -12,13 +12,13 @@ import torch
 
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
 from hcdcodec.hcd import Search, Ste
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import installed
-from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metrics import Scores
 from hcdcodec.pictures.picture import Levels, Metadata, Picture

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import DamagedError
 from hcdcodec.format.container import Packed
-from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.tiles import is_reasonable, plan
 

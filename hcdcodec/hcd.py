@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hcdcodec.engine.engine import Engine, Task
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import Grid
 from hcdcodec.networks.bicubic import Bicubic
-from hcdcodec.passes import Engine, Task
 from hcdcodec.price import Price
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from hcdcodec.engine.engine import precise
+from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.hcd import Ste
-from hcdcodec.luma import weighed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic
-from hcdcodec.passes import precise
 from hcdcodec.recipe import Recipe
 
 _STE = Ste(0)

@@ -12,6 +12,7 @@ from pathlib import Path
 from hcdcodec import flow, heap
 from hcdcodec.decoder import decode_pictures
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine, engine_for, memory_errors, usual_batch_px
 from hcdcodec.errors import ContainerError, OutputError, PictureError, UnsupportedError, UsageError
 from hcdcodec.files import disk
 from hcdcodec.files.disk import Freshness, Stamp
@@ -20,7 +21,6 @@ from hcdcodec.format import container
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.outcome import Outcome, Status
-from hcdcodec.passes import Engine, engine_for, memory_errors, usual_batch_px
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Format, Picture, read_lr_digest, read_picture, write_picture
 from hcdcodec.pictures.strip import stripped

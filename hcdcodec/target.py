@@ -16,12 +16,12 @@ from functools import cached_property
 import numpy as np
 
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
+from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Header
 from hcdcodec.format.grid import RUNGS
 from hcdcodec.networks.base import Backbone
-from hcdcodec.passes import Engine
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.settings import target_text

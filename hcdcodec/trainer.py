@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from hcdcodec.crops import Gallery
+from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.files.disk import write_atomic
 from hcdcodec.meter import Clock, Meter
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.registry import build, fill
 from hcdcodec.objective import Batch, Objective
-from hcdcodec.passes import Engine, engine_for
 from hcdcodec.recipe import Recipe
 
 

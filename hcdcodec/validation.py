@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine
 from hcdcodec.hcd import search_of
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.weights import model_hash
-from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Picture
 
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pytest
 
 if TYPE_CHECKING:
-    from hcdcodec.passes import Engine
+    from hcdcodec.engine.engine import Engine
 
 # Test pictures are so small that threads cost more than they save; subprocesses inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -42,8 +42,8 @@ def float32_engine(name: str, scale: int, *, weights_dir: Path | None = None, ba
     """Return an engine on the CPU without short cuts."""
     import torch
 
+    from hcdcodec.engine.engine import Engine
     from hcdcodec.networks.registry import load_backbone
-    from hcdcodec.passes import Engine
 
     return Engine(load_backbone(name, scale, weights_dir=weights_dir), torch.device("cpu"), torch.float32, batch_px)
 

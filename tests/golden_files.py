@@ -19,6 +19,7 @@ from torch import nn
 
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Header
 from hcdcodec.hcd import Ste
@@ -27,7 +28,6 @@ from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import Family, load_backbone
 from hcdcodec.networks.weights import Entry, install, model_hash
-from hcdcodec.passes import Engine
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Format, Metadata, Picture, write_picture
 

@@ -13,11 +13,11 @@ from PIL import Image
 import hcdcodec
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
 from hcdcodec.networks.weights import install, read_manifest, read_weights
-from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.tiles import plan
 

@@ -16,6 +16,7 @@ from parity import official_tensors, parity_network
 from hcdcodec.cli import cli
 from hcdcodec.decoder import decode_picture, decode_pictures
 from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
@@ -25,7 +26,6 @@ from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.networks.weights import model_hash
-from hcdcodec.passes import Engine, Task, details_source
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.tiles import plan
 

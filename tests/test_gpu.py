@@ -9,10 +9,10 @@ import torch
 from conftest import Draw, Tiny
 
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files.plan import Job
 from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Status
-from hcdcodec.passes import Engine, engine_for
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import Decoding, Encoding, Engines
 

@@ -9,11 +9,11 @@ import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 
 from hcdcodec.encoder import TILE
+from hcdcodec.engine.engine import Engine, Task
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of
 from hcdcodec.hcd import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
 from hcdcodec.networks.crn import Crn
-from hcdcodec.passes import Engine, Task
 from hcdcodec.tiles import plan
 
 FINE = Grid(1, 1, 1)

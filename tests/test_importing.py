@@ -13,6 +13,7 @@ from parity import error, official_tensors, vectors
 
 from hcdcodec.cli import cli
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
 from hcdcodec.hcd import Ste
 from hcdcodec.networks.base import Backbone
@@ -22,7 +23,6 @@ from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.networks.reference_chart import SIZE, chart
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import Entry, find, install, model_hash, read_manifest, read_weights
-from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.tiles import Rect
 

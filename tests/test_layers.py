@@ -17,8 +17,8 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures format networks networks.native",
-    "tiles files.find luma pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker networks.reference_chart",
+    "errors files pictures format networks networks.native engine",
+    "tiles files.find engine.luma_weight pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker networks.reference_chart",
     "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
     "files.disk pictures.picture pictures.strip flow networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
     "format.header crops pictures.metrics networks.hcflow_steps networks.irn",
@@ -26,7 +26,7 @@ LAYERS = (
     "comparison networks.checkpoints",
     "networks.sr",
     "networks.registry",
-    "panel passes price networks.import_checkpoint",
+    "panel engine.engine price networks.import_checkpoint",
     "hcd",
     "settings",
     "encoder decoder objective",
@@ -42,7 +42,7 @@ LAYERS = (
 RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 # Networks and training need torch.
-HEAVY = frozenset({"networks", "crops", "luma", "engine", "training"})
+HEAVY = frozenset({"networks", "crops", "engine.luma_weight", "engine", "training"})
 WITHOUT_TORCH = [
     f"hcdcodec.{name}"
     for line in [*LAYERS[:6], "comparison panel cli commands"]
@@ -147,7 +147,7 @@ def test_rooms_without_torch(name: str) -> None:
 
 
 def test_the_reader_of_imports_finds_torch_where_it_is() -> None:
-    for name in ("passes", "hcd", "pipeline", "api", "networks.base"):
+    for name in ("engine.engine", "hcd", "pipeline", "api", "networks.base"):
         assert "torch" in closure(f"hcdcodec.{name}"), name
 
 

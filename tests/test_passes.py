@@ -12,10 +12,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcdcodec.decoder import decode_picture
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste
 from hcdcodec.networks.crn import Crn
-from hcdcodec.passes import Engine
 from hcdcodec.pictures.picture import Metadata, Picture
 
 Shortage = Callable[[], RuntimeError]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import engine_for
 from hcdcodec.format import container
 from hcdcodec.format.grid import Grid, grid_of
 from hcdcodec.hcd import Ste, quantise
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.passes import engine_for
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
 from hcdcodec.price import Price
 

@@ -8,11 +8,11 @@ from conftest import Draw, Tiny
 
 import hcdcodec
 from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.grid import QUALITIES, RUNGS, grid_of
 from hcdcodec.hcd import Paper, Ste
-from hcdcodec.passes import Engine
 from hcdcodec.pictures.metrics import decibels, psnr
 from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.target import SEARCHES, Found, Target, reach

@@ -15,12 +15,12 @@ from conftest import Draw, Ran, Tiny
 from PIL import Image
 
 from hcdcodec.crops import Gallery, drawn_ahead, read_gallery
+from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.registry import build, fill, load_backbone
 from hcdcodec.networks.weights import find, read_manifest
 from hcdcodec.objective import Batch, Losses, Objective, rounded
-from hcdcodec.passes import engine_for
 from hcdcodec.recipe import Recipe
 from hcdcodec.train import Machine, Rhythm, Start, Trained, read_start, state_path, train
 from hcdcodec.trainer import Trainer

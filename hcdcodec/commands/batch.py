@@ -115,9 +115,9 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
 
 def _encoding(given: dict[str, Any]) -> "Encoding":
     from hcdcodec.encoder import EncodeOptions
+    from hcdcodec.engine.engine import engine_for
     from hcdcodec.hcd import Paper, search_of
     from hcdcodec.networks.registry import load_backbone
-    from hcdcodec.passes import engine_for
     from hcdcodec.pipeline import Encoding
 
     search = Paper() if given["method"] == "paper" else search_of(given["effort"])

@@ -106,7 +106,7 @@ def _runner(batch: "Batch", given: dict[str, Any]) -> "Callable[[Iterable[Job]],
         from hcdcodec import cluster
 
         return partial(cluster.run, batch, cluster.join(given["device"], given["cores"]))
-    from hcdcodec.passes import take_devices
+    from hcdcodec.engine.engine import take_devices
 
     return batch.on(*take_devices(given["device"])).run
 

@@ -15,8 +15,8 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 
+from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.errors import UsageError
-from hcdcodec.luma import weighed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.tiles import Rect, Tile
