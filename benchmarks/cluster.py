@@ -26,7 +26,7 @@ import ray
 from PIL import Image
 
 from hcdcodec import cluster
-from hcdcodec.encoder import EncodeOptions
+from hcdcodec.codec.encode import EncodeOptions
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.hcd import Ste

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import DISTANT_HALO, EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import DISTANT_HALO, EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container

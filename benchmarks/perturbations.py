@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.format.grid import Grid
 from hcdcodec.hcd import Paper, quantise

@@ -11,7 +11,7 @@ import argparse
 import time
 from collections.abc import Iterator
 
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.format import container
 from hcdcodec.hcd import search_of
 from hcdcodec.pictures.picture import Metadata

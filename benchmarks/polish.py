@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import torch
 
-from hcdcodec.encoder import EncodeOptions, Preview, preview
+from hcdcodec.codec.encode import EncodeOptions, Preview, preview
 from hcdcodec.format import container
 from hcdcodec.hcd import Ste, refine
 from hcdcodec.pictures.metrics import decibels

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 
 from PIL import Image
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import search_of
 from hcdcodec.pictures.picture import Levels, Metadata

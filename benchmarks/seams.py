@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE
+from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE
 from hcdcodec.engine.engine import Details, Engine, Task, details_source
 from hcdcodec.tiles import Tile, plan
 

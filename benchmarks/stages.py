@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.format import container

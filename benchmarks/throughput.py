@@ -9,7 +9,7 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures, preview
 from hcdcodec.engine.engine import Engine, Room
 from hcdcodec.hcd import Paper, Search, search_of
 from hcdcodec.networks.native import winograd

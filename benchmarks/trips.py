@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container

@@ -31,19 +31,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     __version__: str
     from hcdcodec.api import Result, decode, encode, encode_report
-    from hcdcodec.encoder import EncodeOptions
+    from hcdcodec.codec.encode import EncodeOptions
+    from hcdcodec.codec.target import Target
     from hcdcodec.hcd import Paper, Ste
     from hcdcodec.networks.registry import load_backbone
-    from hcdcodec.target import Target
 
 _ROOMS = {
     "encode": "hcdcodec.api",
     "encode_report": "hcdcodec.api",
     "decode": "hcdcodec.api",
     "Result": "hcdcodec.api",
-    "Target": "hcdcodec.target",
+    "Target": "hcdcodec.codec.target",
     "load_backbone": "hcdcodec.networks.registry",
-    "EncodeOptions": "hcdcodec.encoder",
+    "EncodeOptions": "hcdcodec.codec.encode",
     "Paper": "hcdcodec.hcd",
     "Ste": "hcdcodec.hcd",
 }

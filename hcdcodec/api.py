@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.target import Found, Target, reach
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.format import container
@@ -19,7 +20,6 @@ from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Metadata, Picture
 from hcdcodec.pipeline import PNG_LEVEL, Engines
-from hcdcodec.target import Found, Target, reach
 
 METHODS = ("ste", "paper")
 

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from hcdcodec import flow, heap
-from hcdcodec.decoder import decode_pictures
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_pictures
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.target import Found, Target, reach
 from hcdcodec.engine.engine import Engine, engine_for, memory_errors, usual_batch_px
 from hcdcodec.errors import ContainerError, OutputError, PictureError, UnsupportedError, UsageError
 from hcdcodec.files import disk
@@ -24,7 +25,6 @@ from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Format, Picture, read_lr_digest, read_picture, write_picture
 from hcdcodec.pictures.strip import stripped
-from hcdcodec.target import Found, Target, reach
 
 PNG_LEVEL = 2
 """Preset of oxipng: at most two fifths of level 4's time for up to 0.5 % more bytes (benchmarks/png_levels.py, val)."""

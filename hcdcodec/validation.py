@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine
 from hcdcodec.hcd import search_of
 from hcdcodec.networks.bicubic import Bicubic

@@ -11,8 +11,8 @@ from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 import hcdcodec
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed

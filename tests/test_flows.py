@@ -14,8 +14,8 @@ from conftest import Draw
 from parity import official_tensors, parity_network
 
 from hcdcodec.cli import cli
-from hcdcodec.decoder import decode_picture, decode_pictures
-from hcdcodec.encoder import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture, decode_pictures
+from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
 from hcdcodec.format import container

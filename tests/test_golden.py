@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from golden_files import CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
 
-from hcdcodec.decoder import decode_picture
+from hcdcodec.codec.decode import decode_picture
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.networks import registry

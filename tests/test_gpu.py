@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import Draw, Tiny
 
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files.plan import Job
 from hcdcodec.hcd import Ste

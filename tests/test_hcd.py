@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 
-from hcdcodec.encoder import TILE
+from hcdcodec.codec.encode import TILE
 from hcdcodec.engine.engine import Engine, Task
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of

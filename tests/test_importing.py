@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from parity import error, official_tensors, vectors
 
 from hcdcodec.cli import cli
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
 from hcdcodec.hcd import Ste

@@ -17,7 +17,7 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures format networks networks.native engine",
+    "errors files pictures format networks networks.native engine codec",
     "tiles files.find engine.luma_weight pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker networks.reference_chart",
     "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
     "files.disk pictures.picture pictures.strip flow networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
@@ -28,9 +28,9 @@ LAYERS = (
     "networks.registry",
     "panel engine.engine price networks.import_checkpoint",
     "hcd",
-    "settings",
-    "encoder decoder objective",
-    "target",
+    "codec.settings",
+    "codec.encode codec.decode objective",
+    "codec.target",
     "pipeline validation meter",
     "cluster api trainer",
     "train",
@@ -135,9 +135,9 @@ def test_networks_know_nothing_of_files_and_search() -> None:
 
 
 def test_decoding_never_loads_the_search() -> None:
-    assert not closure("hcdcodec.decoder") & {"hcdcodec.encoder", "hcdcodec.hcd"}
-    assert "hcdcodec.decoder" not in closure("hcdcodec.encoder")
-    assert "hcdcodec.hcd" in closure("hcdcodec.encoder")
+    assert not closure("hcdcodec.codec.decode") & {"hcdcodec.codec.encode", "hcdcodec.hcd"}
+    assert "hcdcodec.codec.decode" not in closure("hcdcodec.codec.encode")
+    assert "hcdcodec.hcd" in closure("hcdcodec.codec.encode")
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)

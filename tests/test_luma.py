@@ -8,7 +8,7 @@ import torch
 from conftest import float32_engine
 from PIL import Image
 
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.hcd import Ste
 from hcdcodec.pictures.metrics import score

@@ -10,8 +10,8 @@ import torch
 from conftest import Draw
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format.container import Packed
 from hcdcodec.hcd import Ste

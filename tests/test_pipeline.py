@@ -13,8 +13,9 @@ from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 from hcdcodec import flow, pipeline
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.target import Target
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.format import container
 from hcdcodec.hcd import Ste
@@ -22,7 +23,6 @@ from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, sniff, write_picture
 from hcdcodec.pipeline import Decoding, Encoding, Engines, FileOptions
-from hcdcodec.target import Target
 
 OPTIONS = EncodeOptions(Ste(1))
 NOW_NS = 1_700_000_000_000_000_000

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.format import container
 from hcdcodec.format.grid import Grid, grid_of

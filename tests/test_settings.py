@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from hcdcodec.encoder import EncodeOptions
+from hcdcodec.codec.encode import EncodeOptions
+from hcdcodec.codec.target import Target
 from hcdcodec.hcd import Paper, search_of
 from hcdcodec.pictures.strip import Strip
-from hcdcodec.target import Target
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())
 

@@ -11,8 +11,8 @@ import pytest
 from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
+from hcdcodec.codec.encode import EncodeOptions
 from hcdcodec.commands import batch, options
-from hcdcodec.encoder import EncodeOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks

@@ -18,8 +18,8 @@ import pytest
 from conftest import Draw, float32_engine
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec.decoder import decode_picture
-from hcdcodec.encoder import EncodeOptions, encode_pictures
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.errors import ContainerError
 from hcdcodec.format import container
 from hcdcodec.hcd import Ste

@@ -7,7 +7,8 @@ import pytest
 from conftest import Draw, Tiny
 
 import hcdcodec
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.target import SEARCHES, Found, Target, reach
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
@@ -15,7 +16,6 @@ from hcdcodec.format.grid import QUALITIES, RUNGS, grid_of
 from hcdcodec.hcd import Paper, Ste
 from hcdcodec.pictures.metrics import decibels, psnr
 from hcdcodec.pictures.picture import Metadata, Picture
-from hcdcodec.target import SEARCHES, Found, Target, reach
 
 OPTIONS = EncodeOptions(Ste(2))
 LEVEL = 1

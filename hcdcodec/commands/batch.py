@@ -14,10 +14,10 @@ from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 
 if TYPE_CHECKING:
+    from hcdcodec.codec.target import Target
     from hcdcodec.files.plan import Plan
     from hcdcodec.pictures.strip import Strip
     from hcdcodec.pipeline import Encoding, FileOptions
-    from hcdcodec.target import Target
 
 
 @click.command(
@@ -114,7 +114,7 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
 
 
 def _encoding(given: dict[str, Any]) -> "Encoding":
-    from hcdcodec.encoder import EncodeOptions
+    from hcdcodec.codec.encode import EncodeOptions
     from hcdcodec.engine.engine import engine_for
     from hcdcodec.hcd import Paper, search_of
     from hcdcodec.networks.registry import load_backbone
@@ -174,7 +174,7 @@ def _strip(chosen: Sequence[str]) -> "tuple[Strip, ...]":
 
 def _target(given: dict[str, Any]) -> "Target | None":
     """Return what is to choose the quality, if not the user."""
-    from hcdcodec.target import Target
+    from hcdcodec.codec.target import Target
 
     asked = [name for name in ("max_bytes", "target_bpp", "target_psnr") if given[name] is not None]
     chosen = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT

@@ -138,7 +138,7 @@ def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
     """Return what decodes an LR; networks are loaded when the first one is met."""
 
     def restore(packed: "Packed") -> "Picture":
-        from hcdcodec.decoder import decode_picture
+        from hcdcodec.codec.decode import decode_picture
 
         return decode_picture(engines().get(packed.header), packed)
 

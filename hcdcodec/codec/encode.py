@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hcdcodec.codec.settings import settings_text
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
 from hcdcodec.format.container import Header
@@ -17,7 +18,6 @@ from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.strip import Strip
-from hcdcodec.settings import settings_text
 from hcdcodec.tiles import plan
 
 TILE = 256

@@ -15,7 +15,8 @@ from functools import cached_property
 
 import numpy as np
 
-from hcdcodec.encoder import Encoded, EncodeOptions, encode_pictures, preview
+from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures, preview
+from hcdcodec.codec.settings import target_text
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
@@ -24,7 +25,6 @@ from hcdcodec.format.grid import RUNGS
 from hcdcodec.networks.base import Backbone
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.settings import target_text
 
 SEARCHES = 4
 """Full searches of a picture at most; one or two is usual."""

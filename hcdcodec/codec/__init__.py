@@ -1,0 +1,1 @@
+"""One picture to (header, LR), and back."""
