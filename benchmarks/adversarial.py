@@ -12,8 +12,8 @@ import argparse
 
 import numpy as np
 
+from hcdcodec.codec.search.refine import Paper, quantise
 from hcdcodec.engine.engine import Engine
-from hcdcodec.hcd import Paper, quantise
 from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.pictures.picture import Picture
 

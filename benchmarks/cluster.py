@@ -27,9 +27,9 @@ from PIL import Image
 
 from hcdcodec import cluster
 from hcdcodec.codec.encode import EncodeOptions
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
-from hcdcodec.hcd import Ste
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.picture import sniff

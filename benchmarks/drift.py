@@ -20,11 +20,11 @@ from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import DISTANT_HALO, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
-from hcdcodec.hcd import Ste
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.native import winograd
 from hcdcodec.networks.registry import load_backbone

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.engine.engine import Engine
-from hcdcodec.hcd import DEFAULT_EFFORT, Paper, search_of
 
 import pictures
 import record

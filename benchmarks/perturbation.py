@@ -12,8 +12,8 @@ import argparse
 
 import numpy as np
 
+from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, quantise, search_of
 from hcdcodec.engine.engine import Engine
-from hcdcodec.hcd import DEFAULT_EFFORT, Paper, quantise, search_of
 from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.pictures.metrics import luma
 from hcdcodec.pictures.picture import Levels, Picture

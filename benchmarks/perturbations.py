@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Paper, quantise
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.format.grid import Grid
-from hcdcodec.hcd import Paper, quantise
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.tiles import plan

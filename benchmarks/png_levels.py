@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterator
 
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import search_of
 from hcdcodec.format import container
-from hcdcodec.hcd import search_of
 from hcdcodec.pictures.picture import Metadata
 
 import record

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 import torch
 
 from hcdcodec.codec.encode import EncodeOptions, Preview, preview
+from hcdcodec.codec.search.refine import Ste, refine
 from hcdcodec.format import container
-from hcdcodec.hcd import Ste, refine
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Metadata
 from hcdcodec.pipeline import PNG_LEVEL

@@ -12,12 +12,12 @@ from typing import TypeVar
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.format.oxipng_pool import Optimisers
-from hcdcodec.hcd import search_of
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import PNG_LEVEL
 

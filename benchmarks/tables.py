@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, Search, search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format.grid import DEFAULT_QUALITY
-from hcdcodec.hcd import DEFAULT_EFFORT, Paper, Search, search_of
 from hcdcodec.pictures.metrics import Scores
 from hcdcodec.pictures.picture import Picture
 

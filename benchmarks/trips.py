@@ -12,10 +12,10 @@ import torch
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Search, Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
-from hcdcodec.hcd import Search, Ste
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import installed

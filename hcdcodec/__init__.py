@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     __version__: str
     from hcdcodec.api import Result, decode, encode, encode_report
     from hcdcodec.codec.encode import EncodeOptions
+    from hcdcodec.codec.search.refine import Paper, Ste
     from hcdcodec.codec.target import Target
-    from hcdcodec.hcd import Paper, Ste
     from hcdcodec.networks.registry import load_backbone
 
 _ROOMS = {
@@ -44,8 +44,8 @@ _ROOMS = {
     "Target": "hcdcodec.codec.target",
     "load_backbone": "hcdcodec.networks.registry",
     "EncodeOptions": "hcdcodec.codec.encode",
-    "Paper": "hcdcodec.hcd",
-    "Ste": "hcdcodec.hcd",
+    "Paper": "hcdcodec.codec.search.refine",
+    "Ste": "hcdcodec.codec.search.refine",
 }
 
 __all__ = [

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import precise
 from hcdcodec.engine.luma_weight import weighed
-from hcdcodec.hcd import Ste
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.recipe import Recipe

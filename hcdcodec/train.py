@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from hcdcodec.codec.search.refine import DEFAULT_EFFORT
 from hcdcodec.crops import Gallery, drawn_ahead
-from hcdcodec.hcd import DEFAULT_EFFORT
 from hcdcodec.meter import Meter, Timer
 from hcdcodec.networks.weights import Entry, find, install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture

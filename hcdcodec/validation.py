@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import search_of
 from hcdcodec.engine.engine import Engine
-from hcdcodec.hcd import search_of
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.weights import model_hash
 from hcdcodec.pictures.picture import Picture

@@ -19,10 +19,10 @@ from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Header
-from hcdcodec.hcd import Ste
 from hcdcodec.networks import registry
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.reference_chart import chart

@@ -13,10 +13,10 @@ from PIL import Image
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
-from hcdcodec.hcd import Ste
 from hcdcodec.networks.weights import install, read_manifest, read_weights
 from hcdcodec.pictures.picture import Metadata, Picture
 from hcdcodec.tiles import plan

@@ -16,11 +16,11 @@ from parity import official_tensors, parity_network
 from hcdcodec.cli import cli
 from hcdcodec.codec.decode import decode_picture, decode_pictures
 from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Paper, Search, Ste
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
-from hcdcodec.hcd import Paper, Search, Ste
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn

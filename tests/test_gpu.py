@@ -9,9 +9,9 @@ import torch
 from conftest import Draw, Tiny
 
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files.plan import Job
-from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Status
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
 from hcdcodec.pipeline import Decoding, Encoding, Engines

@@ -9,10 +9,10 @@ import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 
 from hcdcodec.codec.encode import TILE
+from hcdcodec.codec.search.refine import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
 from hcdcodec.engine.engine import Engine, Task
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of
-from hcdcodec.hcd import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
 from hcdcodec.networks.crn import Crn
 from hcdcodec.tiles import plan
 

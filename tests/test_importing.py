@@ -13,9 +13,9 @@ from parity import error, official_tensors, vectors
 
 from hcdcodec.cli import cli
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
-from hcdcodec.hcd import Ste
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.import_checkpoint import NORMAL, ZEROS, chart_psnr

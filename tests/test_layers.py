@@ -17,7 +17,7 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures format networks networks.native engine codec",
+    "errors files pictures format networks networks.native engine codec codec.search",
     "tiles files.find engine.luma_weight pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker networks.reference_chart",
     "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
     "files.disk pictures.picture pictures.strip flow networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
@@ -26,8 +26,8 @@ LAYERS = (
     "comparison networks.checkpoints",
     "networks.sr",
     "networks.registry",
-    "panel engine.engine price networks.import_checkpoint",
-    "hcd",
+    "panel engine.engine codec.search.bit_cost networks.import_checkpoint",
+    "codec.search.refine",
     "codec.settings",
     "codec.encode codec.decode objective",
     "codec.target",
@@ -135,9 +135,9 @@ def test_networks_know_nothing_of_files_and_search() -> None:
 
 
 def test_decoding_never_loads_the_search() -> None:
-    assert not closure("hcdcodec.codec.decode") & {"hcdcodec.codec.encode", "hcdcodec.hcd"}
+    assert not closure("hcdcodec.codec.decode") & {"hcdcodec.codec.encode", "hcdcodec.codec.search.refine"}
     assert "hcdcodec.codec.decode" not in closure("hcdcodec.codec.encode")
-    assert "hcdcodec.hcd" in closure("hcdcodec.codec.encode")
+    assert "hcdcodec.codec.search.refine" in closure("hcdcodec.codec.encode")
 
 
 @pytest.mark.parametrize("name", WITHOUT_TORCH)
@@ -147,7 +147,7 @@ def test_rooms_without_torch(name: str) -> None:
 
 
 def test_the_reader_of_imports_finds_torch_where_it_is() -> None:
-    for name in ("engine.engine", "hcd", "pipeline", "api", "networks.base"):
+    for name in ("engine.engine", "codec.search.refine", "pipeline", "api", "networks.base"):
         assert "torch" in closure(f"hcdcodec.{name}"), name
 
 

@@ -12,9 +12,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format.container import Packed
-from hcdcodec.hcd import Ste
 from hcdcodec.networks.crn import Crn
 from hcdcodec.pictures.picture import Metadata, Picture
 

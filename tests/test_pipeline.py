@@ -15,10 +15,10 @@ from PIL import Image
 from hcdcodec import flow, pipeline
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.codec.target import Target
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.format import container
-from hcdcodec.hcd import Ste
 from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, sniff, write_picture

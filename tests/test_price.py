@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.bit_cost import Price
+from hcdcodec.codec.search.refine import Ste, quantise
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.format import container
 from hcdcodec.format.grid import Grid, grid_of
-from hcdcodec.hcd import Ste, quantise
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.picture import Metadata, Picture, read_picture
-from hcdcodec.price import Price
 
 PHOTOS = Path(__file__).parent / "data" / "photos"
 STEP = Grid(4, 4, 4)
@@ -57,7 +57,7 @@ def test_bands_change_nothing(channels: int, monkeypatch: pytest.MonkeyPatch) ->
     price, lr = Price(STEP, 0.01, 255**2, 100), levels(9, 7, channels)
     cost, slope = price.of(lr), price.slope(lr)
     for pixels in (1, 14, 20):
-        monkeypatch.setattr("hcdcodec.price._BAND_PX", pixels)
+        monkeypatch.setattr("hcdcodec.codec.search.bit_cost._BAND_PX", pixels)
         assert price.of(lr) == pytest.approx(cost, rel=1e-6)
         torch.testing.assert_close(price.slope(lr), slope)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from hcdcodec.codec.encode import EncodeOptions
+from hcdcodec.codec.search.refine import Paper, search_of
 from hcdcodec.codec.target import Target
-from hcdcodec.hcd import Paper, search_of
 from hcdcodec.pictures.strip import Strip
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())

@@ -20,9 +20,9 @@ from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Ste
 from hcdcodec.errors import ContainerError
 from hcdcodec.format import container
-from hcdcodec.hcd import Ste
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Metadata, Picture
 

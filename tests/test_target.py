@@ -8,12 +8,12 @@ from conftest import Draw, Tiny
 
 import hcdcodec
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.search.refine import Paper, Ste
 from hcdcodec.codec.target import SEARCHES, Found, Target, reach
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.grid import QUALITIES, RUNGS, grid_of
-from hcdcodec.hcd import Paper, Ste
 from hcdcodec.pictures.metrics import decibels, psnr
 from hcdcodec.pictures.picture import Metadata, Picture
 

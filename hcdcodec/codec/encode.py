@@ -8,12 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
 from hcdcodec.codec.settings import settings_text
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
 from hcdcodec.format.container import Header
 from hcdcodec.format.grid import DEFAULT_QUALITY, grid_of
-from hcdcodec.hcd import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.pictures.picture import Picture

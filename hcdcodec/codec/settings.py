@@ -8,8 +8,8 @@ or another default leave existing results up to date. tests/golden/settings_0.1.
 from collections.abc import Iterable
 from dataclasses import fields
 
+from hcdcodec.codec.search.refine import Paper, Search, Ste, search_of
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
-from hcdcodec.hcd import Paper, Search, Ste, search_of
 from hcdcodec.pictures.strip import Strip
 
 # (steps, step_size) by effort, and the other constants of the search, as release 0.1.0 had them. What a user asks for

@@ -115,8 +115,8 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
 
 def _encoding(given: dict[str, Any]) -> "Encoding":
     from hcdcodec.codec.encode import EncodeOptions
+    from hcdcodec.codec.search.refine import Paper, search_of
     from hcdcodec.engine.engine import engine_for
-    from hcdcodec.hcd import Paper, search_of
     from hcdcodec.networks.registry import load_backbone
     from hcdcodec.pipeline import Encoding
 

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from hcdcodec.codec.search.bit_cost import Price
 from hcdcodec.engine.engine import Engine, Task
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import Grid
 from hcdcodec.networks.bicubic import Bicubic
-from hcdcodec.price import Price
 
 
 @dataclass(frozen=True)

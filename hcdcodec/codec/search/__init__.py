@@ -1,0 +1,1 @@
+"""The search of the LR against its own decoder."""
