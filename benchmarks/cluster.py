@@ -25,15 +25,15 @@ import numpy as np
 import ray
 from PIL import Image
 
-from hcdcodec import cluster
+from hcdcodec.batch import ray_cluster
+from hcdcodec.batch.encode_files import Batch, Decoding, Encoding, Engines
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.codec.encode import EncodeOptions
 from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.picture import sniff
-from hcdcodec.pipeline import Batch, Decoding, Encoding, Engines
 
 import record
 
@@ -65,7 +65,7 @@ def main() -> None:
         log_to_driver=False,
         logging_level="ERROR",
     )
-    crew = cluster.join("cpu", cores=1)
+    crew = ray_cluster.join("cpu", cores=1)
     with tempfile.TemporaryDirectory() as folder:
         rounds = _rounds(Path(folder), given.pictures, crew)
     result = {"provenance": [*record.provenance(), f"ray {ray.__version__}"], "workers": crew.count, **rounds}
@@ -74,7 +74,7 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _rounds(root: Path, count: int, crew: cluster.Crew) -> dict[str, object]:
+def _rounds(root: Path, count: int, crew: ray_cluster.Crew) -> dict[str, object]:
     for number in range(count):
         _draw(root / "in" / f"{number % 3}" / f"{number:04}.png", number)
     encoding = Encoding((engine_for(load_backbone("crn", 4)),), EncodeOptions(Ste(8))).on("cpu")
@@ -97,12 +97,12 @@ def _rounds(root: Path, count: int, crew: cluster.Crew) -> dict[str, object]:
 
 
 def _round(
-    batch: Batch, crew: cluster.Crew, jobs: tuple[Job, ...], expected: Mapping[str, bytes], target: Path, kills: int
+    batch: Batch, crew: ray_cluster.Crew, jobs: tuple[Job, ...], expected: Mapping[str, bytes], target: Path, kills: int
 ) -> dict[str, object]:
     """Run jobs on the cluster, kill workers on the way, and compare what was written with `expected`."""
     told: list[Outcome] = []
     moments: list[int] = []
-    for outcome in cluster.run(batch, crew, jobs):
+    for outcome in ray_cluster.run(batch, crew, jobs):
         told.append(outcome)
         due = len(moments) < kills and len(told) > len(jobs) * len(moments) // (2 * kills)
         if due and (victim := next(_busy_workers(), None)):

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 
 import torch
 
+from hcdcodec.batch.encode_files import PNG_LEVEL
 from hcdcodec.codec.encode import EncodeOptions, Preview, preview
 from hcdcodec.codec.search.refine import Ste, refine
 from hcdcodec.format import container
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Metadata
-from hcdcodec.pipeline import PNG_LEVEL
 
 import perturbations
 import record

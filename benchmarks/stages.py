@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from hcdcodec.batch.encode_files import PNG_LEVEL
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.codec.search.refine import search_of
@@ -19,7 +20,6 @@ from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
-from hcdcodec.pipeline import PNG_LEVEL
 
 import record
 

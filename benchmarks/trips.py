@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hcdcodec.batch.encode_files import PNG_LEVEL
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.codec.search.refine import Search, Ste
@@ -22,7 +23,6 @@ from hcdcodec.networks.weights import installed
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metrics import Scores
 from hcdcodec.pictures.picture import Levels, Metadata, Picture
-from hcdcodec.pipeline import PNG_LEVEL
 
 import record
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hcdcodec.batch.encode_files import PNG_LEVEL, Engines
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, search_of
@@ -19,7 +20,6 @@ from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Metadata, Picture
-from hcdcodec.pipeline import PNG_LEVEL, Engines
 
 METHODS = ("ste", "paper")
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from hcdcodec.outcome import Outcome, Status
+from hcdcodec.batch.outcome import Outcome, Status
 
 
 class _Rate(ProgressColumn):

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hcdcodec.outcome import Outcome, Status
+from hcdcodec.batch.outcome import Outcome, Status
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 

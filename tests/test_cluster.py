@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hcdcodec.cluster import Board, Chunk
+from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.ray_cluster import Board, Chunk
 from hcdcodec.files.plan import Job
-from hcdcodec.outcome import Outcome, Status
 
 
 def jobs_of(count: int) -> list[Job]:

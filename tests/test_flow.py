@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.stages import Stages, failure, run
 from hcdcodec.errors import PictureError
 from hcdcodec.files.plan import Job
-from hcdcodec.flow import Stages, failure, run
-from hcdcodec.outcome import Outcome, Status
 
 
 def job_of(number: int) -> Job:
@@ -42,7 +42,7 @@ def stages(
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let next to nothing wait to be written: how much else is begun would depend on the speed of the writers."""
-    monkeypatch.setattr("hcdcodec.flow._BEHIND_PX", 4)
+    monkeypatch.setattr("hcdcodec.batch.stages._BEHIND_PX", 4)
 
 
 def statuses(outcomes: list[Outcome]) -> dict[str, Status]:

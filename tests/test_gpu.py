@@ -8,13 +8,13 @@ import pytest
 import torch
 from conftest import Draw, Tiny
 
+from hcdcodec.batch.encode_files import Decoding, Encoding, Engines
+from hcdcodec.batch.outcome import Status
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.codec.search.refine import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files.plan import Job
-from hcdcodec.outcome import Status
 from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
-from hcdcodec.pipeline import Decoding, Encoding, Engines
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hcdcodec import heap
+from hcdcodec.batch import free_memory
 
 
 def resident_kib() -> int:
@@ -17,6 +17,6 @@ def test_freed_memory_goes_back() -> None:
     blocks = [bytes([number % 256]) * 32768 for number in range(2000)]
     last, full = blocks[-1], resident_kib()
     blocks.clear()
-    heap.trim()
+    free_memory.trim()
     assert full - resident_kib() > 50000
     assert last

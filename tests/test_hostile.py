@@ -245,7 +245,7 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
 
 
 def test_an_endless_standard_input_ends(hcdcodec: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hcdcodec.pipeline.FileOptions.max_bytes", 1 << 20)
+    monkeypatch.setattr("hcdcodec.batch.encode_files.FileOptions.max_bytes", 1 << 20)
     with open("/dev/zero") as endless:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdin", endless)
         ran = hcdcodec("encode", "-", tmp_path / "small.png", *FAST)

@@ -17,10 +17,10 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures format networks networks.native engine codec codec.search",
-    "tiles files.find engine.luma_weight pictures.png_chunks format.grid outcome recipe heap format.oxipng_worker networks.reference_chart",
+    "errors files pictures format networks networks.native engine codec codec.search batch",
+    "tiles files.find engine.luma_weight pictures.png_chunks format.grid batch.outcome recipe batch.free_memory format.oxipng_worker networks.reference_chart",
     "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
-    "files.disk pictures.picture pictures.strip flow networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
+    "files.disk pictures.picture pictures.strip batch.stages networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
     "format.header crops pictures.metrics networks.hcflow_steps networks.irn",
     "format.container networks.hcflow",
     "comparison networks.checkpoints",
@@ -31,8 +31,8 @@ LAYERS = (
     "codec.settings",
     "codec.encode codec.decode objective",
     "codec.target",
-    "pipeline validation meter",
-    "cluster api trainer",
+    "batch.encode_files validation meter",
+    "batch.ray_cluster api trainer",
     "train",
     "commands commands.options commands.exits",
     "commands.execution",
@@ -147,7 +147,7 @@ def test_rooms_without_torch(name: str) -> None:
 
 
 def test_the_reader_of_imports_finds_torch_where_it_is() -> None:
-    for name in ("engine.engine", "codec.search.refine", "pipeline", "api", "networks.base"):
+    for name in ("engine.engine", "codec.search.refine", "batch.encode_files", "api", "networks.base"):
         assert "torch" in closure(f"hcdcodec.{name}"), name
 
 

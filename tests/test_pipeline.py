@@ -12,17 +12,17 @@ import pytest
 from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
-from hcdcodec import flow, pipeline
+from hcdcodec.batch import encode_files, stages
+from hcdcodec.batch.encode_files import Decoding, Encoding, Engines, FileOptions, survey
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.codec.search.refine import Ste
 from hcdcodec.codec.target import Target
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.format import container
-from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, sniff, write_picture
-from hcdcodec.pipeline import Decoding, Encoding, Engines, FileOptions
 
 OPTIONS = EncodeOptions(Ste(1))
 NOW_NS = 1_700_000_000_000_000_000
@@ -345,7 +345,7 @@ def test_a_survey_tells_beforehand_and_writes_nothing(folder: Folder) -> None:
     plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
 
     def survey(**changes: Any) -> list[Outcome]:
-        return list(pipeline.survey(plan.jobs, replace(folder.encoding, **changes)))
+        return list(survey(plan.jobs, replace(folder.encoding, **changes)))
 
     assert statuses(survey()) == [Status.MISSING] * 2
     assert not (folder.path / "small").exists()
@@ -372,11 +372,11 @@ def test_a_survey_of_reconstructions(folder: Folder) -> None:
     for fmt, name in ((Format.PNG, "out/b.png"), (Format.WEBP, "out/b.png.webp")):
         decoding = replace(folder.decoding, target_format=fmt)
         plan = plan_decode([str(folder.path / "small")], str(folder.path / "out"), suffix=f".{fmt.value}")
-        assert statuses(list(pipeline.survey(plan.jobs, decoding))) == [Status.MISSING] * 2
+        assert statuses(list(survey(plan.jobs, decoding))) == [Status.MISSING] * 2
         folder.decode(decoding)
-        assert statuses(list(pipeline.survey(plan.jobs, decoding))) == [Status.SKIPPED] * 2
+        assert statuses(list(survey(plan.jobs, decoding))) == [Status.SKIPPED] * 2
         (folder.path / name).unlink()
-        assert statuses(list(pipeline.survey(plan.jobs, decoding))) == [Status.SKIPPED, Status.MISSING]
+        assert statuses(list(survey(plan.jobs, decoding))) == [Status.SKIPPED, Status.MISSING]
 
 
 # --- several devices --------------------------------------------------------------------------------------------------
@@ -475,7 +475,7 @@ def test_a_write_that_fails_leaves_the_old_result_and_no_remains(folder: Folder,
 
 
 def test_interrupted_runs_go_on_where_they_stopped(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flow, "_BEHIND_PX", 0)  # however slow writing is, not all six may be computed before it
+    monkeypatch.setattr(stages, "_BEHIND_PX", 0)  # however slow writing is, not all six may be computed before it
     for number in range(6):
         folder.put(f"{number}.png")
     plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
@@ -535,7 +535,7 @@ def test_a_source_that_changes_meanwhile_has_no_result(
         set_time(source, NOW_NS + (change == "overwritten"))
         return encode_pictures(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "encode_pictures", interfere)
+    monkeypatch.setattr(encode_files, "encode_pictures", interfere)
     (outcome,) = folder.encode()
     assert outcome.status is Status.FAILED and "changed while it was being worked on" in outcome.message
     assert not list((folder.path / "small").glob("*"))

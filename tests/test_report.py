@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hcdcodec.outcome import Outcome, Status
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.report import Report, Verbosity, Work, json_line, message, printable, standing
 
 DONE = Outcome(

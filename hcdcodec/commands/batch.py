@@ -14,10 +14,10 @@ from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 
 if TYPE_CHECKING:
+    from hcdcodec.batch.encode_files import Encoding, FileOptions
     from hcdcodec.codec.target import Target
     from hcdcodec.files.plan import Plan
     from hcdcodec.pictures.strip import Strip
-    from hcdcodec.pipeline import Encoding, FileOptions
 
 
 @click.command(
@@ -77,7 +77,7 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
     plan = plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
     _check_streams(plan, given)
 
-    from hcdcodec.pipeline import Decoding, Engines
+    from hcdcodec.batch.encode_files import Decoding, Engines
 
     decoding = Decoding((Engines("cpu", given["weights_dir"]),), Format(target_format), _file_options(given))
     execution.carry_out(plan, decoding, Work.DECODE, given)
@@ -114,11 +114,11 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
 
 
 def _encoding(given: dict[str, Any]) -> "Encoding":
+    from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.codec.encode import EncodeOptions
     from hcdcodec.codec.search.refine import Paper, search_of
     from hcdcodec.engine.engine import engine_for
     from hcdcodec.networks.registry import load_backbone
-    from hcdcodec.pipeline import Encoding
 
     search = Paper() if given["method"] == "paper" else search_of(given["effort"])
     network = load_backbone(given["backbone"], given["scale"], weights_dir=given["weights_dir"])
@@ -184,7 +184,7 @@ def _target(given: dict[str, Any]) -> "Target | None":
 
 
 def _file_options(given: dict[str, Any]) -> "FileOptions":
-    from hcdcodec.pipeline import FileOptions
+    from hcdcodec.batch.encode_files import FileOptions
 
     chosen = ("force", "checksum", "preserve", "max_pixels")
     return FileOptions(threads=given["jobs"], **{name: given[name] for name in chosen if name in given})

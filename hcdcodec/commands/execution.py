@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.commands import exits
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
-from hcdcodec.outcome import Outcome, Status
 from hcdcodec.report import Report, Verbosity, Work, json_line, standing
 
 if TYPE_CHECKING:
+    from hcdcodec.batch.encode_files import Batch
     from hcdcodec.files.plan import Job, Plan
-    from hcdcodec.pipeline import Batch
     from hcdcodec.progress import Meter
 
 
@@ -31,7 +31,7 @@ def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -
         work: what to call it.
         given: options of the command.
     """
-    from hcdcodec import pipeline
+    from hcdcodec.batch.encode_files import sweep
     from hcdcodec.progress import Meter
 
     jobs, report = _jobs(plan, given), _report(work, given)
@@ -47,7 +47,7 @@ def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -
         # Ray tells of dead workers on standard output, between the rows for programs.
         redirect_stdout(sys.stderr) if given["engine"] == "ray" else nullcontext(),
     ):
-        pipeline.sweep(jobs)
+        sweep(jobs)
         for outcome in _met(plan):
             _tell(report, meter, outcome, rows)
         for outcome in run(jobs):
@@ -70,9 +70,9 @@ def tell_status(plan: "Plan", batch: "Batch", given: dict[str, Any]) -> NoReturn
 
 def _look(plan: "Plan", jobs: "Sequence[Job]", batch: "Batch", report: Report, *, listed: bool, as_json: bool) -> None:
     """Report what stands where results go, on a line each if that is wanted."""
-    from hcdcodec import pipeline
+    from hcdcodec.batch.encode_files import survey
 
-    for outcome in itertools.chain(_met(plan), pipeline.survey(jobs, batch)):
+    for outcome in itertools.chain(_met(plan), survey(jobs, batch)):
         report.add(outcome)
         stands = outcome.status in (Status.MISSING, Status.STALE, Status.SKIPPED)
         if as_json:
@@ -103,9 +103,9 @@ def _met(plan: "Plan") -> Iterator[Outcome]:
 def _runner(batch: "Batch", given: dict[str, Any]) -> "Callable[[Iterable[Job]], Iterator[Outcome]]":
     """Return what runs jobs where the options say."""
     if given["engine"] == "ray":
-        from hcdcodec import cluster
+        from hcdcodec.batch import ray_cluster
 
-        return partial(cluster.run, batch, cluster.join(given["device"], given["cores"]))
+        return partial(ray_cluster.run, batch, ray_cluster.join(given["device"], given["cores"]))
     from hcdcodec.engine.engine import take_devices
 
     return batch.on(*take_devices(given["device"])).run

@@ -54,9 +54,9 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
 @MAX_PIXELS
 def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pixels: int) -> None:
     """Check that files are intact, unedited, and that the weights they need are installed."""
+    from hcdcodec.batch.encode_files import Engines
     from hcdcodec.files import disk
     from hcdcodec.format import container
-    from hcdcodec.pipeline import Engines
 
     engines = Engines("cpu", weights_dir)
 
@@ -144,7 +144,7 @@ def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
 
     @cache
     def engines() -> Any:
-        from hcdcodec.pipeline import Engines
+        from hcdcodec.batch.encode_files import Engines
 
         return Engines("cpu", weights_dir)
 

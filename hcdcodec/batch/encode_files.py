@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from hcdcodec import flow, heap
+from hcdcodec.batch import free_memory
+from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.stages import Stages, run, settle
 from hcdcodec.codec.decode import decode_pictures
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.codec.target import Found, Target, reach
@@ -21,7 +23,6 @@ from hcdcodec.files.plan import Job
 from hcdcodec.format import container
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.outcome import Outcome, Status
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Format, Picture, read_lr_digest, read_picture, write_picture
 from hcdcodec.pictures.strip import stripped
@@ -104,8 +105,8 @@ class Encoding:
         threads = self.files.threads
         with Optimisers(min(threads, len(jobs))) as optimisers:
             write = partial(self._write, optimisers)
-            stages = flow.Stages(read, lambda source: source.picture.pixel_count, works, write)
-            yield from flow.run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
+            stages = Stages(read, lambda source: source.picture.pixel_count, works, write)
+            yield from run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
     def on(self, *devices: str) -> "Encoding":
         """Return the same on other devices, with a worker for each that is named."""
@@ -137,7 +138,7 @@ class Encoding:
         start = time.perf_counter()
         with memory_errors(), engine.at_work():
             made = encode_pictures(engine, [source.picture for source in sources], self.options)
-        heap.trim()  # each group has other sizes, and leaves other gaps
+        free_memory.trim()  # each group has other sizes, and leaves other gaps
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
         return [
             _Timed(Found(encoded, encoded.refined.passes), each * source.picture.pixel_count)
@@ -245,8 +246,8 @@ class Decoding:
         jobs = tuple(jobs)
         read = partial(self._read, given=_standard_input(jobs, self.files))
         works = [partial(self._work, engines) for engines in self.engines]
-        stages = flow.Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
-        return flow.run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
+        stages = Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
+        return run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
 
     def on(self, *devices: str) -> "Decoding":
         """Return the same on other devices, with a worker for each that is named."""
@@ -279,7 +280,7 @@ class Decoding:
             with memory_errors(), engine.at_work():
                 pictures = decode_pictures(engine, [packages[i].packed for i in members])
             made.update(zip(members, pictures, strict=True))
-        heap.trim()
+        free_memory.trim()
         each = (time.perf_counter() - start) / sum(picture.pixel_count for picture in made.values())
         return [(made[i], each * made[i].pixel_count) for i in range(len(packages))]
 
@@ -309,7 +310,7 @@ def survey(jobs: Iterable[Job], batch: Batch) -> Iterator[Outcome]:
     def standing(job: Job) -> Outcome:
         return Outcome(name=job.name, target=job.target, status=_STANDING[batch.freshness(job)])
 
-    return flow.settle(jobs, standing, threads=batch.files.threads)
+    return settle(jobs, standing, threads=batch.files.threads)
 
 
 def sweep(jobs: Iterable[Job]) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.errors import HcdError
 from hcdcodec.files.plan import Job
-from hcdcodec.outcome import Outcome, Status
 
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hcdcodec.batch.encode_files import Batch
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import Job
-from hcdcodec.outcome import Outcome, Status
-from hcdcodec.pipeline import Batch
 
 CHUNK = 32
 """Jobs that travel together at most: many keep a worker busy, few are soon done again when it dies."""

@@ -1,0 +1,1 @@
+"""Many files: reading, computing and writing overlap."""
