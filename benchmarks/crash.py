@@ -31,7 +31,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-import hcdcodec.pipeline
+import hcdcodec.batch.encode_files
 from hcdcodec import cli
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 from hcdcodec.files.plan import plan_decode, plan_encode

@@ -17,11 +17,11 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors files pictures format networks networks.native engine codec codec.search batch",
-    "tiles files.find engine.luma_weight pictures.png_chunks format.grid batch.outcome recipe batch.free_memory format.oxipng_worker networks.reference_chart",
+    "errors training files pictures format networks networks.native engine codec codec.search batch",
+    "tiles files.find engine.luma_weight pictures.png_chunks format.grid batch.outcome training.recipe batch.free_memory format.oxipng_worker networks.reference_chart",
     "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
     "files.disk pictures.picture pictures.strip batch.stages networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
-    "format.header crops pictures.metrics networks.hcflow_steps networks.irn",
+    "format.header training.gallery pictures.metrics networks.hcflow_steps networks.irn",
     "format.container networks.hcflow",
     "comparison networks.checkpoints",
     "networks.sr",
@@ -29,11 +29,11 @@ LAYERS = (
     "panel engine.engine codec.search.bit_cost networks.import_checkpoint",
     "codec.search.refine",
     "codec.settings",
-    "codec.encode codec.decode objective",
+    "codec.encode codec.decode training.loss",
     "codec.target",
-    "batch.encode_files validation meter",
-    "batch.ray_cluster api trainer",
-    "train",
+    "batch.encode_files training.validate training.log",
+    "batch.ray_cluster api training.trainer",
+    "training.run",
     "commands commands.options commands.exits",
     "commands.execution",
     "commands.batch commands.inspection commands.networks",
@@ -42,7 +42,7 @@ LAYERS = (
 RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in line.split()}
 
 # Networks and training need torch.
-HEAVY = frozenset({"networks", "crops", "engine.luma_weight", "engine", "training"})
+HEAVY = frozenset({"networks", "training.gallery", "engine.luma_weight", "engine", "training"})
 WITHOUT_TORCH = [
     f"hcdcodec.{name}"
     for line in [*LAYERS[:6], "comparison panel cli commands"]

@@ -14,17 +14,17 @@ import torch
 from conftest import Draw, Ran, Tiny
 from PIL import Image
 
-from hcdcodec.crops import Gallery, drawn_ahead, read_gallery
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.registry import build, fill, load_backbone
 from hcdcodec.networks.weights import find, read_manifest
-from hcdcodec.objective import Batch, Losses, Objective, rounded
-from hcdcodec.recipe import Recipe
-from hcdcodec.train import Machine, Rhythm, Start, Trained, read_start, state_path, train
-from hcdcodec.trainer import Trainer
-from hcdcodec.validation import score
+from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
+from hcdcodec.training.loss import Batch, Losses, Objective, rounded
+from hcdcodec.training.recipe import Recipe
+from hcdcodec.training.run import Machine, Rhythm, Start, Trained, read_start, state_path, train
+from hcdcodec.training.trainer import Trainer
+from hcdcodec.training.validate import score
 
 SMALL = ("patch=32", "batch=4", "learning_rate=0.003", "warm_iterations=5", "average=0.9")
 Run = Callable[..., Ran]

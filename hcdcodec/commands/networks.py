@@ -45,14 +45,14 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     The result is a weights directory for --weights-dir. A call that was interrupted goes on where it stopped when it is
     repeated. The numbers for --set are listed when a name is wrong.
     """
-    from hcdcodec.recipe import Recipe
+    from hcdcodec.training.recipe import Recipe
 
     recipe = Recipe(backbone, scale, minutes).with_settings(given["settings"])
 
     import torch
 
-    from hcdcodec import train as train_room
-    from hcdcodec.crops import read_gallery
+    from hcdcodec.training import run as train_room
+    from hcdcodec.training.gallery import read_gallery
 
     torch.set_num_threads(given["threads"] or torch.get_num_threads())
     start = train_room.read_start(given["start"], recipe, given["weights_dir"])

@@ -4,7 +4,7 @@ import time
 
 import torch
 
-from hcdcodec.objective import DB, Losses
+from hcdcodec.training.loss import DB, Losses
 
 
 class Clock:

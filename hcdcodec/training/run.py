@@ -15,15 +15,15 @@ from pathlib import Path
 import torch
 
 from hcdcodec.codec.search.refine import DEFAULT_EFFORT
-from hcdcodec.crops import Gallery, drawn_ahead
-from hcdcodec.meter import Meter, Timer
 from hcdcodec.networks.weights import Entry, find, install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.recipe import Recipe
-from hcdcodec.trainer import Machine as Machine
-from hcdcodec.trainer import Start as Start
-from hcdcodec.trainer import Trainer
-from hcdcodec.validation import Score, score
+from hcdcodec.training.gallery import Gallery, drawn_ahead
+from hcdcodec.training.log import Meter, Timer
+from hcdcodec.training.recipe import Recipe
+from hcdcodec.training.trainer import Machine as Machine
+from hcdcodec.training.trainer import Start as Start
+from hcdcodec.training.trainer import Trainer
+from hcdcodec.training.validate import Score, score
 
 VALIDATION_SIDE = 256  # pixels of a centre crop
 SMALLEST = 32  # pixels each way of a picture to validate on

@@ -12,7 +12,7 @@ from hcdcodec.engine.engine import precise
 from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic
-from hcdcodec.recipe import Recipe
+from hcdcodec.training.recipe import Recipe
 
 _STE = Ste(0)
 DB = 10 / math.log(10)

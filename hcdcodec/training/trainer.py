@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from hcdcodec.crops import Gallery
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.files.disk import write_atomic
-from hcdcodec.meter import Clock, Meter
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.registry import build, fill
-from hcdcodec.objective import Batch, Objective
-from hcdcodec.recipe import Recipe
+from hcdcodec.training.gallery import Gallery
+from hcdcodec.training.log import Clock, Meter
+from hcdcodec.training.loss import Batch, Objective
+from hcdcodec.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
