@@ -13,8 +13,8 @@ import argparse
 import numpy as np
 
 from hcdcodec.codec.search.refine import Paper, quantise
+from hcdcodec.compare.sheet import Panel, enlarged, sheet
 from hcdcodec.engine.engine import Engine
-from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.pictures.picture import Picture
 
 import perturbations

@@ -13,8 +13,8 @@ import argparse
 import numpy as np
 
 from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, quantise, search_of
+from hcdcodec.compare.sheet import Panel, enlarged, sheet
 from hcdcodec.engine.engine import Engine
-from hcdcodec.panel import Panel, enlarged, sheet
 from hcdcodec.pictures.metrics import luma
 from hcdcodec.pictures.picture import Levels, Picture
 

@@ -17,16 +17,16 @@ ROOT = Path(hcdcodec.__file__).parent
 
 # From the bottom to the top: a module may import modules of lines above its own. A new module needs a place here.
 LAYERS = (
-    "errors training files pictures format networks networks.native engine codec codec.search batch",
+    "errors training files pictures format networks networks.native engine codec codec.search batch compare",
     "tiles files.find engine.luma_weight pictures.png_chunks format.grid batch.outcome training.recipe batch.free_memory format.oxipng_worker networks.reference_chart",
     "files.plan pictures.metadata pictures.formats report progress format.oxipng_pool networks.base networks.native.winograd",
     "files.disk pictures.picture pictures.strip batch.stages networks.noise networks.invertible_blocks networks.bicubic networks.crn networks.weights",
     "format.header training.gallery pictures.metrics networks.hcflow_steps networks.irn",
     "format.container networks.hcflow",
-    "comparison networks.checkpoints",
+    "compare.pairs networks.checkpoints",
     "networks.sr",
     "networks.registry",
-    "panel engine.engine codec.search.bit_cost networks.import_checkpoint",
+    "compare.sheet engine.engine codec.search.bit_cost networks.import_checkpoint",
     "codec.search.refine",
     "codec.settings",
     "codec.encode codec.decode training.loss",
@@ -45,7 +45,7 @@ RANK = {f"hcdcodec.{name}": rank for rank, line in enumerate(LAYERS) for name in
 HEAVY = frozenset({"networks", "training.gallery", "engine.luma_weight", "engine", "training"})
 WITHOUT_TORCH = [
     f"hcdcodec.{name}"
-    for line in [*LAYERS[:6], "comparison panel cli commands"]
+    for line in [*LAYERS[:6], "compare.pairs compare.sheet cli commands"]
     for name in line.split()
     if name.partition(".")[0] not in HEAVY
 ]

@@ -17,7 +17,7 @@ from hcdcodec.files import find
 from hcdcodec.report import printable
 
 if TYPE_CHECKING:
-    from hcdcodec.comparison import Pair
+    from hcdcodec.compare.pairs import Pair
     from hcdcodec.format.container import Packed
     from hcdcodec.pictures.picture import Picture
 
@@ -93,42 +93,43 @@ def compare(
 
     An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
     """
-    from hcdcodec import comparison, panel
+    from hcdcodec.compare import pairs
+    from hcdcodec.compare.sheet import page, panels_of, section, sheet, table
     from hcdcodec.files import disk
     from hcdcodec.report import message
 
-    pairs = list(comparison.pair_up(original, other))
+    found = list(pairs.pair_up(original, other))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
-    _check_reports([path for path in (picture, html_page) if path is not None], pairs)
+    _check_reports([path for path in (picture, html_page) if path is not None], found)
     restore, compared, sections = _restorer(given["weights_dir"]), [], []
-    for pair in pairs:
+    for pair in found:
         try:
-            result = comparison.compare(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
+            result = pairs.compare(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
             if html_page is not None:
-                sections.append(panel.section(result))
+                sections.append(section(result))
         except HcdError as error:
             click.echo(message(pair.name, str(error)), err=True)
             continue
         if picture is not None:
-            disk.write_atomic(picture, panel.sheet(panel.panels_of(result)))
+            disk.write_atomic(picture, sheet(panels_of(result)))
         if as_json:
             click.echo(json.dumps(result.figures.members()))
         compared.append(result.figures)
     if html_page is not None:
-        disk.write_atomic(html_page, panel.page(compared, sections).encode())
+        disk.write_atomic(html_page, page(compared, sections).encode())
     if compared and not as_json:
-        click.echo(panel.table(compared))
-    sys.exit(exits.FAILED if len(compared) < len(pairs) else 0)
+        click.echo(table(compared))
+    sys.exit(exits.FAILED if len(compared) < len(found) else 0)
 
 
-def _check_reports(reports: Sequence[Path], pairs: "Sequence[Pair]") -> None:
+def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
     """Keep a report from replacing a picture that it is about.
 
     Raises:
         UsageError: it would.
     """
-    compared = {find.identity(path) for pair in pairs for path in (pair.original, pair.other) if path is not None}
+    compared = {find.identity(path) for pair in found for path in (pair.original, pair.other) if path is not None}
     for report in reports:
         if (identity := find.identity(report)) is not None and identity in compared:
             raise UsageError(f"{report} is one of the files compared; write the report elsewhere")

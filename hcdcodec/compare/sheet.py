@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from hcdcodec.comparison import Comparison, Figures
+from hcdcodec.compare.pairs import Comparison, Figures
 from hcdcodec.pictures.picture import Format, Levels, Picture, write_picture
 from hcdcodec.report import printable
 

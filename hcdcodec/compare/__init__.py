@@ -1,0 +1,1 @@
+"""Originals beside what their small files give back."""
