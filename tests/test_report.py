@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.report import Report, Verbosity, Work, json_line, message, printable, standing
+from hcdcodec.cli.report import Report, Verbosity, Work, json_line, message, standing
+from hcdcodec.files.names import printable
 
 DONE = Outcome(
     name="in/a.jpg",

@@ -11,8 +11,8 @@ import pytest
 from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
+from hcdcodec.cli import encode_decode, options
 from hcdcodec.codec.encode import EncodeOptions
-from hcdcodec.commands import batch, options
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
@@ -63,7 +63,11 @@ def test_the_command_line_offers_every_kind() -> None:
 
 def test_other_strips_are_other_settings() -> None:
     assert repr(EncodeOptions(strip=(Strip.EXIF,))) != repr(EncodeOptions())
-    assert batch._strip(("icc", "exif")) == batch._strip(("exif", "icc", "exif")) == (Strip.EXIF, Strip.ICC)
+    assert (
+        encode_decode._strip(("icc", "exif"))
+        == encode_decode._strip(("exif", "icc", "exif"))
+        == (Strip.EXIF, Strip.ICC)
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.compare.pairs import Comparison, Figures
+from hcdcodec.files.names import printable
 from hcdcodec.pictures.picture import Format, Levels, Picture, write_picture
-from hcdcodec.report import printable
 
 AMPLIFICATION = 8
 """Factor by which errors are shown: one of a few levels would be invisible."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec.commands import exits
-from hcdcodec.commands.options import Examples, option
+from hcdcodec.cli import exits
+from hcdcodec.cli.options import Examples, option
 
 if TYPE_CHECKING:
     from hcdcodec.networks.weights import Entry

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from hcdcodec.commands import execution
-from hcdcodec.commands.options import CHOICE, ENGINE, MACHINE, RESULTS, SOURCES, TALK, Examples, option
+from hcdcodec.cli import run_batch
+from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, RESULTS, SOURCES, TALK, Examples, option
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 
@@ -44,10 +44,10 @@ def encode(paths: tuple[str, ...], **given: Any) -> None:
     if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png. Results that are up to
     date are left alone.
     """
-    from hcdcodec.report import Work
+    from hcdcodec.cli.report import Work
 
     plan = _plan_encode(paths, given)
-    execution.carry_out(plan, _encoding(given), Work.ENCODE, given)
+    run_batch.carry_out(plan, _encoding(given), Work.ENCODE, given)
 
 
 @click.command(
@@ -70,8 +70,8 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
     Directories are searched for *.hcd.png and mirrored. photo.jpg.hcd.png becomes photo.jpg.png, photo.png.hcd.png
     becomes photo.png. Every file names the network that it needs.
     """
+    from hcdcodec.cli.report import Work
     from hcdcodec.pictures.picture import Format
-    from hcdcodec.report import Work
 
     sources, destination, listed = _sources(paths, given)
     plan = plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
@@ -80,7 +80,7 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
     from hcdcodec.batch.encode_files import Decoding, Engines
 
     decoding = Decoding((Engines("cpu", given["weights_dir"]),), Format(target_format), _file_options(given))
-    execution.carry_out(plan, decoding, Work.DECODE, given)
+    run_batch.carry_out(plan, decoding, Work.DECODE, given)
 
 
 @click.command(
@@ -101,7 +101,7 @@ def status(paths: tuple[str, ...], **given: Any) -> None:
     Give the options that encode was given. Missing: never encoded, or failed, or not stored by --skip-if-larger. Stale:
     the source has changed since, or was encoded with other options. Exit status 0 if everything is up to date, else 1.
     """
-    execution.tell_status(_plan_encode(paths, given), _encoding(given), given)
+    run_batch.tell_status(_plan_encode(paths, given), _encoding(given), given)
 
 
 def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":

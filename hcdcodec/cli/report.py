@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.files.names import printable
 
 _UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -176,11 +177,6 @@ def message(name: str, sentence: str) -> str:
     return f"hcdcodec: {printable(name)}: {printable(sentence)}"
 
 
-def printable(text: str) -> str:
-    """Escape what would break a line, drive a terminal or not encode; everything else stays readable."""
-    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
-
-
 def json_line(outcome: Outcome) -> str:
     """Return one outcome as a JSON object on one line, in ASCII, with the members of `Outcome` each time.
 
@@ -238,9 +234,3 @@ def _size(count: int) -> str:
     return (
         f"{count} bytes" if power == 0 else f"{count / 1000**power:.{2 - (len(str(count)) - 1) % 3}f} {_UNITS[power]}"
     )
-
-
-def _escaped(sign: str) -> str:
-    if "\udc80" <= sign <= "\udcff":  # a byte that is no UTF-8, as the operating system handed it to Python
-        return f"\\x{ord(sign) - 0xDC00:02x}"
-    return sign.encode("unicode_escape").decode("ascii")

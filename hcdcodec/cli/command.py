@@ -14,9 +14,9 @@ from typing import NoReturn
 
 import click
 
-from hcdcodec.commands import batch, exits, inspection, networks
+from hcdcodec.cli import encode_decode, exits, info, models
 from hcdcodec.errors import HcdError, ModelError
-from hcdcodec.report import printable
+from hcdcodec.files.names import printable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -29,14 +29,14 @@ def cli() -> None:
 
 
 for command in (
-    batch.encode,
-    batch.decode,
-    batch.status,
-    inspection.info,
-    inspection.verify,
-    inspection.compare,
-    networks.models,
-    networks.train,
+    encode_decode.encode,
+    encode_decode.decode,
+    encode_decode.status,
+    info.info,
+    info.verify,
+    info.compare,
+    models.models,
+    models.train,
 ):
     cli.add_command(command)
 

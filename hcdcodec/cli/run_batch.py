@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 import click
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.commands import exits
+from hcdcodec.cli import exits
+from hcdcodec.cli.report import Report, Verbosity, Work, json_line, standing
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
-from hcdcodec.report import Report, Verbosity, Work, json_line, standing
 
 if TYPE_CHECKING:
     from hcdcodec.batch.encode_files import Batch
+    from hcdcodec.cli.progress_bar import Meter
     from hcdcodec.files.plan import Job, Plan
-    from hcdcodec.progress import Meter
 
 
 def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -> NoReturn:
@@ -32,7 +32,7 @@ def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -
         given: options of the command.
     """
     from hcdcodec.batch.encode_files import sweep
-    from hcdcodec.progress import Meter
+    from hcdcodec.cli.progress_bar import Meter
 
     jobs, report = _jobs(plan, given), _report(work, given)
     if given["dry_run"]:

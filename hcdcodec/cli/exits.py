@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
+from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError
-from hcdcodec.report import message
 
 FAILED, USAGE, WEIGHTS, LOCKED, INTERRUPTED, TERMINATED = 1, 2, 3, 75, 130, 143
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec.commands import exits
-from hcdcodec.commands.options import MAX_PIXELS, Examples, option
+from hcdcodec.cli import exits
+from hcdcodec.cli.options import MAX_PIXELS, Examples, option
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
-from hcdcodec.report import printable
+from hcdcodec.files.names import printable
 
 if TYPE_CHECKING:
     from hcdcodec.compare.pairs import Pair
@@ -93,10 +93,10 @@ def compare(
 
     An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
     """
+    from hcdcodec.cli.report import message
     from hcdcodec.compare import pairs
     from hcdcodec.compare.sheet import page, panels_of, section, sheet, table
     from hcdcodec.files import disk
-    from hcdcodec.report import message
 
     found = list(pairs.pair_up(original, other))
     if picture is not None and original.is_dir():
