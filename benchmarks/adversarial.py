@@ -12,7 +12,8 @@ import argparse
 
 import numpy as np
 
-from hcdcodec.codec.search.refine import Paper, quantise
+from hcdcodec.codec.search.options import Paper
+from hcdcodec.codec.search.subject import quantise
 from hcdcodec.compare.sheet import Panel, enlarged, sheet
 from hcdcodec.engine.engine import Engine
 from hcdcodec.pictures.picture import Picture

@@ -26,10 +26,13 @@ import ray
 from PIL import Image
 
 from hcdcodec.batch import ray_cluster
-from hcdcodec.batch.encode_files import Batch, Decoding, Encoding, Engines
+from hcdcodec.batch.decode_files import Decoding
+from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.survey import Batch
 from hcdcodec.codec.encode import EncodeOptions
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.networks.registry import load_backbone

@@ -230,5 +230,5 @@ def _expect(truth: bool, otherwise: str) -> None:  # an assert would go with pyt
 
 
 if __name__ == "__main__":
-    assert hcdcodec.pipeline  # imported for the children
+    assert hcdcodec.batch.encode_files  # imported for the children
     main()

@@ -20,7 +20,7 @@ from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import DISTANT_HALO, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container

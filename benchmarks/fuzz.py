@@ -127,7 +127,7 @@ def _judge(counters: mmap.mmap, keep: Path) -> Callable[[bytes], None]:
     """Return what gives one input to both readers and counts what came of it."""
     from hcdcodec.errors import ContainerError, PictureError
     from hcdcodec.format import container
-    from hcdcodec.pictures.picture import read_picture
+    from hcdcodec.pictures.reading import read_picture
 
     readers = (
         (lambda data: container.unpack(data, max_pixels=MAX_PIXELS), ContainerError, _sound_packed),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.engine.engine import Engine
 
 import pictures

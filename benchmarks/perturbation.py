@@ -12,7 +12,8 @@ import argparse
 
 import numpy as np
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, quantise, search_of
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.codec.search.subject import quantise
 from hcdcodec.compare.sheet import Panel, enlarged, sheet
 from hcdcodec.engine.engine import Engine
 from hcdcodec.pictures.metrics import luma

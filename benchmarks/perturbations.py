@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Paper, quantise
+from hcdcodec.codec.search.options import Paper
+from hcdcodec.codec.search.subject import quantise
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.format.grid import Grid
 from hcdcodec.pictures import metrics

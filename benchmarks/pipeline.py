@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT
+from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.pictures.picture import Picture
 
 import folders

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import search_of
+from hcdcodec.codec.search.options import search_of
 from hcdcodec.format import container
 from hcdcodec.pictures.picture import Metadata
 

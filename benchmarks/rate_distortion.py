@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metrics import Scores
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import search_of
+from hcdcodec.codec.search.options import search_of
 from hcdcodec.format.container import Packed
 from hcdcodec.pictures.picture import Levels, Metadata
 

@@ -10,16 +10,17 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from hcdcodec.batch.encode_files import PNG_LEVEL
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import search_of
+from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.format import container
-from hcdcodec.format.container import Packed
+from hcdcodec.format.container import PNG_LEVEL, Packed
 from hcdcodec.format.oxipng_pool import Optimisers
-from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 import record
 

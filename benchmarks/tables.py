@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, Search, search_of
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, Search, search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.pictures.metrics import Scores

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures, preview
-from hcdcodec.codec.search.refine import Paper, Search, search_of
+from hcdcodec.codec.search.options import Paper, Search, search_of
 from hcdcodec.engine.engine import Engine, Room
 from hcdcodec.networks.native import winograd
 from hcdcodec.pictures.metrics import decibels

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from hcdcodec.batch.encode_files import PNG_LEVEL
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Search, Ste
+from hcdcodec.codec.search.options import Search, Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
+from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import installed

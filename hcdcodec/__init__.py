@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     __version__: str
     from hcdcodec.api import Result, decode, encode, encode_report
     from hcdcodec.codec.encode import EncodeOptions
-    from hcdcodec.codec.search.refine import Paper, Ste
+    from hcdcodec.codec.search.options import Paper, Ste
     from hcdcodec.codec.target import Target
     from hcdcodec.networks.registry import load_backbone
 
@@ -44,8 +44,8 @@ _ROOMS = {
     "Target": "hcdcodec.codec.target",
     "load_backbone": "hcdcodec.networks.registry",
     "EncodeOptions": "hcdcodec.codec.encode",
-    "Paper": "hcdcodec.codec.search.refine",
-    "Ste": "hcdcodec.codec.search.refine",
+    "Paper": "hcdcodec.codec.search.options",
+    "Ste": "hcdcodec.codec.search.options",
 }
 
 __all__ = [

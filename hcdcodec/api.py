@@ -8,18 +8,20 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hcdcodec.batch.encode_files import PNG_LEVEL, Engines
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.codec.target import Found, Target, reach
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.format import container
+from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Metadata, Picture
+from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS
 
 METHODS = ("ste", "paper")
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Header
@@ -29,7 +29,8 @@ from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import Family, load_backbone
 from hcdcodec.networks.weights import Entry, install, model_hash
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Format, Metadata, Picture, write_picture
+from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 FOLDER = Path(__file__).parent / "golden"
 WEIGHTS = FOLDER / "weights"

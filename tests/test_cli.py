@@ -20,7 +20,7 @@ from filelock import FileLock
 from PIL import Image
 
 import hcdcodec as package
-from hcdcodec.cli import cli
+from hcdcodec.cli.command import cli
 
 Run = Callable[..., Ran]
 
@@ -339,7 +339,7 @@ def test_two_workers_on_the_cpu(put: Callable[..., None], hcdcodec: Run) -> None
 
 def test_workers_on_the_cpu_share_its_threads() -> None:
     code = (
-        "import threading, torch; from hcdcodec.passes import take_devices; torch.set_num_threads(4);"
+        "import threading, torch; from hcdcodec.engine.devices import take_devices; torch.set_num_threads(4);"
         "assert take_devices('cpu') == ('cpu',) and torch.get_num_threads() == 4;"
         "assert take_devices('cpu,cpu') == ('cpu', 'cpu') and torch.get_num_threads() == 2;"
         "seen = []; thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()));"
@@ -625,20 +625,20 @@ def test_a_signal_that_breaks_a_lock_is_still_a_signal(raised: str, status: int)
     """threading.Condition.wait fails about its lock where a signal comes just as it has given that back."""
     code = f"""
 import threading
-from hcdcodec import cli
+from hcdcodec.cli import command
 
 class Unlucky(threading.Condition):
     def _release_save(self):
         super()._release_save()
         raise {raised}
 
-def command(**_):
+def wait(**_):
     condition = Unlucky(threading.Lock())
     with condition:
         condition.wait()
 
-cli.cli.main = command
-cli.main()
+command.cli.main = wait
+command.main()
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (status, "")

@@ -24,7 +24,8 @@ from hcdcodec.errors import (
 )
 from hcdcodec.format.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Mode, read_picture, sniff
+from hcdcodec.pictures.picture import Metadata, Mode, sniff
+from hcdcodec.pictures.reading import read_picture
 
 RGB_PROFILE = bytes(12) + b"mntrRGB XYZ " + bytes(300)
 FULL = Metadata(

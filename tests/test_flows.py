@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from conftest import Draw
 from parity import official_tensors, parity_network
 
-from hcdcodec.cli import cli
+from hcdcodec.cli.command import cli
 from hcdcodec.codec.decode import decode_picture, decode_pictures
 from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Paper, Search, Ste
+from hcdcodec.codec.search.options import Paper, Search, Ste
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
 from hcdcodec.format import container
@@ -26,7 +26,8 @@ from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.networks.weights import model_hash
-from hcdcodec.pictures.picture import Metadata, Picture, read_picture
+from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.reading import read_picture
 from hcdcodec.tiles import plan
 
 SEARCHES = [Ste(2), Paper(hr_steps=1, lr_steps=1)]

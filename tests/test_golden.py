@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from golden_files import CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
 
-from hcdcodec.batch.encode_files import Engines
 from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.engines import Engines
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.networks import registry
-from hcdcodec.pictures.picture import Metadata, Picture, read_picture
+from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.reading import read_picture
 
 GOLDEN: dict[str, Any] = json.loads(RECORD.read_text())
 CASE = {case.name: case for case in CASES}

@@ -8,13 +8,17 @@ import pytest
 import torch
 from conftest import Draw, Tiny
 
-from hcdcodec.batch.encode_files import Decoding, Encoding, Engines
+from hcdcodec.batch.decode_files import Decoding
+from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Status
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files.plan import Job
-from hcdcodec.pictures.picture import Format, Picture, read_picture, write_picture
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 

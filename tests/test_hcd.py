@@ -9,7 +9,9 @@ import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 
 from hcdcodec.codec.encode import TILE
-from hcdcodec.codec.search.refine import Paper, Refined, Search, Ste, Subject, quantise, refine, search_of
+from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
+from hcdcodec.codec.search.refine import refine
+from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.engine.engine import Engine, Task
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of

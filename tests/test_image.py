@@ -15,21 +15,18 @@ from hcdcodec.errors import OutputError, PictureError, UsageError
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import (
     SNIFF_BYTES,
-    Format,
     Metadata,
     Mode,
     Picture,
     from_interleaved,
-    png_pixels,
-    read_lr_digest,
-    read_picture,
     single_channel,
     sniff,
     to_interleaved,
     to_levels,
     to_planes,
-    write_picture,
 )
+from hcdcodec.pictures.reading import png_pixels, read_lr_digest, read_picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 DATA = Path(__file__).parent / "data"
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/">ä</x:xmpmeta>'.encode()

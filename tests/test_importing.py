@@ -11,9 +11,9 @@ import torch
 from click.testing import CliRunner, Result
 from parity import error, official_tensors, vectors
 
-from hcdcodec.cli import cli
+from hcdcodec.cli.command import cli
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone

@@ -9,7 +9,7 @@ from conftest import float32_engine
 from PIL import Image
 
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.pictures.metrics import score
 from hcdcodec.pictures.picture import Levels, Picture

@@ -67,8 +67,8 @@ def test_a_killed_program_fails_one_picture(draw: Draw) -> None:
 def test_programs_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = f"""
 import os, signal
-from hcdcodec.optimiser import Raw
-from hcdcodec.optimisers import Optimisers
+from hcdcodec.format.oxipng_worker import Raw
+from hcdcodec.format.oxipng_pool import Optimisers
 optimisers = Optimisers(1)
 optimisers.optimise(Raw(bytes(3), 1, 1, 3, 0, True))
 open({str(tmp_path / "pid")!r}, "w").write(str(optimisers._idle[0].pid))

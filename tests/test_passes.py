@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format.container import Packed
 from hcdcodec.networks.crn import Crn

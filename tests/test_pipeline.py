@@ -13,16 +13,22 @@ from conftest import Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 from hcdcodec.batch import encode_files, stages
-from hcdcodec.batch.encode_files import Decoding, Encoding, Engines, FileOptions, survey
+from hcdcodec.batch.common import FileOptions
+from hcdcodec.batch.decode_files import Decoding
+from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.survey import survey
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.target import Target
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.format import container
 from hcdcodec.pictures.metrics import psnr
-from hcdcodec.pictures.picture import Format, Metadata, Picture, read_picture, sniff, write_picture
+from hcdcodec.pictures.picture import Metadata, Picture, sniff
+from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 OPTIONS = EncodeOptions(Ste(1))
 NOW_NS = 1_700_000_000_000_000_000
@@ -344,24 +350,24 @@ def test_a_survey_tells_beforehand_and_writes_nothing(folder: Folder) -> None:
     folder.put("a.png"), folder.put("b.png")
     plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
 
-    def survey(**changes: Any) -> list[Outcome]:
+    def look(**changes: Any) -> list[Outcome]:
         return list(survey(plan.jobs, replace(folder.encoding, **changes)))
 
-    assert statuses(survey()) == [Status.MISSING] * 2
+    assert statuses(look()) == [Status.MISSING] * 2
     assert not (folder.path / "small").exists()
     folder.encode()
     before = written(folder)
-    assert statuses(survey()) == [Status.SKIPPED] * 2
-    assert statuses(survey(options=EncodeOptions(Ste(2)))) == [Status.STALE] * 2
-    assert statuses(survey(target=Target(bpp=1))) == [Status.STALE] * 2
-    assert statuses(survey(files=FileOptions(force=True))) == [Status.STALE] * 2
+    assert statuses(look()) == [Status.SKIPPED] * 2
+    assert statuses(look(options=EncodeOptions(Ste(2)))) == [Status.STALE] * 2
+    assert statuses(look(target=Target(bpp=1))) == [Status.STALE] * 2
+    assert statuses(look(files=FileOptions(force=True))) == [Status.STALE] * 2
     folder.put("a.png", folder.draw(9, 9, 3))
-    assert statuses(survey()) == [Status.STALE, Status.SKIPPED]
+    assert statuses(look()) == [Status.STALE, Status.SKIPPED]
     assert written(folder) == before
     small = folder.path / "small/a.png.hcd.png"
     small.write_bytes(b"x")
-    assert statuses(survey()) == [Status.FAILED, Status.SKIPPED]
-    assert "not made by hcdcodec" in survey()[0].message
+    assert statuses(look()) == [Status.FAILED, Status.SKIPPED]
+    assert "not made by hcdcodec" in look()[0].message
     assert small.read_bytes() == b"x"
 
 

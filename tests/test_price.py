@@ -9,12 +9,14 @@ import torch
 
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.codec.search.bit_cost import Price
-from hcdcodec.codec.search.refine import Ste, quantise
+from hcdcodec.codec.search.options import Ste
+from hcdcodec.codec.search.subject import quantise
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.format import container
 from hcdcodec.format.grid import Grid, grid_of
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.pictures.picture import Metadata, Picture, read_picture
+from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.reading import read_picture
 
 PHOTOS = Path(__file__).parent / "data" / "photos"
 STEP = Grid(4, 4, 4)

@@ -13,7 +13,9 @@ from PIL import Image
 from hcdcodec.errors import ContainerError, DamagedError, PictureError
 from hcdcodec.format.container import Header, Packed, pack, peek, unpack
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Format, Metadata, Mode, Picture, read_picture, write_picture
+from hcdcodec.pictures.picture import Metadata, Mode, Picture
+from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 LIMIT = 1 << 20
 FEW = settings(max_examples=40, deadline=None, derandomize=True, database=None,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hcdcodec.codec.encode import EncodeOptions
-from hcdcodec.codec.search.refine import Paper, search_of
+from hcdcodec.codec.search.options import Paper, search_of
 from hcdcodec.codec.target import Target
 from hcdcodec.pictures.strip import Strip
 

@@ -15,14 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from hcdcodec.batch.freshness import Freshness, Stamp, freshness
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
-    Freshness,
-    Stamp,
     _explain,
     check_unchanged,
-    freshness,
     read,
     read_steady,
     read_stream,
@@ -113,7 +111,7 @@ def test_devices_are_never_replaced() -> None:
 
 WRITER = """
 import itertools, pathlib, sys
-from hcdcodec.storage import write_atomic
+from hcdcodec.files.disk import write_atomic
 for letter in itertools.cycle((b"a", b"b")):
     write_atomic(pathlib.Path(sys.argv[1]), letter * 3_000_000)
 """

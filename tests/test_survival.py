@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Ste
+from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import ContainerError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks

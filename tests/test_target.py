@@ -8,7 +8,7 @@ from conftest import Draw, Tiny
 
 import hcdcodec
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import Paper, Ste
+from hcdcodec.codec.search.options import Paper, Ste
 from hcdcodec.codec.target import SEARCHES, Found, Target, reach
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hcdcodec.batch.encode_files import Batch
 from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.survey import Batch
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import Job
 

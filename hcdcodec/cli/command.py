@@ -15,6 +15,8 @@ from typing import NoReturn
 import click
 
 from hcdcodec.cli import encode_decode, exits, info, models
+from hcdcodec.cli.compare import compare
+from hcdcodec.cli.train import train
 from hcdcodec.errors import HcdError, ModelError
 from hcdcodec.files.names import printable
 
@@ -34,9 +36,9 @@ for command in (
     encode_decode.status,
     info.info,
     info.verify,
-    info.compare,
+    compare,
     models.models,
-    models.train,
+    train,
 ):
     cli.add_command(command)
 

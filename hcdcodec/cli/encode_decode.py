@@ -14,7 +14,8 @@ from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 
 if TYPE_CHECKING:
-    from hcdcodec.batch.encode_files import Encoding, FileOptions
+    from hcdcodec.batch.common import FileOptions
+    from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.codec.target import Target
     from hcdcodec.files.plan import Plan
     from hcdcodec.pictures.strip import Strip
@@ -71,13 +72,14 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
     becomes photo.png. Every file names the network that it needs.
     """
     from hcdcodec.cli.report import Work
-    from hcdcodec.pictures.picture import Format
+    from hcdcodec.pictures.writing import Format
 
     sources, destination, listed = _sources(paths, given)
     plan = plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
     _check_streams(plan, given)
 
-    from hcdcodec.batch.encode_files import Decoding, Engines
+    from hcdcodec.batch.decode_files import Decoding
+    from hcdcodec.codec.engines import Engines
 
     decoding = Decoding((Engines("cpu", given["weights_dir"]),), Format(target_format), _file_options(given))
     run_batch.carry_out(plan, decoding, Work.DECODE, given)
@@ -116,7 +118,7 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
 def _encoding(given: dict[str, Any]) -> "Encoding":
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.codec.encode import EncodeOptions
-    from hcdcodec.codec.search.refine import Paper, search_of
+    from hcdcodec.codec.search.options import Paper, search_of
     from hcdcodec.engine.engine import engine_for
     from hcdcodec.networks.registry import load_backbone
 
@@ -184,7 +186,7 @@ def _target(given: dict[str, Any]) -> "Target | None":
 
 
 def _file_options(given: dict[str, Any]) -> "FileOptions":
-    from hcdcodec.batch.encode_files import FileOptions
+    from hcdcodec.batch.common import FileOptions
 
     chosen = ("force", "checksum", "preserve", "max_pixels")
     return FileOptions(threads=given["jobs"], **{name: given[name] for name in chosen if name in given})

@@ -3,9 +3,8 @@
 import json
 import sys
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,64 +13,6 @@ from hcdcodec.cli.options import Examples, option
 
 if TYPE_CHECKING:
     from hcdcodec.networks.weights import Entry
-
-
-@click.command(
-    cls=Examples,
-    epilog="""
-    hcdcodec train photos/ --start installed --minutes 30 --val held-out/
-    hcdcodec train photos/ --minutes 600 --device cuda --compile --set batch=32 --set patch=192
-    """,
-)
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size.")
-@option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models list'.")
-@option("--minutes", type=float, required=True, help="Time box; the schedule is fitted to it.")
-@click.option("--start", default="", metavar="FILE|installed", help="Weights to begin with.  [default: none]")
-@option("--out", type=click.Path(path_type=Path), default=Path("trained"), help="Weights directory for the result.")
-@option("--val", multiple=True, metavar="DIR", help="Pictures to measure on; their middles are used.")
-@option("--resume/--no-resume", default=True, help="Go on with what an interrupted call left in --out.")
-@option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Change a number of the recipe.")
-@click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, for the manifest.")
-@option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
-@option("--threads", type=click.IntRange(0), default=0, help="Threads that compute on the CPU; 0: one a core.")
-@option("--exact", is_flag=True, help="Train in float32 even where bfloat16 is faster.")
-@option("--compile", "compiled", is_flag=True, help="Compile the network first; meant for GPUs.")
-@option("--recompute-from", type=click.IntRange(1), help="HR pixels a batch from which irn and hcflow save memory.")
-@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
-def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, **given: Any) -> None:
-    """Train a network on the pictures in DIR..., or fine-tune it to them.
-
-    The result is a weights directory for --weights-dir. A call that was interrupted goes on where it stopped when it is
-    repeated. The numbers for --set are listed when a name is wrong.
-    """
-    from hcdcodec.training.recipe import Recipe
-
-    recipe = Recipe(backbone, scale, minutes).with_settings(given["settings"])
-
-    import torch
-
-    from hcdcodec.training import run as train_room
-    from hcdcodec.training.gallery import read_gallery
-
-    torch.set_num_threads(given["threads"] or torch.get_num_threads())
-    start = train_room.read_start(given["start"], recipe, given["weights_dir"])
-    gallery = read_gallery(folders, recipe.patch)
-    if gallery.small or gallery.unreadable:
-        click.echo(f"left out: {gallery.small} too small, {gallery.unreadable} not readable", err=True)
-    if not given["resume"]:
-        train_room.state_path(recipe, given["out"]).unlink(missing_ok=True)
-    trained = train_room.train(
-        recipe,
-        gallery,
-        given["out"],
-        partial(click.echo, err=True),
-        start=start,
-        validation=read_gallery(given["val"], train_room.SMALLEST) if given["val"] else None,
-        machine=train_room.Machine(given["device"], given["exact"], given["compiled"], given["recompute_from"]),
-        licence=given["licence"],
-    )
-    click.echo(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}", err=True)
 
 
 @click.group()

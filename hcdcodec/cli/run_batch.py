@@ -17,7 +17,7 @@ from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
 
 if TYPE_CHECKING:
-    from hcdcodec.batch.encode_files import Batch
+    from hcdcodec.batch.survey import Batch
     from hcdcodec.cli.progress_bar import Meter
     from hcdcodec.files.plan import Job, Plan
 
@@ -31,7 +31,7 @@ def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -
         work: what to call it.
         given: options of the command.
     """
-    from hcdcodec.batch.encode_files import sweep
+    from hcdcodec.batch.survey import sweep
     from hcdcodec.cli.progress_bar import Meter
 
     jobs, report = _jobs(plan, given), _report(work, given)
@@ -70,7 +70,7 @@ def tell_status(plan: "Plan", batch: "Batch", given: dict[str, Any]) -> NoReturn
 
 def _look(plan: "Plan", jobs: "Sequence[Job]", batch: "Batch", report: Report, *, listed: bool, as_json: bool) -> None:
     """Report what stands where results go, on a line each if that is wanted."""
-    from hcdcodec.batch.encode_files import survey
+    from hcdcodec.batch.survey import survey
 
     for outcome in itertools.chain(_met(plan), survey(jobs, batch)):
         report.add(outcome)
@@ -106,7 +106,7 @@ def _runner(batch: "Batch", given: dict[str, Any]) -> "Callable[[Iterable[Job]],
         from hcdcodec.batch import ray_cluster
 
         return partial(ray_cluster.run, batch, ray_cluster.join(given["device"], given["cores"]))
-    from hcdcodec.engine.engine import take_devices
+    from hcdcodec.engine.devices import take_devices
 
     return batch.on(*take_devices(given["device"])).run
 

@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT, Refined, Search, Subject, quantise, refine, search_of
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Search, search_of
+from hcdcodec.codec.search.refine import refine
+from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.codec.settings import settings_text
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError

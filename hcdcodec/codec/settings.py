@@ -8,7 +8,7 @@ or another default leave existing results up to date. tests/golden/settings_0.1.
 from collections.abc import Iterable
 from dataclasses import fields
 
-from hcdcodec.codec.search.refine import Paper, Search, Ste, search_of
+from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
 from hcdcodec.pictures.strip import Strip
 

@@ -17,16 +17,9 @@ from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
-from hcdcodec.pictures.picture import (
-    DEFAULT_MAX_PIXELS,
-    SNIFF_BYTES,
-    Format,
-    Levels,
-    Picture,
-    read_lr_digest,
-    read_picture,
-    sniff,
-)
+from hcdcodec.pictures.picture import SNIFF_BYTES, Levels, Picture, sniff
+from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, read_lr_digest, read_picture
+from hcdcodec.pictures.writing import Format
 
 Restore = Callable[[container.Packed], Picture]
 """What decodes an LR; handed in, so that comparing plain pictures needs no network."""

@@ -1,7 +1,5 @@
 """What a person looks at to judge a reconstruction: pictures side by side, as a PNG or as a page for a browser."""
 
-import base64
-import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,14 +9,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.compare.pairs import Comparison, Figures
 from hcdcodec.files.names import printable
-from hcdcodec.pictures.picture import Format, Levels, Picture, write_picture
+from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 AMPLIFICATION = 8
 """Factor by which errors are shown: one of a few levels would be invisible."""
 
 _GAP, _CAPTION, _TEXT = 8, 24, 14
 _WIDTH_MIN = 320
-_TITLES, _DIGITS = ("picture", "PSNR-Y", "PSNR-RGB", "SSIM", "bpp"), (2, 2, 4, 3)
+TITLES, _DIGITS = ("picture", "PSNR-Y", "PSNR-RGB", "SSIM", "bpp"), (2, 2, 4, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,29 +67,9 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
     return write_picture(Picture(np.asarray(canvas)), Format.PNG)
 
 
-def section(comparison: Comparison) -> str:
-    """Return one pair's part of a page; pointing at the reconstruction shows the original in its place."""
-    height, width = comparison.original.shape[:2]
-    first, *others = [(panel.caption, _embedded(panel.pixels)) for panel in panels_of(comparison)]
-    cells = [_cell(*first), _cell(*others[0], behind=first[1]), *(_cell(*other) for other in others[1:])]
-    style = f"--width:{width}px;--ratio:{width}/{height}"
-    return f'<section style="{style}"><h2>{_escaped(comparison.figures.name)}</h2><div>{"".join(cells)}</div></section>'
-
-
-def page(compared: Sequence[Figures], sections: Sequence[str]) -> str:
-    """Return a self-contained HTML page: the table, then every pair's section."""
-    body = "\n".join(
-        f"<tr><td>{_escaped(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        for name, *cells in _rows(compared)
-    )
-    heading = "".join(f"<th>{title}</th>" for title in _TITLES)
-    pictures = "\n".join(sections)
-    return _PAGE.format(heading=heading, rows=body, sections=pictures, amplification=AMPLIFICATION)
-
-
 def table(compared: Sequence[Figures]) -> str:
     """Return the figures as lines of text, names last."""
-    rows = [_TITLES, *_rows(compared)]
+    rows = [TITLES, *table_rows(compared)]
     return "\n".join("".join(f"{cell:>10}" for cell in cells) + f"  {printable(name)}" for name, *cells in rows)
 
 
@@ -116,7 +95,7 @@ def _as_rgb(pixels: Levels) -> Levels:
     return np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels
 
 
-def _rows(compared: Sequence[Figures]) -> list[tuple[str, ...]]:
+def table_rows(compared: Sequence[Figures]) -> list[tuple[str, ...]]:
     """Return (name, figures...) for every pair, and the mean of several over those that have the figure."""
     values = [(f.scores.psnr_y, f.scores.psnr_rgb, f.scores.ssim, f.bpp) for f in compared]
     rows = [(f.name, *_written(row)) for f, row in zip(compared, values, strict=True)]
@@ -135,39 +114,3 @@ def _written(row: Sequence[float | None]) -> list[str]:
         "-" if value is None else "no error" if math.isinf(value) else f"{value:.{digits}f}"
         for value, digits in zip(row, _DIGITS, strict=True)
     ]
-
-
-def _escaped(name: str) -> str:
-    return html.escape(printable(name))
-
-
-def _cell(caption: str, picture: str, *, behind: str | None = None) -> str:
-    images = f'<img src="{picture}" alt="">'
-    if behind is not None:
-        images += f'<img class="behind" src="{behind}" alt="">'
-    return f"<figure><figcaption>{html.escape(caption)}</figcaption><span>{images}</span></figure>"
-
-
-def _embedded(pixels: Levels) -> str:
-    return "data:image/webp;base64," + base64.b64encode(write_picture(Picture(pixels), Format.WEBP)).decode()
-
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>hcdcodec compare</title><style>
-body {{ font: 15px sans-serif; margin: 2em; }}
-td, th {{ padding: 2px 12px; text-align: right; }} td:first-child, th:first-child {{ text-align: left; }}
-section > div {{ display: grid; grid-template-columns: repeat(2, minmax(0, max(320px, var(--width)))); gap: 8px; }}
-figure {{ margin: 0; }} figcaption {{ padding: 4px 0; }}
-figure > span {{ display: block; position: relative; overflow: hidden; aspect-ratio: var(--ratio); }}
-img {{ display: block; width: 100%; height: 100%; image-rendering: pixelated; }}
-.behind {{ position: absolute; inset: 0; opacity: 0; }} figure:hover .behind {{ opacity: 1; }}
-</style></head><body>
-<h1>hcdcodec compare</h1>
-<p>Point at a reconstruction to see the original in its place.
-Errors are amplified {amplification} times around grey.</p>
-<table><tr>{heading}</tr>
-{rows}
-</table>
-{sections}
-</body></html>
-"""

@@ -11,7 +11,6 @@ moment the target is the complete old file or the complete new one, whatever is 
 """
 
 import contextlib
-import enum
 import errno
 import hashlib
 import io
@@ -19,14 +18,11 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
-from hcdcodec.files.plan import Job
 
 MAX_BYTES = 9 << 28
 """Larger files are not read: no picture within the default limit on pixels needs as much."""
@@ -148,58 +144,6 @@ def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
 def source_digest(data: bytes) -> bytes:
     """Return the 8 bytes by which a header recognises its source: the start of SHA-256."""
     return hashlib.sha256(data).digest()[:8]
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """What a result records about where it came from."""
-
-    source_size: int | None
-    """Bytes; None: not recorded, so that only the digest can tell."""
-    source_digest: bytes
-    settings_digest: bytes
-
-
-class Freshness(enum.Enum):
-    """What stands at a target, and what to do about it."""
-
-    MISSING = "nothing there: write it"
-    FRESH = "up to date: skip"
-    STALE = "made from another source or with other settings: redo"
-    FOREIGN = "not made by hcdcodec: refuse"
-
-
-def freshness(
-    job: Job,
-    recorded: Stamp | None,
-    settings_digest: bytes,
-    *,
-    checksum: bool,
-    digest_of: Callable[[Path], bytes],
-) -> Freshness:
-    """Judge the target of `job` without looking at a pixel.
-
-    Args:
-        job: source and target; a result on standard output is always missing, one of standard input never fresh.
-        recorded: what the target says of itself; None: it does not exist, or is not ours.
-        settings_digest: digest of the settings that a new result would be made with.
-        checksum: always compare digests, since sizes and times can agree by chance or by `touch`.
-        digest_of: digest of a source as the stamp records it; asked only where nothing cheaper decides.
-    """
-    target = status_of(job.target) if job.target else None
-    if target is None:
-        return Freshness.MISSING
-    if recorded is None:
-        return Freshness.FOREIGN
-    source = status_of(job.source) if job.source else None
-    if job.source is None or source is None or recorded.settings_digest != settings_digest:
-        return Freshness.STALE
-    if recorded.source_size not in (None, source.st_size):
-        return Freshness.STALE
-    dated = recorded.source_size is not None and target.st_mtime_ns >= source.st_mtime_ns
-    if (dated and not checksum) or digest_of(job.source) == recorded.source_digest:
-        return Freshness.FRESH
-    return Freshness.STALE
 
 
 def _check_bytes(size: int, limit: int) -> None:

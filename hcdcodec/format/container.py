@@ -5,7 +5,7 @@
     tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt. It may come
                 back as zTXt or iTXt, and anywhere: ImageMagick and libvips rewrite long texts so
     hcDA      = the alpha plane, HR size, lossless: a complete PNG without colours
-    metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.pictures.metadata`), which belong to the HR picture
+    metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.pictures.metadata`), of the HR picture
 
 The LR has at least ceil(HR / scale) rows and columns, and fewer than 16 more. How its PNG stores the pixels is open:
 grey, RGB or palette, any depth, interlaced or not. So lossless optimisers may run over the file, and `lr_digest` tells
@@ -26,12 +26,20 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hcdcodec.errors import ContainerError, DamagedError, EditedError, NotOursError, PictureError, UsageError
+from hcdcodec.errors import (
+    ContainerError,
+    DamagedError,
+    EditedError,
+    NotOursError,
+    PictureError,
+    UsageError,
+)
 from hcdcodec.format.header import MAGIC, RESTORE, AlphaRule, Header
 from hcdcodec.format.oxipng_worker import Raw, optimise
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import is_header_twin, twin_text
-from hcdcodec.pictures.picture import DEFAULT_MAX_PIXELS, Levels, Metadata, Mode, png_pixels, single_channel
+from hcdcodec.pictures.picture import Levels, Metadata, Mode, single_channel
+from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, png_pixels
 
 __all__ = ["LEVELS", "AlphaRule", "Header", "Packed", "is_ours", "pack", "peek", "pixel_digest", "unpack"]
 
@@ -266,3 +274,7 @@ def _grey(pixels: Levels) -> Levels:
     if grey is None:
         raise DamagedError(f"there are colours where the header says grey; {RESTORE}")
     return grey
+
+
+PNG_LEVEL = 2
+"""Preset of oxipng: at most two fifths of level 4's time for up to 0.5 % more bytes (benchmarks/png_levels.py, val)."""

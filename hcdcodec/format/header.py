@@ -26,9 +26,9 @@
         90     16  lr_digest            of the LR's pixels: first bytes of the SHA-256 of height u32, width u32, RGB8
        106
 
-Version 1 is frozen: this layout, the meaning of every field, and the chunks of `hcdcodec.format.container` stay as they are,
-and every later release decodes files of version 1, to the same pixels but for a level of rounding. What does not fit
-into it takes another version number, which this release refuses. Version 0 was never promised to last. The files in
+Version 1 is frozen: this layout, the meaning of every field, and the chunks of `hcdcodec.format.container` stay as they
+are, and every later release decodes files of version 1, to the same pixels but for a level of rounding. What does not
+fit into it takes another version number, which this release refuses. Version 0 was never promised to last. The files in
 tests/golden hold every release to this.
 """
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from hcdcodec.codec.search.refine import Ste
-from hcdcodec.engine.engine import precise
+from hcdcodec.codec.search.options import Ste
+from hcdcodec.engine.devices import precise
 from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from hcdcodec.codec.search.refine import DEFAULT_EFFORT
+from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.networks.weights import Entry, find, install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.training.gallery import Gallery, drawn_ahead

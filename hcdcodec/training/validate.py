@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
-from hcdcodec.codec.search.refine import search_of
+from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.weights import model_hash

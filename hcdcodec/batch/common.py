@@ -1,0 +1,65 @@
+"""What encoding and decoding of files have in common: options, reading, writing."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hcdcodec.errors import PictureError
+from hcdcodec.files import disk
+from hcdcodec.files.plan import Job
+from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS
+
+THREADS = 2
+"""Reading and writing threads: decompression and oxipng overlap with the networks without crowding them out."""
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How files are treated, in both directions.
+
+    Attributes:
+        force: replace whatever stands at a target, up to date or not ours.
+        checksum: compare digests even where size and time agree.
+        preserve: give results the times of their sources.
+        max_pixels: larger HR pictures are refused before they are allocated.
+        threads: for reading, and as many for writing.
+    """
+
+    force: bool = False
+    checksum: bool = False
+    preserve: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    threads: int = THREADS
+
+    @property
+    def max_bytes(self) -> int:
+        """Larger source files are not read."""
+        return disk.most_bytes(self.max_pixels)
+
+
+def read_standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:
+    """Read standard input if a job wants it: here, since no signal ends the wait of a thread that reads."""
+    wanted = any(job.source is None for job in jobs)
+    return disk.read_stream(sys.stdin.buffer, limit=files.max_bytes) if wanted else b""
+
+
+def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.stat_result | None]:
+    """Return a source's bytes and its status; standard input, `given`, has none."""
+    if job.source is not None:
+        return disk.read_steady(job.source, limit=files.max_bytes)
+    if len(given) > files.max_bytes:
+        raise PictureError(f"more than {files.max_bytes} bytes; raise the limit on pixels")
+    return given, None
+
+
+def store_result(job: Job, data: bytes, status: os.stat_result | None, files: FileOptions) -> None:
+    """Write a result, unless its source is another one by now."""
+    if job.source is not None and status is not None:
+        disk.check_unchanged(job.source, status)
+    times = (status.st_atime_ns, status.st_mtime_ns) if status is not None and files.preserve else None
+    if job.target is None:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    else:
+        disk.write_atomic(job.target, data, times=times)

@@ -1,0 +1,106 @@
+"""LR files to picture files."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from hcdcodec.batch import free_memory
+from hcdcodec.batch.common import FileOptions, load_source, read_standard_input, store_result
+from hcdcodec.batch.freshness import Freshness, judge, judge_by_time, read_decoded_stamp
+from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.batch.stages import Stages, run
+from hcdcodec.codec.decode import decode_pictures
+from hcdcodec.codec.engines import Engines
+from hcdcodec.engine.devices import memory_errors, usual_batch_px
+from hcdcodec.engine.engine import Engine
+from hcdcodec.files import disk
+from hcdcodec.files.plan import Job
+from hcdcodec.format import container
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.writing import Format, write_picture
+
+
+@dataclass(frozen=True)
+class _Package:
+    """One unpacked LR on its way to the device."""
+
+    packed: container.Packed
+    size: int
+    digest: bytes
+    status: os.stat_result | None
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Decode files, each with the network that its header names.
+
+    Attributes:
+        engines: where networks come from, for each of the devices.
+        target_format: file format of the results.
+        files: how files are treated.
+    """
+
+    engines: tuple[Engines, ...]
+    target_format: Format = Format.PNG
+    files: FileOptions = field(default_factory=FileOptions)
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yield one outcome a job, in order."""
+        jobs = tuple(jobs)
+        read = partial(self._read, given=read_standard_input(jobs, self.files))
+        works = [partial(self._work, engines) for engines in self.engines]
+        stages = Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
+        return run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
+
+    def on(self, *devices: str) -> "Decoding":
+        """Return the same on other devices, with a worker for each that is named."""
+        weights_dir = self.engines[0].weights_dir
+        return replace(self, engines=tuple(Engines(device, weights_dir) for device in devices))
+
+    def freshness(self, job: Job) -> Freshness:
+        """Judge what stands where a job's result goes.
+
+        Raises:
+            OutputError: something that is not ours stands in the way.
+        """
+        if self.target_format is Format.PNG:
+            return judge(job, read_decoded_stamp(job), b"", self.files)
+        return judge_by_time(job, self.files)
+
+    def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
+        if self.freshness(job) is Freshness.FRESH:
+            return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
+        data, status = load_source(job, given, self.files)
+        packed = container.unpack(data, max_pixels=self.files.max_pixels)
+        return _Package(packed, len(data), disk.source_digest(data), status)
+
+    def _work(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
+        start, groups = time.perf_counter(), dict[Engine, list[int]]()
+        for index, package in enumerate(packages):
+            groups.setdefault(engines.get(package.packed.header), []).append(index)
+        made = dict[int, Picture]()
+        for engine, members in groups.items():
+            with memory_errors(), engine.at_work():
+                pictures = decode_pictures(engine, [packages[i].packed for i in members])
+            made.update(zip(members, pictures, strict=True))
+        free_memory.trim()
+        each = (time.perf_counter() - start) / sum(picture.pixel_count for picture in made.values())
+        return [(made[i], each * made[i].pixel_count) for i in range(len(packages))]
+
+    def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
+        start = time.perf_counter()
+        picture, seconds = made
+        data = write_picture(picture, self.target_format, lr_digest=package.digest)
+        store_result(job, data, package.status, self.files)
+        return Outcome(
+            name=job.name,
+            target=job.target,
+            status=Status.DONE,
+            source_bytes=package.size,
+            target_bytes=len(data),
+            height=picture.height,
+            width=picture.width,
+            seconds=seconds + time.perf_counter() - start,
+        )

@@ -1,0 +1,103 @@
+"""compare: originals beside what their small files give back."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hcdcodec.cli import exits
+from hcdcodec.cli.options import MAX_PIXELS, Examples, option
+from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.files import find
+
+if TYPE_CHECKING:
+    from hcdcodec.compare.pairs import Pair
+    from hcdcodec.format.container import Packed
+    from hcdcodec.pictures.picture import Picture
+
+
+@click.command(
+    cls=Examples,
+    epilog="""
+    hcdcodec compare photo.jpg small/photo.jpg.hcd.png
+    hcdcodec compare photo.png photo.webp --picture sheet.png
+    hcdcodec compare photos/ small/ --html page.html
+    """,
+)
+@click.argument("original", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path), metavar="DECODED|LR")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object a picture.")
+@option("--picture", type=click.Path(path_type=Path), metavar="PNG", help="Two files: original, decoded, LR, error.")
+@option("--html", "html_page", type=click.Path(path_type=Path), metavar="HTML", help="The same as one page, for all.")
+@option("--border", type=click.IntRange(0), help="Pixels that PSNR-Y and SSIM leave out.  [default: the scale, or 4]")
+@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+@MAX_PIXELS
+def compare(
+    original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
+) -> None:
+    """Say how close pictures are to their originals: PSNR, SSIM, and bits per pixel of the file compared.
+
+    An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
+    """
+    from hcdcodec.cli.report import message
+    from hcdcodec.compare import pairs
+    from hcdcodec.compare.page import page, section
+    from hcdcodec.compare.sheet import panels_of, sheet, table
+    from hcdcodec.files import disk
+
+    found = list(pairs.pair_up(original, other))
+    if picture is not None and original.is_dir():
+        raise UsageError("--picture shows one picture; use --html for folders")
+    _check_reports([path for path in (picture, html_page) if path is not None], found)
+    restore, compared, sections = _restorer(given["weights_dir"]), [], []
+    for pair in found:
+        try:
+            result = pairs.compare(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
+            if html_page is not None:
+                sections.append(section(result))
+        except HcdError as error:
+            click.echo(message(pair.name, str(error)), err=True)
+            continue
+        if picture is not None:
+            disk.write_atomic(picture, sheet(panels_of(result)))
+        if as_json:
+            click.echo(json.dumps(result.figures.members()))
+        compared.append(result.figures)
+    if html_page is not None:
+        disk.write_atomic(html_page, page(compared, sections).encode())
+    if compared and not as_json:
+        click.echo(table(compared))
+    sys.exit(exits.FAILED if len(compared) < len(found) else 0)
+
+
+def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
+    """Keep a report from replacing a picture that it is about.
+
+    Raises:
+        UsageError: it would.
+    """
+    compared = {find.identity(path) for pair in found for path in (pair.original, pair.other) if path is not None}
+    for report in reports:
+        if (identity := find.identity(report)) is not None and identity in compared:
+            raise UsageError(f"{report} is one of the files compared; write the report elsewhere")
+
+
+def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
+    """Return what decodes an LR; networks are loaded when the first one is met."""
+
+    def restore(packed: "Packed") -> "Picture":
+        from hcdcodec.codec.decode import decode_picture
+
+        return decode_picture(engines().get(packed.header), packed)
+
+    @cache
+    def engines() -> Any:
+        from hcdcodec.codec.engines import Engines
+
+        return Engines("cpu", weights_dir)
+
+    return restore

@@ -1,0 +1,42 @@
+"""The engines that file headers ask for, each loaded once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hcdcodec.engine.engine import Engine, engine_for
+from hcdcodec.errors import UnsupportedError, UsageError
+from hcdcodec.format import container
+from hcdcodec.networks.registry import load_backbone
+
+
+@dataclass(frozen=True)
+class Engines:
+    """The engines that headers ask for, each loaded once.
+
+    Attributes:
+        device: where they compute.
+        weights_dir: directory to search for weights before all others.
+    """
+
+    device: str = "cpu"
+    weights_dir: Path | None = None
+    _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
+
+    def get(self, header: container.Header) -> Engine:
+        """Return the engine whose weights a header names.
+
+        Raises:
+            UnsupportedError: no such network in this release.
+            ModelError: its weights are not installed.
+        """
+        key = header.backbone, header.scale, header.model_hash
+        if key not in self._loaded:
+            prefix = header.model_hash.hex()
+            try:
+                backbone = load_backbone(
+                    header.backbone, header.scale, hash_prefix=prefix, weights_dir=self.weights_dir
+                )
+            except UsageError as error:
+                raise UnsupportedError(f"{error}; decode with a newer release") from error
+            self._loaded[key] = engine_for(backbone, self.device)
+        return self._loaded[key]

@@ -1,0 +1,77 @@
+"""Algorithm 1 of the paper, for comparison."""
+
+from collections.abc import Sequence
+
+import torch
+
+from hcdcodec.codec.search.options import Paper
+from hcdcodec.codec.search.subject import Proposal, Subject, quantise
+from hcdcodec.engine.engine import Engine
+
+
+def search_paper(
+    engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], search: Paper
+) -> list[Proposal]:
+    """Run Algorithm 1 on one picture after the other: its l2 ball spans a whole picture."""
+    return [_algorithm_1(engine, subject, start, search) for subject, start in zip(subjects, starts, strict=True)]
+
+
+def _algorithm_1(engine: Engine, subject: Subject, start: torch.Tensor, search: Paper) -> Proposal:
+    """Source: Xu et al., Algorithm 1; random start, l2 ball over the whole picture, last iterate, as released."""
+    generator = torch.Generator().manual_seed(search.seed)
+    hr = subject.canvas.to(engine.device).to(torch.float32).div_(255)
+    ball = _Ball(hr, search, generator)
+    for _ in range(search.hr_steps):
+        ball.descend(_hr_gradient(engine, subject, ball.moved()))
+    if search.hr_steps:
+        start = _whole_downscale(engine, ball.moved()).detach().clamp(0, 1)
+    base = quantise(start, subject.grid)
+    passes = 4 * search.hr_steps + (1 if search.hr_steps else 0) + 2 * search.lr_steps
+    if not search.lr_steps:  # no random start either
+        return Proposal(base, passes)
+    ball = _Ball(base, search, generator)
+    for _ in range(search.lr_steps):
+        ball.descend(engine.gradients([ball.moved()], [subject.task], [subject.target])[1][0])
+    return Proposal(quantise(ball.moved(), subject.grid), passes)
+
+
+def _hr_gradient(engine: Engine, subject: Subject, hr: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of the error by the HR, through downscaling, straight-through rounding and upscaling."""
+    hr = hr.detach().requires_grad_()
+    with torch.enable_grad():
+        lr = _whole_downscale(engine, hr)
+        _, slopes = engine.gradients(
+            [quantise(lr.detach().clamp(0, 1), subject.grid)], [subject.task], [subject.target]
+        )
+        (gradient,) = torch.autograd.grad(lr, hr, slopes[0])
+    return gradient
+
+
+def _whole_downscale(engine: Engine, hr: torch.Tensor) -> torch.Tensor:
+    """(C, H, W) -> (C, h, w) in one window, differentiable: the paper's l2 ball spans the whole picture."""
+    grey = hr.shape[0] == 1
+    lr = engine.backbone.downscale((hr.expand(3, -1, -1) if grey else hr)[None])[0]
+    return lr.mean(0, keepdim=True) if grey else lr
+
+
+class _Ball:
+    """A perturbation inside an l2 ball around a picture, kept in [0, 1]."""
+
+    def __init__(self, base: torch.Tensor, search: Paper, generator: torch.Generator) -> None:
+        self.base = base
+        self.search = search
+        noise = torch.randn(base.shape, generator=generator).to(base.device)
+        radius = float(torch.rand((), generator=generator)) * search.epsilon
+        self.delta = self._project(noise * (radius / noise.norm()))
+
+    def moved(self) -> torch.Tensor:
+        """Return the perturbed picture."""
+        return self.base + self.delta
+
+    def descend(self, gradient: torch.Tensor) -> None:
+        """Step against the gradient, normalised over the whole picture."""
+        self.delta = self._project(self.delta - self.search.alpha * gradient / (gradient.norm() + 1e-10))
+
+    def _project(self, delta: torch.Tensor) -> torch.Tensor:
+        delta = delta * min(1.0, self.search.epsilon / (float(delta.norm()) + 1e-10))
+        return (self.base + delta).clamp(0, 1) - self.base

@@ -1,0 +1,67 @@
+"""Comparisons as a page for a browser."""
+
+import base64
+import html
+from collections.abc import Sequence
+
+from hcdcodec.compare.pairs import Comparison, Figures
+from hcdcodec.compare.sheet import AMPLIFICATION, TITLES, panels_of, table_rows
+from hcdcodec.files.names import printable
+from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.pictures.writing import Format, write_picture
+
+
+def section(comparison: Comparison) -> str:
+    """Return one pair's part of a page; pointing at the reconstruction shows the original in its place."""
+    height, width = comparison.original.shape[:2]
+    first, *others = [(panel.caption, _embedded(panel.pixels)) for panel in panels_of(comparison)]
+    cells = [_cell(*first), _cell(*others[0], behind=first[1]), *(_cell(*other) for other in others[1:])]
+    style = f"--width:{width}px;--ratio:{width}/{height}"
+    return f'<section style="{style}"><h2>{_escaped(comparison.figures.name)}</h2><div>{"".join(cells)}</div></section>'
+
+
+def page(compared: Sequence[Figures], sections: Sequence[str]) -> str:
+    """Return a self-contained HTML page: the table, then every pair's section."""
+    body = "\n".join(
+        f"<tr><td>{_escaped(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        for name, *cells in table_rows(compared)
+    )
+    heading = "".join(f"<th>{title}</th>" for title in TITLES)
+    pictures = "\n".join(sections)
+    return _PAGE.format(heading=heading, rows=body, sections=pictures, amplification=AMPLIFICATION)
+
+
+def _escaped(name: str) -> str:
+    return html.escape(printable(name))
+
+
+def _cell(caption: str, picture: str, *, behind: str | None = None) -> str:
+    images = f'<img src="{picture}" alt="">'
+    if behind is not None:
+        images += f'<img class="behind" src="{behind}" alt="">'
+    return f"<figure><figcaption>{html.escape(caption)}</figcaption><span>{images}</span></figure>"
+
+
+def _embedded(pixels: Levels) -> str:
+    return "data:image/webp;base64," + base64.b64encode(write_picture(Picture(pixels), Format.WEBP)).decode()
+
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>hcdcodec compare</title><style>
+body {{ font: 15px sans-serif; margin: 2em; }}
+td, th {{ padding: 2px 12px; text-align: right; }} td:first-child, th:first-child {{ text-align: left; }}
+section > div {{ display: grid; grid-template-columns: repeat(2, minmax(0, max(320px, var(--width)))); gap: 8px; }}
+figure {{ margin: 0; }} figcaption {{ padding: 4px 0; }}
+figure > span {{ display: block; position: relative; overflow: hidden; aspect-ratio: var(--ratio); }}
+img {{ display: block; width: 100%; height: 100%; image-rendering: pixelated; }}
+.behind {{ position: absolute; inset: 0; opacity: 0; }} figure:hover .behind {{ opacity: 1; }}
+</style></head><body>
+<h1>hcdcodec compare</h1>
+<p>Point at a reconstruction to see the original in its place.
+Errors are amplified {amplification} times around grey.</p>
+<table><tr>{heading}</tr>
+{rows}
+</table>
+{sections}
+</body></html>
+"""
