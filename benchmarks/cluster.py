@@ -36,7 +36,7 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.pictures.picture import sniff
+from hcdcodec.pictures.formats import sniff
 
 import record
 

@@ -36,7 +36,7 @@ from hcdcodec import cli
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 from hcdcodec.files.plan import plan_decode, plan_encode
 from hcdcodec.format import container
-from hcdcodec.pictures.picture import sniff
+from hcdcodec.pictures.formats import sniff
 
 import record
 

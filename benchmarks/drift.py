@@ -28,7 +28,8 @@ from hcdcodec.format.container import Packed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.native import winograd
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.pictures.picture import Levels, Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Levels, Picture
 
 import pictures
 import record

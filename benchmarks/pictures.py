@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hcdcodec.pictures.picture import SNIFF_BYTES, Picture, sniff
+from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 
 SHIPPED = Path(__file__).parents[1] / "tests" / "data" / "photos"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.format import container
-from hcdcodec.pictures.picture import Metadata
+from hcdcodec.pictures.metadata import Metadata
 
 import record
 import surveys

@@ -17,7 +17,8 @@ from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.format.container import Packed
-from hcdcodec.pictures.picture import Levels, Metadata
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Levels
 
 import record
 import surveys

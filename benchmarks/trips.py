@@ -21,8 +21,9 @@ from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import installed
 from hcdcodec.pictures import metrics
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import Scores
-from hcdcodec.pictures.picture import Levels, Metadata, Picture
+from hcdcodec.pictures.picture import Levels, Picture
 
 import record
 

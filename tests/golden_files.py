@@ -22,14 +22,15 @@ from hcdcodec.codec.encode import EncodeOptions, encode_pictures
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
-from hcdcodec.format.container import Header
+from hcdcodec.format.header import Header
 from hcdcodec.networks import registry
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import Family, load_backbone
 from hcdcodec.networks.weights import Entry, install, model_hash
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.writing import Format, write_picture
 
 FOLDER = Path(__file__).parent / "golden"

@@ -18,7 +18,8 @@ from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.networks.weights import install, read_manifest, read_weights
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import plan
 
 CHANNELS = [0, 2, 3, 4]

@@ -22,9 +22,12 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
-from hcdcodec.format.container import LEVELS, AlphaRule, Header, Packed, is_ours, pack, peek, pixel_digest, unpack
+from hcdcodec.format.container import LEVELS, Packed, is_ours, pack, peek, pixel_digest, unpack
+from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Mode, sniff
+from hcdcodec.pictures.formats import sniff
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Mode
 from hcdcodec.pictures.reading import read_picture
 
 RGB_PROFILE = bytes(12) + b"mntrRGB XYZ " + bytes(300)

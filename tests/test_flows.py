@@ -26,7 +26,8 @@ from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.networks.weights import model_hash
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.tiles import plan
 

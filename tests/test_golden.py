@@ -16,8 +16,10 @@ from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.engines import Engines
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
+from hcdcodec.format.header import Header
 from hcdcodec.networks import registry
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 
 GOLDEN: dict[str, Any] = json.loads(RECORD.read_text())
@@ -83,7 +85,7 @@ def test_details_and_tiles_matter_to_their_cases() -> None:
     own = engine("golden", 2)
     for name in ("v1_golden_x2_normal_odd", "v1_golden_x2_normal_tiled_metadata"):
         packed, picture = decoded(name)
-        header = container.Header(**{**vars(packed.header), "details_rule": 0})
+        header = Header(**{**vars(packed.header), "details_rule": 0})
         other = decode_picture(own, Packed(header, packed.lr, packed.alpha, packed.metadata))
         assert np.abs(other.pixels.astype(int) - picture.pixels).max() > 5
 

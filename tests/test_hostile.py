@@ -24,9 +24,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from hcdcodec.format import container
-from hcdcodec.format.container import Header
+from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Mode
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Mode
 
 Run = Callable[..., Ran]
 
@@ -223,7 +224,7 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
     bomb = deflated(BOMB)
     header = (b"hcDC", container.peek(small(height=4, width=4)).to_bytes())
     alpha = chunked((16, 12, 8, 0), (b"IDAT", bomb))
-    about = replace(container.peek(small()), alpha_rule=container.AlphaRule.PLANE).to_bytes()
+    about = replace(container.peek(small()), alpha_rule=AlphaRule.PLANE).to_bytes()
     put(
         tmp_path,
         {

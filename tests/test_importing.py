@@ -23,7 +23,8 @@ from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.networks.reference_chart import SIZE, chart
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import Entry, find, install, model_hash, read_manifest, read_weights
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import Rect
 
 NETWORKS = ("irn_x2", "irn_x4", "hcflow_x4")

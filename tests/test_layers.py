@@ -68,7 +68,9 @@ def test_quick_commands_do_not_load_torch(encoded: Path, arguments: list[str]) -
 
 
 def test_importing_the_package_does_not_load_torch() -> None:
-    code = "import sys, hcdcodec; assert 'torch' not in sys.modules; hcdcodec.load_backbone; assert 'torch' in sys.modules"
+    code = (
+        "import sys, hcdcodec; assert 'torch' not in sys.modules; hcdcodec.load_backbone; assert 'torch' in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -16,7 +16,8 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format.container import Packed
 from hcdcodec.networks.crn import Crn
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 
 Shortage = Callable[[], RuntimeError]
 

@@ -25,8 +25,10 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.target import Target
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.format import container
+from hcdcodec.pictures.formats import sniff
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import psnr
-from hcdcodec.pictures.picture import Metadata, Picture, sniff
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format, write_picture
 

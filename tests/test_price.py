@@ -15,7 +15,8 @@ from hcdcodec.engine.engine import engine_for
 from hcdcodec.format import container
 from hcdcodec.format.grid import Grid, grid_of
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 
 PHOTOS = Path(__file__).parent / "data" / "photos"

@@ -11,9 +11,11 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from hcdcodec.errors import ContainerError, DamagedError, PictureError
-from hcdcodec.format.container import Header, Packed, pack, peek, unpack
+from hcdcodec.format.container import Packed, pack, peek, unpack
+from hcdcodec.format.header import Header
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Mode, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format, write_picture
 

@@ -10,7 +10,7 @@ import pytest
 from hcdcodec.codec.encode import EncodeOptions
 from hcdcodec.codec.search.options import Paper, search_of
 from hcdcodec.codec.target import Target
-from hcdcodec.pictures.strip import Strip
+from hcdcodec.pictures.metadata import Strip
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())
 

@@ -16,9 +16,9 @@ from hcdcodec.codec.encode import EncodeOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata, Strip, stripped
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.strip import Strip, stripped
 from hcdcodec.pictures.writing import Format, write_picture
 
 NOTE = png_chunks.Chunk(b"iTXt", b"Note\0\0\0\0\0b")

@@ -24,7 +24,8 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import ContainerError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Picture
 
 README = Path(__file__).parents[1] / "README.md"
 COMMENT = png_chunks.Chunk(b"tEXt", b"Comment\0hello")

@@ -14,8 +14,9 @@ from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.grid import QUALITIES, RUNGS, grid_of
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import decibels, psnr
-from hcdcodec.pictures.picture import Metadata, Picture
+from hcdcodec.pictures.picture import Picture
 
 OPTIONS = EncodeOptions(Ste(2))
 LEVEL = 1

@@ -22,8 +22,8 @@ from hcdcodec.networks.weights import find, read_manifest
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
 from hcdcodec.training.recipe import Recipe
-from hcdcodec.training.run import Machine, Rhythm, Start, Trained, read_start, state_path, train
-from hcdcodec.training.trainer import Trainer
+from hcdcodec.training.run import Rhythm, Trained, read_start, state_path, train
+from hcdcodec.training.trainer import Machine, Start, Trainer
 from hcdcodec.training.validate import score
 
 SMALL = ("patch=32", "batch=4", "learning_rate=0.003", "warm_iterations=5", "average=0.9")

@@ -25,10 +25,10 @@ from hcdcodec.files.plan import Job
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.oxipng_pool import Optimisers
+from hcdcodec.pictures.metadata import stripped
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.strip import stripped
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.codec.target import Target
     from hcdcodec.files.plan import Plan
-    from hcdcodec.pictures.strip import Strip
+    from hcdcodec.pictures.metadata import Strip
 
 
 @click.command(
@@ -107,7 +107,7 @@ def status(paths: tuple[str, ...], **given: Any) -> None:
 
 
 def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
-    from hcdcodec.pictures.picture import sniff
+    from hcdcodec.pictures.formats import sniff
 
     sources, destination, listed = _sources(paths, given)
     plan = plan_encode(sources, destination, is_picture=sniff, listed=listed)
@@ -169,7 +169,7 @@ def _check_streams(plan: "Plan", given: dict[str, Any]) -> None:
 
 def _strip(chosen: Sequence[str]) -> "tuple[Strip, ...]":
     """Return what `--strip` names, in the order that does not depend on how it was named."""
-    from hcdcodec.pictures.strip import Strip
+    from hcdcodec.pictures.metadata import Strip
 
     return tuple(kind for kind in Strip if "all" in chosen or kind in chosen)
 

@@ -47,24 +47,25 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
 
     import torch
 
-    from hcdcodec.training import run as train_room
+    from hcdcodec.training import run
     from hcdcodec.training.gallery import read_gallery
+    from hcdcodec.training.trainer import Machine
 
     torch.set_num_threads(given["threads"] or torch.get_num_threads())
-    start = train_room.read_start(given["start"], recipe, given["weights_dir"])
+    start = run.read_start(given["start"], recipe, given["weights_dir"])
     gallery = read_gallery(folders, recipe.patch)
     if gallery.small or gallery.unreadable:
         click.echo(f"left out: {gallery.small} too small, {gallery.unreadable} not readable", err=True)
     if not given["resume"]:
-        train_room.state_path(recipe, given["out"]).unlink(missing_ok=True)
-    trained = train_room.train(
+        run.state_path(recipe, given["out"]).unlink(missing_ok=True)
+    trained = run.train(
         recipe,
         gallery,
         given["out"],
         partial(click.echo, err=True),
         start=start,
-        validation=read_gallery(given["val"], train_room.SMALLEST) if given["val"] else None,
-        machine=train_room.Machine(given["device"], given["exact"], given["compiled"], given["recompute_from"]),
+        validation=read_gallery(given["val"], run.SMALLEST) if given["val"] else None,
+        machine=Machine(given["device"], given["exact"], given["compiled"], given["recompute_from"]),
         licence=given["licence"],
     )
     click.echo(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}", err=True)

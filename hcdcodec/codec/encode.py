@@ -14,12 +14,12 @@ from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.codec.settings import settings_text
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError
-from hcdcodec.format.container import Header
 from hcdcodec.format.grid import DEFAULT_QUALITY, grid_of
+from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
+from hcdcodec.pictures.metadata import Strip
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.strip import Strip
 from hcdcodec.tiles import plan
 
 TILE = 256

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import UnsupportedError, UsageError
-from hcdcodec.format import container
+from hcdcodec.format.header import Header
 from hcdcodec.networks.registry import load_backbone
 
 
@@ -22,7 +22,7 @@ class Engines:
     weights_dir: Path | None = None
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
 
-    def get(self, header: container.Header) -> Engine:
+    def get(self, header: Header) -> Engine:
         """Return the engine whose weights a header names.
 
         Raises:

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
-from hcdcodec.pictures.strip import Strip
+from hcdcodec.pictures.metadata import Strip
 
 # (steps, step_size) by effort, and the other constants of the search, as release 0.1.0 had them. What a user asks for
 # is an effort; these numbers only spell it, whatever the search is today.

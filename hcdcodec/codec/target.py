@@ -20,8 +20,8 @@ from hcdcodec.codec.settings import target_text
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
-from hcdcodec.format.container import Header
 from hcdcodec.format.grid import RUNGS
+from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture

@@ -16,8 +16,9 @@ from hcdcodec.files.find import is_directory
 from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
 from hcdcodec.pictures import metrics
+from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
-from hcdcodec.pictures.picture import SNIFF_BYTES, Levels, Picture, sniff
+from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, read_lr_digest, read_picture
 from hcdcodec.pictures.writing import Format
 

@@ -37,11 +37,9 @@ from hcdcodec.errors import (
 from hcdcodec.format.header import MAGIC, RESTORE, AlphaRule, Header
 from hcdcodec.format.oxipng_worker import Raw, optimise
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.metadata import is_header_twin, twin_text
-from hcdcodec.pictures.picture import Levels, Metadata, Mode, single_channel
+from hcdcodec.pictures.metadata import Metadata, is_header_twin, twin_text
+from hcdcodec.pictures.picture import Levels, Mode, single_channel
 from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, png_pixels
-
-__all__ = ["LEVELS", "AlphaRule", "Header", "Packed", "is_ours", "pack", "peek", "pixel_digest", "unpack"]
 
 LEVELS = range(7)
 """How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""

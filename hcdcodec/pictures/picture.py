@@ -1,4 +1,4 @@
-"""Pictures: read from files, written to files, and every change of unit, range or axis order.
+"""One picture in memory.
 
 A picture is 8-bit grey or RGB, with or without alpha, and goes out as it came in. What would lose something on the way
 (16 bits, CMYK, frames) is refused with a word on what helps. Colours are never converted and orientation stays a tag.
@@ -6,19 +6,14 @@ A picture is 8-bit grey or RGB, with or without alpha, and goes out as it came i
 
 import enum
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from hcdcodec.errors import UsageError
-from hcdcodec.pictures.formats import SNIFF_BYTES as SNIFF_BYTES
-from hcdcodec.pictures.formats import sniff as sniff
-from hcdcodec.pictures.metadata import Metadata as Metadata
+from hcdcodec.pictures.metadata import Metadata
 
 Levels = npt.NDArray[np.uint8]
-Planes = npt.NDArray[np.float32]
-Sample = TypeVar("Sample", bound=np.generic)
 
 
 class Mode(enum.IntEnum):
@@ -81,27 +76,3 @@ def single_channel(pixels: Levels) -> Levels | None:
         return pixels
     red, green, blue = np.moveaxis(pixels, -1, 0)
     return red.copy() if np.array_equal(red, green) and np.array_equal(green, blue) else None
-
-
-def to_planes(pixels: Levels) -> Planes:
-    """Turn uint8 (H, W) or (H, W, 3) into what networks take: (3, H, W) float32 in [0, 1]; grey in three copies."""
-    planes = np.empty((3, *pixels.shape[:2]), np.float32)
-    np.divide(np.moveaxis(pixels, -1, 0) if pixels.ndim == 3 else pixels, np.float32(255), out=planes)
-    return planes
-
-
-def to_levels(planes: Planes) -> Levels:
-    """Turn float32 in [0, 1] into uint8 of the same shape: clamped, and rounded with halves to even like torch."""
-    scaled = np.clip(planes, 0, 1)
-    scaled *= np.float32(255)
-    return np.rint(scaled, out=scaled).astype(np.uint8)
-
-
-def to_interleaved(planes: npt.NDArray[Sample]) -> npt.NDArray[Sample]:
-    """(3, H, W) to (H, W, 3), contiguous."""
-    return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
-
-
-def from_interleaved(pixels: npt.NDArray[Sample]) -> npt.NDArray[Sample]:
-    """(H, W, 3) to (3, H, W), contiguous."""
-    return np.ascontiguousarray(np.moveaxis(pixels, -1, 0))

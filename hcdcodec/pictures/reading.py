@@ -7,10 +7,8 @@ from PIL import Image
 
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, png_chunks
-from hcdcodec.pictures.formats import SNIFF_BYTES as SNIFF_BYTES
-from hcdcodec.pictures.formats import sniff as sniff
-from hcdcodec.pictures.metadata import Metadata as Metadata
-from hcdcodec.pictures.metadata import is_header_twin
+from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
+from hcdcodec.pictures.metadata import Metadata, is_header_twin
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 

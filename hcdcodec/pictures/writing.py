@@ -8,9 +8,7 @@ from PIL import ExifTags, Image
 
 from hcdcodec.errors import DamagedError, OutputError
 from hcdcodec.pictures import formats, png_chunks
-from hcdcodec.pictures.formats import SNIFF_BYTES as SNIFF_BYTES
-from hcdcodec.pictures.formats import sniff as sniff
-from hcdcodec.pictures.metadata import Metadata as Metadata
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 
 _WEBP_SIDE_MAX = 16383

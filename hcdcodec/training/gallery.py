@@ -14,7 +14,8 @@ import numpy.typing as npt
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files.disk import read
 from hcdcodec.files.find import search
-from hcdcodec.pictures.picture import SNIFF_BYTES, Levels, Picture, sniff
+from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
+from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import read_picture
 
 READERS = 4  # threads that decode files

@@ -20,9 +20,7 @@ from hcdcodec.pictures.picture import Picture
 from hcdcodec.training.gallery import Gallery, drawn_ahead
 from hcdcodec.training.log import Meter, Timer
 from hcdcodec.training.recipe import Recipe
-from hcdcodec.training.trainer import Machine as Machine
-from hcdcodec.training.trainer import Start as Start
-from hcdcodec.training.trainer import Trainer
+from hcdcodec.training.trainer import Machine, Start, Trainer
 from hcdcodec.training.validate import Score, score
 
 VALIDATION_SIDE = 256  # pixels of a centre crop
