@@ -30,7 +30,7 @@ from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.survey import Batch
-from hcdcodec.codec.encode import EncodeOptions
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for

@@ -19,7 +19,8 @@ import torch
 from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import DISTANT_HALO, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import DISTANT_HALO, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper
 from hcdcodec.codec.search.subject import quantise
 from hcdcodec.engine.engine import Engine, Task, details_source

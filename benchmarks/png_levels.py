@@ -11,7 +11,8 @@ import argparse
 import time
 from collections.abc import Iterator
 
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.format import container
 from hcdcodec.pictures.metadata import Metadata

@@ -14,7 +14,8 @@ from collections.abc import Iterator, Mapping
 from PIL import Image
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.format.container import Packed
 from hcdcodec.pictures.metadata import Metadata

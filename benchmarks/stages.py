@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk

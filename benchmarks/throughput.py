@@ -9,7 +9,8 @@ from unittest.mock import patch
 import numpy as np
 import torch
 
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures, preview
+from hcdcodec.codec.encode import Encoded, encode_pictures, preview
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper, Search, search_of
 from hcdcodec.engine.engine import Engine, Room
 from hcdcodec.networks.native import winograd

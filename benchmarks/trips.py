@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Search, Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
@@ -19,7 +20,7 @@ from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.networks.weights import installed
+from hcdcodec.networks.manifest import installed
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import Scores

@@ -31,9 +31,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if TYPE_CHECKING:
     __version__: str
     from hcdcodec.api import Result, decode, encode, encode_report
-    from hcdcodec.codec.encode import EncodeOptions
+    from hcdcodec.codec.options import EncodeOptions, Target
     from hcdcodec.codec.search.options import Paper, Ste
-    from hcdcodec.codec.target import Target
     from hcdcodec.networks.registry import load_backbone
 
 _ROOMS = {
@@ -41,9 +40,9 @@ _ROOMS = {
     "encode_report": "hcdcodec.api",
     "decode": "hcdcodec.api",
     "Result": "hcdcodec.api",
-    "Target": "hcdcodec.codec.target",
+    "Target": "hcdcodec.codec.options",
     "load_backbone": "hcdcodec.networks.registry",
-    "EncodeOptions": "hcdcodec.codec.encode",
+    "EncodeOptions": "hcdcodec.codec.options",
     "Paper": "hcdcodec.codec.search.options",
     "Ste": "hcdcodec.codec.search.options",
 }

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
-from hcdcodec.codec.target import Found, Target, reach
+from hcdcodec.codec.target import Found, reach, remark
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.format import container
@@ -59,7 +60,7 @@ def encode(
     quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
     device: str = "cpu",
-    weights_dir: Path | None = None,
+    weights_dir: Path | str | None = None,
 ) -> bytes:
     """Encode one picture.
 
@@ -103,7 +104,7 @@ def encode_report(
     quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
     device: str = "cpu",
-    weights_dir: Path | None = None,
+    weights_dir: Path | str | None = None,
 ) -> Result:
     """Encode one picture as `encode` does, with the same arguments, and tell how it went."""
     if method not in METHODS:
@@ -122,7 +123,7 @@ def encode_report(
         decibels(refined.error_before),
         decibels(refined.error),
         time.perf_counter() - start,
-        quality.remark(found, len(data)) if isinstance(quality, Target) else "",
+        remark(quality, found, len(data)) if isinstance(quality, Target) else "",
     )
 
 
@@ -134,7 +135,7 @@ def _found(engine: Engine, picture: Picture, options: EncodeOptions, quality: in
 
 
 def decode(
-    data: bytes, *, device: str = "cpu", weights_dir: Path | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+    data: bytes, *, device: str = "cpu", weights_dir: Path | str | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> npt.NDArray[np.uint8]:
     """Decode one picture.
 
@@ -170,10 +171,10 @@ def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
 
 
 @lru_cache(maxsize=4)
-def _engine(backbone: str, scale: int, device: str, weights_dir: Path | None) -> Engine:
+def _engine(backbone: str, scale: int, device: str, weights_dir: Path | str | None) -> Engine:
     return engine_for(load_backbone(backbone, scale, weights_dir=weights_dir), device)
 
 
 @lru_cache(maxsize=4)
-def _engines(device: str, weights_dir: Path | None) -> Engines:
+def _engines(device: str, weights_dir: Path | str | None) -> Engines:
     return Engines(device, weights_dir)

@@ -54,8 +54,10 @@ def install_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     import torch
 
     from hcdcodec.networks.crn import Crn
-    from hcdcodec.networks.registry import FAMILIES, Family
-    from hcdcodec.networks.weights import Entry, install, model_hash
+    from hcdcodec.networks.families import FAMILIES, Family
+    from hcdcodec.networks.manifest import Entry
+    from hcdcodec.networks.registry import BUILDERS, Builder
+    from hcdcodec.networks.weights import install, model_hash
 
     def make(name: str = "tiny", scale: int = 4, *, seed: int = 0, distant: bool = False) -> Tiny:
         def build() -> Crn:
@@ -73,7 +75,8 @@ def install_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         weights_dir = tmp_path / "weights of tests"
         count = sum(values.numel() for values in state.values())
         install(state, Entry(name, scale, f"{name}_x{scale}.safetensors", model_hash(state), count), weights_dir)
-        monkeypatch.setitem(FAMILIES, name, Family("random, for tests", {scale: build}))  # type: ignore[arg-type]
+        monkeypatch.setitem(FAMILIES, name, Family("random", (scale,), "run the test"))  # type: ignore[arg-type]
+        monkeypatch.setitem(BUILDERS, name, Builder(lambda _: build()))  # type: ignore[arg-type]
         return Tiny(name, scale, weights_dir)
 
     return make

@@ -18,16 +18,19 @@ import torch.nn.functional as F
 from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
-from hcdcodec.networks import registry
+from hcdcodec.networks import families, registry
 from hcdcodec.networks.base import Backbone, DetailPlane
+from hcdcodec.networks.families import Family
+from hcdcodec.networks.manifest import Entry
 from hcdcodec.networks.reference_chart import chart
-from hcdcodec.networks.registry import Family, load_backbone
-from hcdcodec.networks.weights import Entry, install, model_hash
+from hcdcodec.networks.registry import Builder, load_backbone
+from hcdcodec.networks.weights import install, model_hash
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
@@ -62,7 +65,7 @@ class Golden(Backbone):
         return F.interpolate(lr, scale_factor=2.0, mode="bilinear") + F.pixel_shuffle(correction, 2)
 
 
-FAMILY = Family("for golden files", {2: Golden})
+FAMILY, BUILDER = Family("for golden files", (2,), "restore tests/golden/weights"), Builder(lambda _: Golden())
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,8 @@ def described(header: Header) -> dict[str, Any]:
 
 def main() -> None:
     """Make what is not there yet."""
-    registry.FAMILIES = {**registry.FAMILIES, "golden": FAMILY}
+    families.FAMILIES = {**families.FAMILIES, "golden": FAMILY}
+    registry.BUILDERS = {**registry.BUILDERS, "golden": BUILDER}
     if not WEIGHTS.exists():
         torch.manual_seed(1)
         state = Golden().state_dict()

@@ -12,12 +12,15 @@ from PIL import Image
 
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
+from hcdcodec.codec.settings import settings_digest
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
-from hcdcodec.networks.weights import install, read_manifest, read_weights
+from hcdcodec.networks.manifest import read_manifest
+from hcdcodec.networks.weights import install, read_weights
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import plan
@@ -216,7 +219,7 @@ def test_weights_that_are_not_there(
 
 
 def test_a_network_of_the_future_is_unsupported(tiny: Tiny, draw: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hcdcodec.networks.registry import FAMILIES
+    from hcdcodec.networks.families import FAMILIES
 
     data = hcdcodec.encode(draw(16, 16, 3), backbone=tiny.name, effort=0, weights_dir=tiny.weights_dir)
     monkeypatch.delitem(FAMILIES, tiny.name)  # type: ignore[arg-type]
@@ -353,8 +356,8 @@ def test_other_settings_have_another_digest(tiny: Tiny, install_tiny: Callable[.
         replace(options, details_scale=0.5),
         replace(options, details_seed=1),
     ]
-    digests = [each.digest(backbone) for each in (options, *others)]
-    digests.append(options.digest(install_tiny(seed=9).engine().backbone))
-    digests.append(options.digest(install_tiny("tiny2").engine().backbone))
+    digests = [settings_digest(each, backbone.identity) for each in (options, *others)]
+    networks = (made.engine().backbone.identity for made in (install_tiny(seed=9), install_tiny("tiny2")))
+    digests += [settings_digest(options, network) for network in networks]
     assert len(set(digests)) == len(digests)
-    assert options.digest(backbone) == EncodeOptions(Ste(3)).digest(backbone)
+    assert settings_digest(options, backbone.identity) == settings_digest(EncodeOptions(Ste(3)), backbone.identity)

@@ -15,7 +15,8 @@ from parity import official_tensors, parity_network
 
 from hcdcodec.cli.command import cli
 from hcdcodec.codec.decode import decode_picture, decode_pictures
-from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper, Search, Ste
 from hcdcodec.engine.engine import Engine, Task, details_source
 from hcdcodec.errors import UsageError

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden_files import CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
+from golden_files import BUILDER, CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.engines import Engines
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.format.header import Header
-from hcdcodec.networks import registry
+from hcdcodec.networks import families, registry
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
@@ -28,7 +28,8 @@ CASE = {case.name: case for case in CASES}
 
 @pytest.fixture(autouse=True)
 def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(registry.FAMILIES, "golden", FAMILY)  # type: ignore[arg-type]
+    monkeypatch.setitem(families.FAMILIES, "golden", FAMILY)  # type: ignore[arg-type]
+    monkeypatch.setitem(registry.BUILDERS, "golden", BUILDER)  # type: ignore[arg-type]
     return
 
 

@@ -12,17 +12,19 @@ from click.testing import CliRunner, Result
 from parity import error, official_tensors, vectors
 
 from hcdcodec.cli.command import cli
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.import_checkpoint import NORMAL, ZEROS, chart_psnr
+from hcdcodec.networks.manifest import Entry, find, read_manifest
 from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.networks.reference_chart import SIZE, chart
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.networks.weights import Entry, find, install, model_hash, read_manifest, read_weights
+from hcdcodec.networks.weights import install, model_hash, read_weights
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import Rect

@@ -22,7 +22,11 @@ def test_imports_point_downwards() -> None:
 
 # Importing these loads no torch: commands that only look at files must answer at once.
 WITHOUT_TORCH = ("errors", "tiles", "files", "pictures", "format", "compare", "cli", "batch/outcome", "batch/stages")
-LOAD = "import sys, importlib; list(map(importlib.import_module, sys.argv[1:])); sys.exit('torch' in sys.modules)"
+WITHOUT_TORCH += ("networks/families", "networks/manifest", "codec/options", "codec/settings", "codec/search/options")
+LOAD = (
+    "import sys, importlib; list(map(importlib.import_module, sys.argv[1:]));"
+    "sys.exit(bool({'torch', 'safetensors'} & sys.modules.keys()))"
+)
 
 
 def test_modules_without_torch() -> None:
@@ -59,7 +63,9 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["encode", "--help"], ["info"], ["nothing"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["encode", "--help"], ["info"], ["nothing"], ["models", "list"]]
+)
 def test_quick_commands_do_not_load_torch(encoded: Path, arguments: list[str]) -> None:
     named = [*arguments, str(encoded)] if arguments == ["info"] else arguments
     ran = subprocess.run([sys.executable, "-c", COMMAND, *named], capture_output=True, text=True, check=False)

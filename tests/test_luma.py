@@ -8,7 +8,8 @@ import torch
 from conftest import float32_engine
 from PIL import Image
 
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.pictures.metrics import score

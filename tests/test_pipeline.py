@@ -19,10 +19,10 @@ from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.survey import survey
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Ste
-from hcdcodec.codec.target import Target
 from hcdcodec.files.plan import Job, plan_decode, plan_encode
 from hcdcodec.format import container
 from hcdcodec.pictures.formats import sniff

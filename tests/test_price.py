@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.bit_cost import Price
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.subject import quantise

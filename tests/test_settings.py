@@ -2,14 +2,14 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hcdcodec.codec.encode import EncodeOptions
+from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, search_of
-from hcdcodec.codec.target import Target
+from hcdcodec.codec.settings import settings_digest
+from hcdcodec.networks.manifest import NetworkId
 from hcdcodec.pictures.metadata import Strip
 
 GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())
@@ -19,7 +19,6 @@ GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "s
 def test_digests_are_those_of_0_1_0(row: dict[str, Any]) -> None:
     search = Paper() if row["method"] == "paper" else search_of(row["effort"])
     options = EncodeOptions(search, row["quality"], row["z"], strip=tuple(map(Strip, row["strip"])))
-    network: Any = SimpleNamespace(name=row["network"], scale=row["scale"], model_hash=row["hash"])
+    network = NetworkId(row["network"], row["scale"], row["hash"], row["hash"])
     target = Target(**row["target"]) if row["target"] else None
-    digest = target.digest(options, network) if target else options.digest(network)
-    assert digest.hex() == row["digest"]
+    assert settings_digest(options, network, target).hex() == row["digest"]

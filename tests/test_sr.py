@@ -23,9 +23,10 @@ import hcdcodec as package
 from hcdcodec.errors import ModelError
 from hcdcodec.networks import sr
 from hcdcodec.networks.import_checkpoint import PLAIN, import_checkpoint
+from hcdcodec.networks.manifest import read_manifest
 from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.networks.weights import model_hash, read_manifest
+from hcdcodec.networks.weights import model_hash
 
 Run = Callable[..., Ran]
 Tensors = dict[str, torch.Tensor]

@@ -12,7 +12,7 @@ from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.cli import encode_decode, options
-from hcdcodec.codec.encode import EncodeOptions
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks

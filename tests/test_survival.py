@@ -19,7 +19,8 @@ from conftest import Draw, float32_engine
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import ContainerError
 from hcdcodec.format import container

@@ -7,9 +7,11 @@ import pytest
 from conftest import Draw, Tiny
 
 import hcdcodec
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, Ste
-from hcdcodec.codec.target import SEARCHES, Found, Target, reach
+from hcdcodec.codec.settings import settings_digest
+from hcdcodec.codec.target import SEARCHES, Found, reach, remark
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
@@ -105,9 +107,9 @@ def test_what_cannot_be_reached_gives_what_comes_closest(
     assert (quality_of(found), found.met, found.searches) == (quality, False, 1)
     if target.max_bytes:
         with pytest.raises(OutputError, match="9 bytes cannot be met; even quality 1 takes 800"):
-            target.remark(found, 800)
+            remark(target, found, 800)
     else:
-        assert "cannot be reached; stored with" in target.remark(found, 800)
+        assert "cannot be reached; stored with" in remark(target, found, 800)
 
 
 def test_pictures_without_error_meet_every_psnr(draw: Draw) -> None:
@@ -126,14 +128,15 @@ def test_targets_that_make_no_sense(values: dict[str, float]) -> None:
 
 
 def test_other_targets_have_another_digest(tiny: Tiny) -> None:
-    backbone = tiny.engine().backbone
+    network = tiny.engine().backbone.identity
     targets = Target(psnr=30), Target(psnr=31), Target(bpp=30), Target(max_bytes=30)
-    digests = {target.digest(OPTIONS, backbone) for target in targets}
-    digests |= {OPTIONS.digest(backbone), replace(OPTIONS, quality=100).digest(backbone)}
+    digests = {settings_digest(OPTIONS, network, target) for target in (None, *targets)}
+    digests.add(settings_digest(replace(OPTIONS, quality=100), network))
     assert len(digests) == 6
     # What the target replaces does not count.
-    assert targets[0].digest(OPTIONS, backbone) == targets[0].digest(replace(OPTIONS, quality=3), backbone)
-    assert targets[0].digest(OPTIONS, backbone) != targets[0].digest(EncodeOptions(Ste(3)), backbone)
+    first = settings_digest(OPTIONS, network, targets[0])
+    assert first == settings_digest(replace(OPTIONS, quality=3), network, targets[0])
+    assert first != settings_digest(EncodeOptions(Ste(3)), network, targets[0])
 
 
 # --- in memory --------------------------------------------------------------------------------------------------------

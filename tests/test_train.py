@@ -17,8 +17,8 @@ from PIL import Image
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.registry import build, fill, load_backbone
-from hcdcodec.networks.weights import find, read_manifest
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
 from hcdcodec.training.recipe import Recipe

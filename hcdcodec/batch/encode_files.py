@@ -16,8 +16,10 @@ from hcdcodec.batch.freshness import (
 )
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
-from hcdcodec.codec.target import Found, Target, reach
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions, Target
+from hcdcodec.codec.settings import settings_digest
+from hcdcodec.codec.target import Found, reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files import disk
@@ -90,8 +92,7 @@ class Encoding:
         Raises:
             OutputError: something that is not ours stands in the way.
         """
-        backbone = self.engines[0].backbone
-        settings = self.target.digest(self.options, backbone) if self.target else self.options.digest(backbone)
+        settings = settings_digest(self.options, self.engines[0].backbone.identity, self.target)
         return judge(job, read_encoded_stamp(job), settings, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
@@ -133,7 +134,7 @@ class Encoding:
             level=PNG_LEVEL,
             optimise=optimisers.optimise,
         )
-        remark = self.target.remark(timed.found, len(data)) if self.target else ""
+        shortfall = remark(self.target, timed.found, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
         if not needless:
             store_result(job, data, source.status, self.files)
@@ -141,7 +142,7 @@ class Encoding:
             name=job.name,
             target=job.target,
             status=Status.SKIPPED if needless else Status.DONE,
-            message=_needless(job) if needless else remark,
+            message=_needless(job) if needless else shortfall,
             source_bytes=source.size,
             target_bytes=len(data),
             height=picture.height,

@@ -16,7 +16,7 @@ from hcdcodec.files.plan import names_from, plan_decode, plan_encode
 if TYPE_CHECKING:
     from hcdcodec.batch.common import FileOptions
     from hcdcodec.batch.encode_files import Encoding
-    from hcdcodec.codec.target import Target
+    from hcdcodec.codec.options import Target
     from hcdcodec.files.plan import Plan
     from hcdcodec.pictures.metadata import Strip
 
@@ -117,7 +117,7 @@ def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
 
 def _encoding(given: dict[str, Any]) -> "Encoding":
     from hcdcodec.batch.encode_files import Encoding
-    from hcdcodec.codec.encode import EncodeOptions
+    from hcdcodec.codec.options import EncodeOptions
     from hcdcodec.codec.search.options import Paper, search_of
     from hcdcodec.engine.engine import engine_for
     from hcdcodec.networks.registry import load_backbone
@@ -176,7 +176,7 @@ def _strip(chosen: Sequence[str]) -> "tuple[Strip, ...]":
 
 def _target(given: dict[str, Any]) -> "Target | None":
     """Return what is to choose the quality, if not the user."""
-    from hcdcodec.codec.target import Target
+    from hcdcodec.codec.options import Target
 
     asked = [name for name in ("max_bytes", "target_bpp", "target_psnr") if given[name] is not None]
     chosen = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT

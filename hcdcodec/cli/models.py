@@ -10,9 +10,10 @@ import click
 
 from hcdcodec.cli import exits
 from hcdcodec.cli.options import Examples, option
+from hcdcodec.errors import UsageError
 
 if TYPE_CHECKING:
-    from hcdcodec.networks.weights import Entry
+    from hcdcodec.networks.manifest import Entry
 
 
 @click.group()
@@ -25,8 +26,8 @@ def models() -> None:
 @option("--json", "as_json", is_flag=True, help="Write one JSON object an entry.")
 def list_models(weights_dir: Path | None, as_json: bool) -> None:
     """List the networks, and the weights that are installed for them."""
-    from hcdcodec.networks.registry import FAMILIES
-    from hcdcodec.networks.weights import installed
+    from hcdcodec.networks.families import FAMILIES
+    from hcdcodec.networks.manifest import installed
 
     entries = installed(weights_dir)
     if as_json:
@@ -34,8 +35,10 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
             click.echo(json.dumps({"path": str(path), **asdict(entry)}))
         return
     for name, family in FAMILIES.items():
-        click.echo(f"{name:10} {family.about}")
         own = [(path, entry) for path, entry in entries if entry.name == name]
+        if not (family.is_listed or own):
+            continue
+        click.echo(f"{name:10} {family.about}")
         for path, entry in sorted(own, key=lambda found: found[1].scale):
             click.echo(_entry_lines(path, entry), nl=False)
         for scale in sorted(set(family.scales) - {entry.scale for _, entry in own}):
@@ -75,11 +78,16 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
     None of the code that such a file can hold is run. With --weights-dir, name the same directory to encode and decode,
     or set HCDCODEC_WEIGHTS to it.
     """
+    from hcdcodec.networks.manifest import user_directory
+
+    directory = weights_dir or user_directory()
+    if directory is None:
+        raise UsageError("there is no home directory to install into; name a directory with --weights-dir")
+
     from hcdcodec.networks.import_checkpoint import import_checkpoint
-    from hcdcodec.networks.weights import user_directory
 
     def bring(path: str) -> None:
-        made = import_checkpoint(Path(path), weights_dir or user_directory(), backbone=backbone, scale=scale)
+        made = import_checkpoint(Path(path), directory, backbone=backbone, scale=scale)
         entry = made.entry
         network = f" ({entry.origin['network']})" if "network" in entry.origin else ""
         figures = ", ".join(f"{figure} {value:.2f} dB" for figure, value in entry.measured.items())

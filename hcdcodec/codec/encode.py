@@ -1,24 +1,21 @@
 """Pictures -> (header, LR): pad to a canvas, plan tiles, downscale, search."""
 
-import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from hcdcodec.codec.search.options import DEFAULT_EFFORT, Search, search_of
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
-from hcdcodec.codec.settings import settings_text
+from hcdcodec.codec.settings import settings_digest
 from hcdcodec.engine.engine import Engine, Task, details_source
-from hcdcodec.errors import UsageError
-from hcdcodec.format.grid import DEFAULT_QUALITY, grid_of
+from hcdcodec.format.grid import grid_of
 from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
-from hcdcodec.pictures.metadata import Strip
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import plan
 
@@ -27,45 +24,6 @@ TILE = 256
 
 DISTANT_TILE, DISTANT_HALO = 96, 16
 """Core and halo for networks that see farther than is worth computing; the search then sees the same tiles."""
-
-DETAILS_SCALE_MAX = 16
-"""Networks are trained with a deviation of 1; far beyond, reconstructions are noise."""
-
-
-@dataclass(frozen=True)
-class EncodeOptions:
-    """How pictures are encoded.
-
-    Attributes:
-        search: how the LR is searched.
-        quality: 1 to 100, chooses the LR grid.
-        details_scale: standard deviation of the details z; None = what the weights were trained for.
-        details_seed: of the details z, where they are not zeros.
-        strip: metadata that is not stored, each kind at most once and in the order of `Strip`.
-
-    Raises:
-        UsageError: no such deviation.
-    """
-
-    search: Search = field(default_factory=lambda: search_of(DEFAULT_EFFORT))
-    quality: int = DEFAULT_QUALITY
-    details_scale: float | None = None
-    details_seed: int = 0
-    strip: tuple[Strip, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.details_scale is not None and not 0 <= self.details_scale <= DETAILS_SCALE_MAX:
-            raise UsageError(
-                f"{self.details_scale} is no deviation of details z; 0 to {DETAILS_SCALE_MAX} are possible"
-            )
-
-    def digest(self, backbone: Backbone, more: str = "") -> bytes:
-        """Return 8 bytes that change when the same picture would be encoded otherwise; `more` are further settings."""
-        network = f"{backbone.name} {backbone.scale} {backbone.model_hash}"
-        text = settings_text(
-            self.search, self.quality, self.details_scale, self.details_seed, self.strip, network, more
-        )
-        return hashlib.sha256(text.encode()).digest()[:8]
 
 
 @dataclass(frozen=True)
@@ -154,7 +112,7 @@ def _header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Hea
         details_scale=details_scale if random else 0.0,
         grid=grid_of(options.quality).steps,
         quality=options.quality,
-        settings_digest=options.digest(backbone),
+        settings_digest=settings_digest(options, backbone.identity),
     )
 
 

@@ -19,7 +19,7 @@ class Engines:
     """
 
     device: str = "cpu"
-    weights_dir: Path | None = None
+    weights_dir: Path | str | None = None
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
 
     def get(self, header: Header) -> Engine:

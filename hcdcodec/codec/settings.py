@@ -5,12 +5,13 @@ to strip) in the words of release 0.1.0, and not how a release carries it out. S
 or another default leave existing results up to date. tests/golden/settings_0.1.0.json holds the values.
 """
 
-from collections.abc import Iterable
-from dataclasses import fields
+import hashlib
+from dataclasses import fields, replace
 
+from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
-from hcdcodec.pictures.metadata import Strip
+from hcdcodec.networks.manifest import NetworkId
 
 # (steps, step_size) by effort, and the other constants of the search, as release 0.1.0 had them. What a user asks for
 # is an effort; these numbers only spell it, whatever the search is today.
@@ -22,39 +23,34 @@ _STE = (
 _PAPER = "Paper(hr_steps=15, lr_steps=15, alpha=0.0784313725490196, epsilon=0.3, seed=0)"
 
 
-def settings_text(
-    search: Search,
-    quality: int,
-    details_scale: float | None,
-    details_seed: int,
-    strip: Iterable[Strip],
-    network: str,
-    more: str = "",
-) -> str:
-    """Return the frozen text of some settings.
+def settings_digest(options: EncodeOptions, network: NetworkId, target: Target | None = None) -> bytes:
+    """Return 8 bytes that change when a user asks for something else.
 
     Args:
-        search: what was asked for; a search that is no effort's is spelt out with all of its options.
-        quality: 1 to 100.
-        details_scale: standard deviation of the details z; None = what the weights were trained for.
-        details_seed: of the details z.
-        strip: metadata that is not stored.
-        network: name, scale and model hash, with spaces between them.
-        more: text of a target that chooses the quality.
+        options: what was asked for; with a target, their quality does not count.
+        network: its `settings_hash` stands in the text, so that better weights leave results up to date.
+        target: what chooses the quality, if not the user.
     """
-    kinds = ", ".join(f"<Strip.{kind.name}: '{kind.value}'>" for kind in strip)
-    closing = ",)" if kinds and ", " not in kinds else ")"
-    options = (
-        f"EncodeOptions(search={_search_text(search)}, quality={quality}, details_scale={details_scale!r}, "
-        f"details_seed={details_seed}, strip=({kinds}{closing})"
+    if target:
+        options = replace(options, quality=RUNGS[0])
+    text = f"{_options_text(options)} {network.name} {network.scale} {network.settings_hash}"
+    text += f" {_grid_text(grid_of(options.quality))}{_target_text(target) if target else ''}"
+    return hashlib.sha256(text.encode()).digest()[:8]
+
+
+def _options_text(options: EncodeOptions) -> str:
+    kinds = ", ".join(f"<Strip.{kind.name}: '{kind.value}'>" for kind in options.strip)
+    closing = ",)" if len(options.strip) == 1 else ")"  # a tuple, as Python writes it
+    return (
+        f"EncodeOptions(search={_search_text(options.search)}, quality={options.quality}, "
+        f"details_scale={options.details_scale!r}, details_seed={options.details_seed}, strip=({kinds}{closing})"
     )
-    return f"{options} {network} {_grid_text(grid_of(quality))}{more}"
 
 
-def target_text(max_bytes: int | None, bpp: float | None, psnr: float | None) -> str:
-    """Return the frozen text of a target, with the grids among which it chooses."""
+def _target_text(target: Target) -> str:
+    """Return the text of a target, with the grids among which it chooses."""
     grids = ", ".join(_grid_text(grid_of(quality)) for quality in RUNGS)
-    return f"Target(max_bytes={max_bytes!r}, bpp={bpp!r}, psnr={psnr!r}) ({grids})"
+    return f"Target(max_bytes={target.max_bytes!r}, bpp={target.bpp!r}, psnr={target.psnr!r}) ({grids})"
 
 
 def _search_text(search: Search) -> str:

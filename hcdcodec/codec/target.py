@@ -15,14 +15,14 @@ from functools import cached_property
 
 import numpy as np
 
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures, preview
-from hcdcodec.codec.settings import target_text
+from hcdcodec.codec.encode import Encoded, encode_pictures, preview
+from hcdcodec.codec.options import PSNR_MAX, EncodeOptions, Target
+from hcdcodec.codec.settings import settings_digest
 from hcdcodec.engine.engine import Engine
-from hcdcodec.errors import OutputError, UsageError
+from hcdcodec.errors import OutputError
 from hcdcodec.format import container
 from hcdcodec.format.grid import RUNGS
 from hcdcodec.format.header import Header
-from hcdcodec.networks.base import Backbone
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
 
@@ -31,61 +31,6 @@ SEARCHES = 4
 
 _SURE_BYTES, _SURE_DB = math.log(1.03), 0.05
 """What predictions are good for: a neighbour predicted to miss by more is not searched."""
-
-_PSNR_MAX = 100.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What a picture's file is to reach; exactly one of these.
-
-    Attributes:
-        max_bytes: the best quality whose file has no more bytes; else there is no result.
-        bpp: the best quality whose file has no more bits a pixel, metadata and alpha included; else the smallest file.
-        psnr: the smallest quality that has as many dB over the RGB levels, up to 100; else the best quality.
-
-    Raises:
-        UsageError: none or several of them, or out of range.
-    """
-
-    max_bytes: int | None = None
-    bpp: float | None = None
-    psnr: float | None = None
-
-    def __post_init__(self) -> None:
-        given = [value for value in (self.max_bytes, self.bpp, self.psnr) if value is not None]
-        if len(given) != 1:
-            raise UsageError("a target is one of bytes, bits per pixel and PSNR; choose one")
-        if not 0 < given[0] < math.inf or (self.psnr or 0) > _PSNR_MAX:
-            raise UsageError(f"target {given[0]} is out of range; it is above 0, and a PSNR is at most 100 dB")
-
-    def digest(self, options: EncodeOptions, backbone: Backbone) -> bytes:
-        """Return 8 bytes that change when the same picture would be encoded otherwise."""
-        more = target_text(self.max_bytes, self.bpp, self.psnr)
-        return replace(options, quality=RUNGS[0]).digest(backbone, more)
-
-    def remark(self, found: "Found", size: int) -> str:
-        """Say where a result falls short; empty if it does not.
-
-        Args:
-            found: the result.
-            size: bytes of its file.
-
-        Raises:
-            OutputError: there must be no such result.
-        """
-        if found.met:
-            return ""
-        if self.max_bytes is not None:
-            raise OutputError(
-                f"{self.max_bytes} bytes cannot be met; "
-                f"even quality {found.encoded.header.quality} takes {size}, allow more or choose another --scale"
-            )
-        if self.bpp is not None:
-            bpp = 8 * size / found.encoded.header.pixel_count
-            return f"{self.bpp:g} bpp cannot be reached; stored with {bpp:.3f}, the least at this scale"
-        psnr = decibels(found.encoded.refined.error)
-        return f"{self.psnr:g} dB cannot be reached; stored with {psnr:.2f}, the most at this scale and effort"
 
 
 @dataclass(frozen=True)
@@ -125,6 +70,32 @@ def reach(engine: Engine, picture: Picture, options: EncodeOptions, target: Targ
     while len(hunt.tried) < SEARCHES and (place := hunt.next()) is not None:
         hunt.search(place)
     return hunt.result()
+
+
+def remark(target: Target, found: Found, size: int) -> str:
+    """Say where a result falls short of its target; empty if it does not.
+
+    Args:
+        target: what was to be reached.
+        found: the result.
+        size: bytes of its file.
+
+    Raises:
+        OutputError: there must be no such result.
+    """
+    if found.met:
+        return ""
+    header = found.encoded.header
+    if target.max_bytes is not None:
+        raise OutputError(
+            f"{target.max_bytes} bytes cannot be met; "
+            f"even quality {header.quality} takes {size}, allow more or choose another --scale"
+        )
+    if target.bpp is not None:
+        bpp = 8 * size / header.pixel_count
+        return f"{target.bpp:g} bpp cannot be reached; stored with {bpp:.3f}, the least at this scale"
+    psnr = decibels(found.encoded.refined.error)
+    return f"{target.psnr:g} dB cannot be reached; stored with {psnr:.2f}, the most at this scale and effort"
 
 
 class _Hunt:
@@ -173,7 +144,7 @@ class _Hunt:
         done = [place for place, (excess, _) in self.tried.items() if excess <= 0]
         best = min(done) if done else min(self.tried, key=lambda place: self.tried[place][0])
         encoded = self.tried[best][1]
-        settings = self.target.digest(self.options, self.engine.backbone)
+        settings = settings_digest(self.options, self.engine.backbone.identity, self.target)
         encoded = replace(encoded, header=replace(encoded.header, settings_digest=settings))
         return Found(encoded, self.passes, len(self.tried), bool(done))
 
@@ -197,7 +168,7 @@ class _Hunt:
     def _excess(self, header: Header, lr: Levels, error: float) -> float:
         if self.target.psnr is not None:
             # Far beyond every target, and finite where nothing differs.
-            return self.target.psnr - min(decibels(error), 2 * _PSNR_MAX)
+            return self.target.psnr - min(decibels(error), 2 * PSNR_MAX)
         size = self._size(header, lr, alpha=None) + self._alpha_size
         limit = self.target.max_bytes or (self.target.bpp or 0) * header.pixel_count / 8
         return math.log(size / limit)

@@ -8,7 +8,7 @@
          5      1  flags                bit 0: an hcDA chunk belongs to it; a file with any other bit set is refused
          6      1  scale                HR size / LR size
          7     16  backbone             ASCII name of the network, filled with 00
-        23     16  model_hash           first bytes of the SHA-256 of its weights; 00 when it has none
+        23     16  model_hash           first bytes of the SHA-256 of its weights; of nothing when it has none
         39      4  height               of the HR picture
         43      4  width
         47      1  mode                 0 grey: one-channel LR, output is the mean of the channels; 1 RGB

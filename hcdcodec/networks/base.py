@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from hcdcodec.networks.manifest import NetworkId
+
 
 @dataclass(frozen=True)
 class DetailPlane:
@@ -29,6 +31,8 @@ class Backbone(nn.Module):
         details: the details z that `upscale` takes; empty for networks that need none.
         details_scale: standard deviation of the z that these weights were trained for; 0 = zeros.
         model_hash: hash of the weights (`weights.model_hash`), hexadecimal.
+        settings_hash: the model hash that stands for these weights in the text of settings; empty = their own.
+        is_pinned: whether the user asked for these very weights.
         recompute_from_px: HR pixels in a batch from which gradients recompute what they need instead of keeping it;
             only networks whose inside takes much memory heed it.
         memory_format: layout of tensors in which it computes fastest.
@@ -41,8 +45,16 @@ class Backbone(nn.Module):
     details: tuple[DetailPlane, ...] = ()
     details_scale: float = 0.0
     model_hash: str = ""
+    settings_hash: str = ""
+    is_pinned: bool = False
     recompute_from_px: int = 0
     memory_format: torch.memory_format = torch.channels_last
+
+    @property
+    def identity(self) -> NetworkId:
+        """Return what settings and headers call it."""
+        settings_hash = self.settings_hash or self.model_hash
+        return NetworkId(self.name, self.scale, self.model_hash, settings_hash, self.is_pinned)
 
     def initialise(self, hr: torch.Tensor) -> None:
         """Fit what an untrained network takes from data, before training; most take nothing.

@@ -10,11 +10,12 @@ import torch
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.checkpoints import Checkpoint, read_checkpoint
+from hcdcodec.networks.manifest import Entry
 from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import assemble
 from hcdcodec.networks.sr import read_sr_checkpoint
-from hcdcodec.networks.weights import Entry, install, model_hash
+from hcdcodec.networks.weights import install, model_hash
 from hcdcodec.tiles import Rect
 
 PLAIN, ZEROS, NORMAL = "chart/PSNR", "chart/PSNR/z zeros", "chart/PSNR/z normal"

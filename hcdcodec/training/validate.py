@@ -7,7 +7,8 @@ from statistics import fmean
 import numpy as np
 import torch
 
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.networks.bicubic import Bicubic

@@ -1,0 +1,68 @@
+"""What a user asks for: how pictures are encoded, and what is to choose the quality. Needs no torch."""
+
+import math
+from dataclasses import dataclass, field
+
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Search, search_of
+from hcdcodec.errors import UsageError
+from hcdcodec.format.grid import DEFAULT_QUALITY
+from hcdcodec.pictures.metadata import Strip
+
+DETAILS_SCALE_MAX = 16
+"""Networks are trained with a deviation of 1; far beyond, reconstructions are noise."""
+
+PSNR_MAX = 100.0
+"""Largest PSNR that a target may ask for, in dB."""
+
+
+@dataclass(frozen=True)
+class EncodeOptions:
+    """How pictures are encoded.
+
+    Attributes:
+        search: how the LR is searched.
+        quality: 1 to 100, chooses the LR grid.
+        details_scale: standard deviation of the details z; None = what the weights were trained for.
+        details_seed: of the details z, where they are not zeros.
+        strip: metadata that is not stored, each kind at most once and in the order of `Strip`.
+
+    Raises:
+        UsageError: no such deviation.
+    """
+
+    search: Search = field(default_factory=lambda: search_of(DEFAULT_EFFORT))
+    quality: int = DEFAULT_QUALITY
+    details_scale: float | None = None
+    details_seed: int = 0
+    strip: tuple[Strip, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.details_scale is not None and not 0 <= self.details_scale <= DETAILS_SCALE_MAX:
+            raise UsageError(
+                f"{self.details_scale} is no deviation of details z; 0 to {DETAILS_SCALE_MAX} are possible"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What a picture's file is to reach; exactly one of these.
+
+    Attributes:
+        max_bytes: the best quality whose file has no more bytes; else there is no result.
+        bpp: the best quality whose file has no more bits a pixel, metadata and alpha included; else the smallest file.
+        psnr: the smallest quality that has as many dB over the RGB levels, up to 100; else the best quality.
+
+    Raises:
+        UsageError: none or several of them, or out of range.
+    """
+
+    max_bytes: int | None = None
+    bpp: float | None = None
+    psnr: float | None = None
+
+    def __post_init__(self) -> None:
+        given = [value for value in (self.max_bytes, self.bpp, self.psnr) if value is not None]
+        if len(given) != 1:
+            raise UsageError("a target is one of bytes, bits per pixel and PSNR; choose one")
+        if not 0 < given[0] < math.inf or (self.psnr or 0) > PSNR_MAX:
+            raise UsageError(f"target {given[0]} is out of range; it is above 0, and a PSNR is at most 100 dB")

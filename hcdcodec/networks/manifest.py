@@ -1,0 +1,296 @@
+"""Manifests: which weights are installed, where, and what their hashes are. All of it is JSON, so no torch is needed.
+
+A weights directory holds `manifest.json` and the files that it lists. Directories are searched in this order: the one
+that the user names, $HCDCODEC_WEIGHTS, the user's data directory, the package's own.
+
+A broken manifest in a directory that the user named is an error. In the other directories it is an error only where
+nothing else has the weights that are asked for; else a warning says that the directory was left out.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from hcdcodec.errors import ModelError
+from hcdcodec.files.disk import write_atomic
+from hcdcodec.networks.families import FAMILIES, family_of
+
+MANIFEST = "manifest.json"
+NO_WEIGHTS = hashlib.sha256().hexdigest()
+"""Model hash of networks without weights."""
+
+_HASH = re.compile(r"[0-9a-f]{64}")
+_CHECKOUT = re.compile(r'^name = "hcdcodec"$', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a manifest: what a file is, where it comes from, what was measured with it.
+
+    Attributes:
+        name: backbone.
+        scale: HR size / LR size.
+        file: name of the safetensors file in the manifest's directory.
+        hash: model hash, 64 hexadecimal digits (see `weights.model_hash`).
+        parameters: number of trained values.
+        details_scale: standard deviation of the details z that the decoder wants; 0 = zeros.
+        licence: licence of the weights.
+        origin: training data, recipe, command, hours; or the official file they were imported from.
+        measured: figures by name, "set/measure/setting" -> dB.
+        settings_hash: the model hash that stands for these weights in the text of settings; empty = their own. Better
+            weights that are shipped name the first shipped ones of their name and scale, so that what was encoded
+            with those stays up to date.
+    """
+
+    name: str
+    scale: int
+    file: str
+    hash: str
+    parameters: int
+    details_scale: float = 0.0
+    licence: str = ""
+    origin: Mapping[str, str] = field(default_factory=dict)
+    measured: Mapping[str, float] = field(default_factory=dict)
+    settings_hash: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkId:
+    """Which network, in as few words as settings and headers need.
+
+    Attributes:
+        name: backbone.
+        scale: HR size / LR size.
+        hash: model hash of its weights, hexadecimal.
+        settings_hash: the model hash that stands for it in the text of settings.
+        is_pinned: whether the user asked for these very weights (`crn@HASH`), so that no others do.
+    """
+
+    name: str
+    scale: int
+    hash: str
+    settings_hash: str
+    is_pinned: bool = False
+
+
+def directories(first: Path | str | None = None) -> tuple[Path, ...]:
+    """Return the weights directories in the order in which they are searched; not all need exist."""
+    user = user_directory()
+    return (*_named(first), *([user] if user else []), _own_directory())
+
+
+def _named(first: Path | str | None) -> list[Path]:
+    """Return the directories that the user named."""
+    return [Path(value) for value in (first, os.environ.get("HCDCODEC_WEIGHTS")) if value]
+
+
+def user_directory() -> Path | None:
+    """Return the weights directory of the user, where imports go by default; it need not exist.
+
+    None where the user has no home: then it would be a directory of wherever the command happens to run.
+    """
+    try:
+        data = Path(platformdirs.user_data_dir("hcdcodec"))
+    except RuntimeError:
+        return None
+    return data / "weights" if data.is_absolute() else None
+
+
+def _own_directory() -> Path:
+    """Return the directory of the shipped weights: inside a wheel, beside the package in a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    try:
+        is_checkout = _CHECKOUT.search((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        is_checkout = None
+    # Beside an installed package, `weights` is some other package's.
+    return (package.parent if is_checkout else package) / "weights"
+
+
+def read_manifest(directory: Path) -> tuple[Entry, ...]:
+    """Return the entries of a weights directory; none where it has no manifest.
+
+    Raises:
+        ModelError: the manifest is not one of ours.
+    """
+    path = directory / MANIFEST
+    try:
+        if not path.is_file():
+            return ()
+        content = json.loads(path.read_text(encoding="utf-8"))
+        models = content.get("models") if isinstance(content, dict) else None
+        if not isinstance(models, list):
+            raise ValueError('it has no list of "models"')
+        return tuple(map(_read_entry, models))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read ({error.strerror}); check who may read it") from error
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{path} is not a manifest of weights ({error}); restore it, or remove it") from error
+
+
+def _read_entry(given: object) -> Entry:
+    """Return an entry, whose unknown fields are those of later releases and do not count.
+
+    Raises:
+        ValueError: a field is missing or makes no sense.
+    """
+    if not isinstance(given, dict):
+        raise ValueError("an entry is no object")
+    values = {known.name: given[known.name] for known in fields(Entry) if known.name in given}
+    for known in fields(Entry):
+        if known.name not in values and known.default is MISSING and known.default_factory is MISSING:
+            raise ValueError(f"an entry has no {known.name!r}")
+        if known.name in values and not _CHECKS[known.name](values[known.name]):
+            raise ValueError(f"{known.name!r} of an entry makes no sense")
+    return Entry(**values)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_hash(value: Any) -> bool:
+    return isinstance(value, str) and bool(_HASH.fullmatch(value))
+
+
+_CHECKS: Mapping[str, Callable[[Any], bool]] = {
+    "name": _is_text,
+    "scale": _is_count,
+    # A plain name: what a manifest lists lies in its directory.
+    "file": lambda value: _is_text(value) and value not in ("", ".", "..") and not re.search(r"[/\\\0]", value),
+    "hash": _is_hash,
+    "parameters": _is_count,
+    "details_scale": lambda value: _is_number(value) and 0 <= value < math.inf,
+    "licence": _is_text,
+    "origin": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "measured": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
+    "settings_hash": lambda value: value == "" or _is_hash(value),
+}
+
+
+def write_manifest(directory: Path, entries: Sequence[Entry]) -> None:
+    """Write a manifest, sorted by name and scale; of equal ones, the order stays.
+
+    Who reads, changes and writes holds a lock meanwhile, see `weights.install`.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    models = sorted((asdict(item) for item in entries), key=lambda item: (item["name"], item["scale"]))
+    for model in models:
+        if not model["settings_hash"]:
+            del model["settings_hash"]  # release 0.1.0 refuses a manifest with a field that it does not know
+    write_atomic(directory / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())
+
+
+def installed(first: Path | str | None = None) -> tuple[tuple[Path, Entry], ...]:
+    """Return (file, entry) of everything installed, in search order, each hash once.
+
+    Raises:
+        ModelError: a directory that the user named has a broken manifest.
+    """
+    found: dict[tuple[str, str, int], tuple[Path, Entry]] = {}
+    for directory, manifest in _manifests(first):
+        if isinstance(manifest, ModelError):
+            _warn(manifest)
+            continue
+        for entry in manifest:
+            found.setdefault((entry.hash, entry.name, entry.scale), (directory / entry.file, entry))
+    return tuple(found.values())
+
+
+def find(name: str, scale: int, prefix: str = "", first: Path | str | None = None) -> tuple[Path, Entry]:
+    """Return the first installed file for a backbone.
+
+    Args:
+        name: backbone.
+        scale: HR size / LR size.
+        prefix: start of the model hash that is asked for, hexadecimal; empty = any.
+        first: directory to search before all others.
+
+    Raises:
+        ModelError: there is none, or a directory that the user named has a broken manifest.
+    """
+    others, broken = list[str](), list[ModelError]()
+    for directory, manifest in _manifests(first):
+        if isinstance(manifest, ModelError):
+            broken.append(manifest)
+            continue
+        for entry in manifest:
+            if (entry.name, entry.scale) != (name, scale):
+                continue
+            if entry.hash.startswith(prefix):
+                for error in broken:
+                    _warn(error)
+                return directory / entry.file, entry
+            others.append(entry.hash[:12])
+    if broken:
+        raise broken[0]
+    if not others:
+        remedy = FAMILIES[name].remedy if name in FAMILIES else "see 'hcdcodec models list'"
+        raise ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
+    raise ModelError(
+        f"needs the {name} x{scale} weights {prefix[:12]}, but only {', '.join(others)} is installed; "
+        "put that file in a directory and name it with --weights-dir"
+    )
+
+
+def identify(backbone: str, scale: int, first: Path | str | None = None) -> NetworkId:
+    """Return which network `load_backbone` would load.
+
+    Args:
+        backbone: name; with @ and the start of a model hash, that one of several installed.
+        scale: HR size / LR size.
+        first: directory to search before all others.
+
+    Raises:
+        UsageError: no such backbone or scale.
+        ModelError: its weights are not installed.
+    """
+    name, _, prefix = backbone.partition("@")
+    if family_of(name, scale).has_weights:
+        entry = find(name, scale, prefix, first)[1]
+        return NetworkId(name, scale, entry.hash, entry.settings_hash or entry.hash, bool(prefix))
+    check_prefix(name, scale, NO_WEIGHTS, prefix)
+    return NetworkId(name, scale, NO_WEIGHTS, NO_WEIGHTS, bool(prefix))
+
+
+def check_prefix(name: str, scale: int, got: str, prefix: str) -> None:
+    """Raise `ModelError` unless a model hash begins with what was asked for."""
+    if not got.startswith(prefix):
+        raise ModelError(f"needs the {name} x{scale} weights {prefix[:12]}, got {got[:12]}; restore that file")
+
+
+def _manifests(first: Path | str | None) -> Iterator[tuple[Path, tuple[Entry, ...] | ModelError]]:
+    """Yield each directory with its entries, or with what is wrong there if the user did not name it."""
+    named = len(_named(first))
+    for place, directory in enumerate(directories(first)):
+        content: tuple[Entry, ...] | ModelError
+        try:
+            content = read_manifest(directory)
+        except ModelError as error:
+            if place < named:
+                raise
+            content = error
+        yield directory, content
+
+
+def _warn(error: ModelError) -> None:
+    logging.getLogger("hcdcodec").warning("hcdcodec: %s; its weights are left out", error)
