@@ -30,13 +30,14 @@ from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.survey import Batch
-from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for
-from hcdcodec.files.plan import Job, plan_decode, plan_encode
+from hcdcodec.files.job import Job
+from hcdcodec.files.plan import plan_decode, plan_encode
+from hcdcodec.format.source_files import refuse_source
 from hcdcodec.networks.registry import load_backbone
-from hcdcodec.pictures.formats import sniff
 
 import record
 
@@ -146,7 +147,7 @@ def _descendants(number: int) -> Iterator[int]:
 
 
 def _encode_jobs(source: Path, target: Path) -> tuple[Job, ...]:
-    return plan_encode([str(source)], str(target), is_picture=sniff).jobs
+    return plan_encode([str(source)], str(target), refuse=refuse_source).jobs
 
 
 def _decode_jobs(source: Path, target: Path) -> tuple[Job, ...]:

@@ -36,7 +36,7 @@ from hcdcodec import cli
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
 from hcdcodec.files.plan import plan_decode, plan_encode
 from hcdcodec.format import container
-from hcdcodec.pictures.formats import sniff
+from hcdcodec.format.source_files import refuse_source
 
 import record
 
@@ -217,7 +217,7 @@ def _planned(root: Path, count: int) -> dict[str, object]:
     start = time.monotonic()
     decode = plan_decode([str(folder)], str(root / "out"))
     middle = time.monotonic()
-    encode = plan_encode([str(folder)], str(root / "out"), is_picture=sniff)
+    encode = plan_encode([str(folder)], str(root / "out"), refuse=refuse_source)
     end = time.monotonic()
     _expect((len(decode.jobs), len(encode.ignored)) == (count, count), "the plan is not complete")
     seconds = {"decode": round(middle - start, 2), "encode": round(end - middle, 2)}

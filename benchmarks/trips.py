@@ -19,8 +19,8 @@ from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.networks.bicubic import Bicubic
-from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.manifest import installed
+from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import Scores

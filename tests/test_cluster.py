@@ -13,7 +13,7 @@ import pytest
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.ray_cluster import Board, Chunk
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 
 
 def jobs_of(count: int) -> list[Job]:

@@ -4,23 +4,31 @@ import contextlib
 import io
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hcdcodec.errors import UsageError
-from hcdcodec.files.plan import Job, Plan, names_from, plan_decode, plan_encode, shard
+from hcdcodec.files.job import Job
+from hcdcodec.files.plan import Plan, names_from, plan_decode, plan_encode, shard
+from hcdcodec.format.source_files import refuse_source
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
 
-def is_picture(head: bytes) -> bool:
-    return head.startswith(PICTURE[:8]) and len(head) <= 64
-
-
-def encode(sources: Sequence[str | Path], destination: str | Path, *, listed: bool = False) -> Plan:
-    return plan_encode([str(s) for s in sources], str(destination), is_picture=is_picture, listed=listed)
+def encode(
+    sources: Sequence[str | Path], destination: str | Path, *, listed: bool = False, exclude: Sequence[str] = ()
+) -> Plan:
+    names = [str(s) for s in sources]
+    return plan_encode(names, str(destination), refuse=refuse_source, listed=listed, exclude=exclude)
 
 
 def decode(sources: Sequence[str | Path], destination: str | Path, *, suffix: str = ".png") -> Plan:
@@ -154,16 +162,59 @@ def test_a_decoded_file_must_be_named_as_its_format(here: Path) -> None:
 
 def test_a_walk_for_encoding_goes_by_content(here: Path) -> None:
     put("in/a.jpg", "in/picture", "in/done.png.hcd.png", "in/DONE.HCD.PNG", "in/.hcd-0123.tmp")
-    put("in/README.jpg", content=b"words")
-    put("in/empty.png", content=b"")
+    put("in/notes.txt", "in/README", content=b"words")
     plan = encode(["in"], "out")
     assert [job.key for job in plan.jobs] == ["a.jpg", "picture"]
     assert plan.ignored == (
         ("in/DONE.HCD.PNG", "already encoded"),
-        ("in/README.jpg", "no picture"),
+        ("in/README", "no picture"),
         ("in/done.png.hcd.png", "already encoded"),
-        ("in/empty.png", "no picture"),
+        ("in/notes.txt", "no picture"),
     )
+    assert not plan.problems
+
+
+def test_what_is_called_a_picture_and_cannot_be_read_is_a_failure(here: Path) -> None:
+    put("in/a.jpg")
+    put("in/b.HEIC", content=b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    put("in/c.jpg", content=bytes(3000))
+    put("in/d.jpg", content=b"")
+    put("in/e.jxl", content=b"\xff\x0a words")
+    put("in/._a.jpg", content=b"\0\5\x16\7\0\2\0\0Mac OS X")
+    plan = encode(["in"], "out")
+    assert [job.key for job in plan.jobs] == ["a.jpg"]
+    assert plan.ignored == (("in/._a.jpg", "no picture"),)
+    assert [Path(name).name for name, _ in plan.problems] == ["b.HEIC", "c.jpg", "d.jpg", "e.jxl"]
+    assert "nothing but zeros" in plan.problems[1].message and "is empty" in plan.problems[2].message
+    assert all("--exclude" in why for _, why in plan.problems)
+
+
+@pytest.mark.parametrize(
+    ("globs", "left"),
+    [
+        (["*.heic"], ["a.jpg", "raw/b.jpg", "raw/deep/c.jpg"]),
+        (["*.heic", "raw"], ["a.jpg"]),
+        (["*.heic", "raw/deep/"], ["a.jpg", "raw/b.jpg"]),
+        (["*.heic", "raw/*"], ["a.jpg"]),
+        (["*"], []),
+    ],
+)
+def test_what_is_excluded_is_left_out_and_counted(here: Path, globs: list[str], left: list[str]) -> None:
+    put("in/a.jpg", "in/raw/b.jpg", "in/raw/deep/c.jpg")
+    put("in/x.heic", content=b"words")
+    plan = encode(["in"], "out", exclude=globs)
+    assert [job.key for job in plan.jobs] == left
+    assert not plan.problems and all(why == "excluded" for _, why in plan.ignored) and plan.ignored
+
+
+def test_reconstructions_are_no_originals(here: Path) -> None:
+    mark = png_chunks.Chunk(b"hcDS", bytes(8))
+    restored = write_picture(Picture(np.zeros((2, 2, 3), np.uint8)), Format.PNG)
+    put("in/restored/a.png", content=png_chunks.insert(restored, [mark]))
+    put("in/a.png", content=restored)
+    plan = encode(["in"], "in/small")
+    assert [job.key for job in plan.jobs] == ["a.png"]
+    assert plan.ignored == (("in/restored/a.png", "decoded by hcdcodec"),)
 
 
 def test_a_walk_for_decoding_goes_by_name(here: Path) -> None:
@@ -281,16 +332,74 @@ def test_what_cannot_be_read_is_reported_and_the_rest_goes_on(here: Path) -> Non
 # --- collisions -------------------------------------------------------------------------------------------------------
 
 
+def test_results_that_meet_fail_and_the_others_go_on(here: Path) -> None:
+    put("a/x.jpg", "b/x.jpg", "b/y.jpg")
+    plan = encode(["a", "b"], "out")
+    assert targets(plan) == ["out/y.jpg.hcd.png"]
+    assert [name for name, _ in plan.problems] == ["a/x.jpg", "b/x.jpg"]
+    assert "b/x.jpg would become out/x.jpg.hcd.png too; " in plan.problems[0].message
+
+
 @pytest.mark.parametrize(
-    ("first", "second"),
-    [("a/x.jpg", "b/x.jpg"), ("a/x.jpg", "b/X.JPG"), ("a/caf\u00e9.jpg", "b/cafe\u0301.jpg"), ("a/ß.jpg", "b/SS.jpg")],
+    ("first", "second"), [("x.jpg", "X.JPG"), ("caf\u00e9.jpg", "cafe\u0301.jpg"), ("ß.jpg", "SS.jpg")]
 )
-def test_outputs_that_some_file_system_cannot_tell_apart(here: Path, first: str, second: str) -> None:
-    put(first, second)
-    with pytest.raises(UsageError) as caught:
-        encode(["a", "b"], "out")
-    assert first in str(caught.value)
-    assert second in str(caught.value)
+def test_names_that_only_some_file_systems_tell_apart(here: Path, first: str, second: str) -> None:
+    put(f"in/{first}", f"in/{second}")
+    if len(list(Path("in").iterdir())) < 2:
+        pytest.skip("this file system cannot hold both")
+    assert len(encode(["in"], "out").jobs) == 2
+    # What a file system does that cannot hold both: the second name leads to the file of the first one.
+    put(f"out/{first}.hcd.png")
+    os.link(f"out/{first}.hcd.png", f"out/{second}.hcd.png")
+    plan = encode(["in"], "out")
+    assert not plan.jobs and len(plan.problems) == 2
+    assert all("too; rename one of them" in why for _, why in plan.problems)
+
+
+def test_a_reconstruction_keeps_the_name_of_its_source_and_another_gives_way(here: Path) -> None:
+    put("small/photo.jpg.hcd.png", "small/other.jpg.hcd.png")
+    assert targets(decode(["small"], "out")) == ["out/other.jpg.png", "out/photo.jpg.png"]
+    put("small/photo.jpg.png.hcd.png")
+    assert targets(decode(["small"], "out")) == ["out/other.jpg.png", "out/photo.jpg.png.png", "out/photo.jpg.png"]
+    put("small/photo.jpg.png.png.hcd.png")
+    assert targets(decode(["small"], "out"))[1:] == [
+        "out/photo.jpg.png.png.png", "out/photo.jpg.png", "out/photo.jpg.png.png",
+    ]  # fmt: skip
+    assert targets(decode(["small"], "out", suffix=".webp"))[1] == "out/photo.jpg.webp"
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    names=st.lists(
+        st.tuples(
+            st.sampled_from(["a", "A", "b/a"]),
+            st.lists(st.sampled_from([".png", ".jpg", ".webp", ".tif", ".PNG"]), max_size=3).map("".join),
+        ).map("".join),
+        unique=True,
+        min_size=1,
+        max_size=8,
+    ),
+    suffix=st.sampled_from([".png", ".webp", ".tiff"]),
+)
+def test_whatever_was_encoded_can_be_decoded(tmp_path: Path, names: list[str], suffix: str) -> None:
+    """No folder may encode to files that cannot be decoded side by side, each to a name of its own."""
+    with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+        for name in names:
+            path = Path(folder, "in", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(PICTURE)
+        there = encode([f"{folder}/in"], f"{folder}/small")
+        assert len(there.jobs) == len(names) and not there.problems
+        for job in there.jobs:
+            assert job.target is not None
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            job.target.write_bytes(PICTURE)
+        back = decode([f"{folder}/small"], f"{folder}/out", suffix=suffix)
+        assert len(set(targets(back))) == len(names) and not back.problems
+        kept = {
+            job.key.removesuffix(".hcd.png") for job in back.jobs if str(job.target).endswith(f"/out/{job.key[:-8]}")
+        }
+        assert kept >= {name for name in names if name.endswith(suffix)}
 
 
 def test_a_file_named_twice_is_one_job(here: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, failure, run
 from hcdcodec.errors import PictureError
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 
 
 def job_of(number: int) -> Job:

@@ -16,7 +16,7 @@ from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format, write_picture

@@ -23,9 +23,10 @@ from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Ste
-from hcdcodec.files.plan import Job, plan_decode, plan_encode
+from hcdcodec.files.job import Job
+from hcdcodec.files.plan import plan_decode, plan_encode
 from hcdcodec.format import container
-from hcdcodec.pictures.formats import sniff
+from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Picture
@@ -53,7 +54,7 @@ class Folder:
         return path
 
     def encode(self, encoding: Encoding | None = None) -> list[Outcome]:
-        plan = plan_encode([str(self.path / "in")], str(self.path / "small"), is_picture=sniff)
+        plan = plan_encode([str(self.path / "in")], str(self.path / "small"), refuse=refuse_source)
         return list((encoding or self.encoding).run(plan.jobs))
 
     def decode(self, decoding: Decoding | None = None) -> list[Outcome]:
@@ -350,7 +351,7 @@ def test_force_redoes_what_is_up_to_date(folder: Folder) -> None:
 
 def test_a_survey_tells_beforehand_and_writes_nothing(folder: Folder) -> None:
     folder.put("a.png"), folder.put("b.png")
-    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
+    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), refuse=refuse_source)
 
     def look(**changes: Any) -> list[Outcome]:
         return list(survey(plan.jobs, replace(folder.encoding, **changes)))
@@ -486,7 +487,7 @@ def test_interrupted_runs_go_on_where_they_stopped(folder: Folder, monkeypatch: 
     monkeypatch.setattr(stages, "_BEHIND_PX", 0)  # however slow writing is, not all six may be computed before it
     for number in range(6):
         folder.put(f"{number}.png")
-    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), is_picture=sniff)
+    plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), refuse=refuse_source)
     (engine,) = folder.encoding.engines
     outcomes = replace(folder.encoding, engines=(replace(engine, batch_px=1),)).run(plan.jobs)
     assert next(outcomes).status is Status.DONE

@@ -28,7 +28,7 @@ from hcdcodec.files.disk import (
     sweep,
     write_atomic,
 )
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 
 
 def test_write_makes_directories_and_replaces(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS
 
 THREADS = 2

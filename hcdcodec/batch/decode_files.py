@@ -16,7 +16,7 @@ from hcdcodec.codec.engines import Engines
 from hcdcodec.engine.devices import memory_errors, usual_batch_px
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.writing import Format, write_picture

@@ -23,7 +23,7 @@ from hcdcodec.codec.target import Found, reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files import disk
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.oxipng_pool import Optimisers

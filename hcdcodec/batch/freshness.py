@@ -9,7 +9,7 @@ from hcdcodec.batch.common import FileOptions
 from hcdcodec.errors import ContainerError, OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.pictures.reading import read_lr_digest
 

@@ -17,7 +17,7 @@ from typing import Any
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.survey import Batch
 from hcdcodec.errors import UsageError
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 
 CHUNK = 32
 """Jobs that travel together at most: many keep a worker busy, few are soon done again when it dies."""

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.errors import HcdError
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 
 Loaded = TypeVar("Loaded")
 Made = TypeVar("Made")

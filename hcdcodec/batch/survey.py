@@ -8,7 +8,7 @@ from hcdcodec.batch.freshness import Freshness
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import settle
 from hcdcodec.files import disk
-from hcdcodec.files.plan import Job
+from hcdcodec.files.job import Job
 
 _STANDING = {Freshness.MISSING: Status.MISSING, Freshness.STALE: Status.STALE, Freshness.FRESH: Status.SKIPPED}
 

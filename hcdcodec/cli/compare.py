@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hcdcodec.cli import exits
-from hcdcodec.cli.options import MAX_PIXELS, Examples, option
+from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, Examples, option
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @option("--border", type=click.IntRange(0), help="Pixels that PSNR-Y and SSIM leave out.  [default: the scale, or 4]")
 @option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
 @MAX_PIXELS
+@EXCLUDE
 def compare(
     original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
 ) -> None:
@@ -49,7 +50,7 @@ def compare(
     from hcdcodec.compare.sheet import panels_of, sheet, table
     from hcdcodec.files import disk
 
-    found = list(pairs.pair_up(original, other))
+    found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
     _check_reports([path for path in (picture, html_page) if path is not None], found)

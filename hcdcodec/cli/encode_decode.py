@@ -107,10 +107,10 @@ def status(paths: tuple[str, ...], **given: Any) -> None:
 
 
 def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
-    from hcdcodec.pictures.formats import sniff
+    from hcdcodec.format.source_files import refuse_source
 
     sources, destination, listed = _sources(paths, given)
-    plan = plan_encode(sources, destination, is_picture=sniff, listed=listed)
+    plan = plan_encode(sources, destination, refuse=refuse_source, listed=listed, exclude=given["exclude"])
     _check_streams(plan, given)
     return plan
 

@@ -56,6 +56,7 @@ SOURCES = stacked(
     option("--shard", type=Share(), help="Do only share I of N, chosen by a hash of each name."),
     option("--checksum", is_flag=True, help="Judge what is up to date by content, not by size and time."),
 )
+EXCLUDE = click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out names like *.heic; repeatable.")
 CHOICE = stacked(
     option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size."),
     option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models'."),
@@ -66,6 +67,7 @@ CHOICE = stacked(
     option("--target-psnr", type=float, help="Instead of -Q: the smallest file of at least so many dB (RGB)."),
     option("--method", type=click.Choice(["ste", "paper"]), default="ste", help="Search; paper: its Algorithm 1."),
     option("--z", "details_scale", type=float, help="Deviation of the details z, 0: zeros.  [default: by weights]"),
+    EXCLUDE,
     click.option(
         "--strip", type=click.Choice(["all", *STRIP]), multiple=True, help="Metadata not to store; repeatable."
     ),

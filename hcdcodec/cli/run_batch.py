@@ -19,7 +19,8 @@ from hcdcodec.files.plan import shard
 if TYPE_CHECKING:
     from hcdcodec.batch.survey import Batch
     from hcdcodec.cli.progress_bar import Meter
-    from hcdcodec.files.plan import Job, Plan
+    from hcdcodec.files.job import Job
+    from hcdcodec.files.plan import Plan
 
 
 def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -> NoReturn:

@@ -3,7 +3,7 @@
 A reconstruction is any picture file of the same size, whoever made it, or an LR of ours, which is decoded in memory.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -12,11 +12,11 @@ import numpy as np
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
-from hcdcodec.files.find import is_directory
+from hcdcodec.files.find import is_directory, search
 from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
+from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import metrics
-from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, read_lr_digest, read_picture
@@ -36,11 +36,13 @@ class Pair:
         name: of the original, relative to the compared folder.
         original: its file.
         other: the LR or reconstruction; None: there is none.
+        problem: why the original cannot be compared.
     """
 
     name: str
     original: Path
     other: Path | None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,13 +86,14 @@ class Comparison:
     lr: Levels | None
 
 
-def pair_up(original: Path, other: Path) -> Iterator[Pair]:
+def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterator[Pair]:
     """Yield what belongs together: two files, or every picture of a folder and its mirror image in another.
 
     Args:
-        original: a picture, or a folder that is searched for pictures.
+        original: a picture, or a folder that is searched as encode does; `other` inside it is left out.
         other: an LR or reconstruction, or a folder whose contents mirror `original` under the names that encode and
             decode give, or under names that differ in their extension alone.
+        exclude: patterns of originals to leave out, see `hcdcodec.files.find.search`.
 
     Raises:
         PictureError: a folder against a file, or a folder without pictures.
@@ -100,12 +103,14 @@ def pair_up(original: Path, other: Path) -> Iterator[Pair]:
     if not is_directory(original):
         yield Pair(str(original), original, other)
         return
-    found = [path for path in sorted(original.rglob("*")) if path.is_file() and _is_source(path)]
-    if not found:
+    findings = search([str(original)], refuse_source, destination=other, listed=False, exclude=exclude)
+    if not findings.found and not findings.problems:
         raise PictureError("there is no picture in this folder; name the folder of the originals first")
-    for path in found:
-        relative = path.relative_to(original)
-        yield Pair(str(relative), path, _counterpart(other / relative))
+    for problem in findings.problems:
+        yield Pair(problem.name, Path(problem.name), None, problem.message)
+    keys = {found.key for found in findings.found}
+    for found in findings.found:
+        yield Pair(found.key, found.path, _find_counterpart(other, found.key, keys))
 
 
 def compare(
@@ -124,6 +129,8 @@ def compare(
         ContainerError: a damaged LR.
         ModelError: the weights that the LR needs are not installed.
     """
+    if pair.problem:
+        raise PictureError(pair.problem)
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
@@ -144,24 +151,27 @@ def compare(
     return Comparison(figures, original, decoded, lr)
 
 
-def _is_source(path: Path) -> bool:
-    if path.name.endswith(ENCODED_SUFFIX):
-        return False
-    try:
-        with path.open("rb") as file:
-            return sniff(file.read(SNIFF_BYTES))
-    except OSError:
-        return True  # reading it will say why it cannot be compared
+def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | None:
+    """Return the file that stands for a picture: an LR before a reconstruction before any picture of that stem.
 
-
-def _counterpart(mirror: Path) -> Path | None:
-    """Return the file that stands for a picture: an LR before a reconstruction before any picture of that stem."""
-    endings = (ENCODED_SUFFIX, "", *(f".{kind}" for kind in Format))
-    for ending in endings:
-        if (candidate := mirror.with_name(mirror.name + ending)).is_file():
+    Args:
+        other: the compared folder.
+        key: of the picture.
+        keys: of all pictures. A reconstruction gives way to a picture that is called like it, as decoding does.
+    """
+    mirror = other / key
+    for name in (f"{key}{ENCODED_SUFFIX}", key, *(_give_way(key, f".{kind}", keys) for kind in Format)):
+        if (candidate := other / name).is_file():
             return candidate
     stem = [path for path in sorted(mirror.parent.glob("*")) if path.stem == mirror.stem and path.is_file()]
     return stem[0] if len(stem) == 1 else None
+
+
+def _give_way(key: str, suffix: str, keys: Collection[str]) -> str:
+    key += suffix
+    while key in keys:
+        key += suffix
+    return key
 
 
 def _finite(value: float | None) -> float | None:

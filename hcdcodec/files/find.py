@@ -11,10 +11,11 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from hcdcodec.errors import UsageError
+from hcdcodec.errors import HcdError, UsageError
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".hcd-", ".tmp"
 """Files that are just being written, or that a killed run left behind; a walk never sees them."""
@@ -50,21 +51,29 @@ class Findings:
 
 
 def search(
-    sources: Sequence[str], refuse: Callable[[Path], str | None], *, destination: Path | None, listed: bool
+    sources: Sequence[str],
+    refuse: Callable[[Path], str | None],
+    *,
+    destination: Path | None,
+    listed: bool,
+    exclude: Sequence[str] = (),
 ) -> Findings:
     """Find the files behind `sources`.
 
     Args:
         sources: names of files and directories.
-        refuse: why a regular file met while walking is not wanted, or None; may raise OSError if it cannot be read.
+        refuse: why a regular file met while walking is not wanted, or None. It raises OSError or HcdError where the
+            user has to hear of the file: that is a problem then.
         destination: directory to leave out of every walk; it need not exist.
         listed: `sources` is a list of files: directories in it are ignored and the names keep their relative path.
+        exclude: shell patterns of what a walk leaves out, files and directories. A pattern without a slash is matched
+            with the last part of a name, one with a slash with the whole name inside its SRC.
 
     Raises:
         UsageError: the only source there is cannot be used, a directory is its own destination, or a listed name
             climbs out of the destination.
     """
-    finder = _Finder(refuse, identity(destination) if destination else None)
+    finder = _Finder(refuse, identity(destination) if destination else None, tuple(exclude))
     for name in sources:
         finder.add(name, listed=listed)
     findings = finder.findings
@@ -102,6 +111,7 @@ class _Finder:
     refuse: Callable[[Path], str | None]
     own: tuple[int, int] | None
     """Identity of the destination."""
+    exclude: tuple[str, ...]
     findings: Findings = field(default_factory=Findings)
 
     def add(self, name: str, *, listed: bool) -> None:
@@ -131,10 +141,16 @@ class _Finder:
         pending = self._entries(top)
         while pending:  # a stack of its own, since trees can be deeper than Python's
             entry = pending.pop()
-            if not entry.is_dir(follow_symlinks=False):
+            if self._is_excluded(entry, top):
+                self.findings.ignored.append(Remark(entry.path, "excluded"))
+            elif not entry.is_dir(follow_symlinks=False):
                 self._meet(entry, top)
             elif self.own is None or identity(entry.path) != self.own:
                 pending += self._entries(entry.path)
+
+    def _is_excluded(self, entry: "os.DirEntry[str]", top: Path) -> bool:
+        key = os.path.relpath(entry.path, top) if self.exclude else ""
+        return any(fnmatchcase(key if "/" in glob else entry.name, glob.removesuffix("/")) for glob in self.exclude)
 
     def _entries(self, folder: Path | str) -> list["os.DirEntry[str]"]:
         try:
@@ -150,6 +166,9 @@ class _Finder:
         path = Path(entry.path)
         try:
             why = self.refuse(path) if path.is_file() else "no regular file"
+        except HcdError as error:
+            self._problem(str(path), str(error))
+            return
         except OSError as error:
             self._problem(str(path), f"{_reason(error)}; check who may read this file")
             return

@@ -1,16 +1,15 @@
-"""Names on the command line become jobs: outputs are named, and every collision is found, before any work.
+"""Names on the command line become jobs: results are named, and every collision is found, before any work.
 
     photo.jpg --encode--> photo.jpg.hcd.png --decode--> photo.jpg.png
     photo.png --encode--> photo.png.hcd.png --decode--> photo.png
 
-The source's extension stays in the name, so that photo.jpg and photo.png never meet in one output. This room knows
-names, no pictures: whether a file's first bytes look like one is answered by a predicate that the caller brings.
+The source's extension stays in the name, so that photo.jpg and photo.png never meet in one output. This module knows
+names, no pictures: whether a file is one is answered by a predicate that the caller brings.
 """
 
 import hashlib
 import os
 import stat
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,30 +17,13 @@ from typing import BinaryIO
 
 from hcdcodec.errors import UsageError
 from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
+from hcdcodec.files.job import Job
+from hcdcodec.files.meetings import settle_meetings
 
 ENCODED_SUFFIX = ".hcd.png"
-HEAD_BYTES = 64
-"""How much of a file the picture predicate gets to see."""
-
 _STANDARD_STREAM = "-"
 _SYNONYMS = {".tif": ".tiff", ".jpeg": ".jpg"}
 _PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".png", ".tiff", ".webp"})
-
-
-@dataclass(frozen=True)
-class Job:
-    """One picture to read and one result to write."""
-
-    source: Path | None
-    """None: standard input."""
-    target: Path | None
-    """None: standard output."""
-    name: str
-    """What messages call it."""
-    key: str
-    """The source's name inside its SRC: the same wherever that SRC is mounted, hence what `shard` goes by."""
-    named: bool
-    """Given by the user, so that not being a picture is an error; False: met while walking."""
 
 
 @dataclass(frozen=True)
@@ -58,27 +40,27 @@ class Plan:
 
 
 def plan_encode(
-    sources: Sequence[str], destination: str, *, is_picture: Callable[[bytes], bool], listed: bool = False
+    sources: Sequence[str],
+    destination: str,
+    *,
+    refuse: Callable[[Path], str | None],
+    listed: bool = False,
+    exclude: Sequence[str] = (),
 ) -> Plan:
     """Plan the encoding of files and directories into `destination`.
 
     Args:
         sources: SRC arguments: files, directories, or `-` alone.
         destination: a directory if it is one, ends in `/`, or has to hold several files; `-`: standard output.
-        is_picture: whether the first `HEAD_BYTES` bytes look like a picture; asked only of files met while walking.
+        refuse: why a file met while walking is not encoded, None if it is; raises where that is a failure.
         listed: `sources` is a list (see `names_from`): names keep their relative path, directories are ignored.
+        exclude: patterns of names to leave out, see `find.search`.
 
     Raises:
-        UsageError: the call makes no sense, outputs collide, or an output would replace a source.
+        UsageError: the call makes no sense, or a result would replace a source.
     """
-
-    def refuse(path: Path) -> str | None:
-        if _is_encoded(path.name):
-            return "already encoded"
-        with path.open("rb") as file:
-            return None if is_picture(file.read(HEAD_BYTES)) else "no picture"
-
-    return _plan(sources, destination, _Rule(".png", lambda name: name + ENCODED_SUFFIX, refuse), listed=listed)
+    rule = _Rule(".png", lambda name: name + ENCODED_SUFFIX, refuse)
+    return _plan(sources, destination, rule, listed=listed, exclude=exclude)
 
 
 def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png", listed: bool = False) -> Plan:
@@ -91,13 +73,19 @@ def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png
         listed: as for `plan_encode`.
 
     Raises:
-        UsageError: the call makes no sense, outputs collide, or an output would replace a source.
+        UsageError: the call makes no sense, or a result would replace a source.
     """
 
     def refuse(path: Path) -> str | None:
-        return None if _is_encoded(path.name) else f"not named *{ENCODED_SUFFIX}"
+        return None if is_encoded(path.name) else f"not named *{ENCODED_SUFFIX}"
 
-    return _plan(sources, destination, _Rule(suffix, lambda name: _decoded(name, suffix), refuse), listed=listed)
+    rule = _Rule(suffix, lambda name: _decode_name(name, suffix), refuse)
+    return _plan(sources, destination, rule, listed=listed, exclude=())
+
+
+def is_encoded(name: str) -> bool:
+    """Tell whether a file is called as `plan_encode` calls results."""
+    return name.lower().endswith(ENCODED_SUFFIX) and len(name) > len(ENCODED_SUFFIX)
 
 
 def names_from(stream: BinaryIO, separator: bytes) -> list[str]:
@@ -127,12 +115,8 @@ def _share(key: str, count: int) -> int:
     return 1 + int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:8]) % count
 
 
-def _is_encoded(name: str) -> bool:
-    return name.lower().endswith(ENCODED_SUFFIX) and len(name) > len(ENCODED_SUFFIX)
-
-
-def _decoded(name: str, suffix: str) -> str:
-    if _is_encoded(name):
+def _decode_name(name: str, suffix: str) -> str:
+    if is_encoded(name):
         name = name[: -len(ENCODED_SUFFIX)]
     elif _format_of(name) == ".png":  # renamed by its owner; it says what the LR is, nothing about the original
         name = Path(name).stem
@@ -153,6 +137,12 @@ class _Rule:
     rename: Callable[[str], str]
     refuse: Callable[[Path], str | None]
 
+    def appends(self, job: Job) -> bool:
+        """Tell whether the result of decoding got the suffix because its source was of another kind."""
+        if job.source is None or job.target is None or not is_encoded(job.source.name):
+            return False
+        return job.target.name == job.source.name[: -len(ENCODED_SUFFIX)] + self.suffix
+
 
 @dataclass(frozen=True)
 class _Place:
@@ -172,15 +162,16 @@ class _Place:
         return self.file.parent if self.file else self.root
 
 
-def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool) -> Plan:
+def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool, exclude: Sequence[str]) -> Plan:
     _check_arguments(sources, destination, listed=listed)
     place = _place(sources, destination, rule, listed=listed)
     if not listed and sources[0] == _STANDARD_STREAM:
         return Plan((Job(None, place.file, "standard input", "", named=True),), root=place.folder)
-    findings = search(sources, rule.refuse, destination=place.root, listed=listed)
+    findings = search(sources, rule.refuse, destination=place.root, listed=listed, exclude=exclude)
     jobs = [Job(f.path, place.target(f.key, rule), str(f.path), f.key, f.named) for f in findings.found]
-    _check_sources_survive(jobs)
-    return Plan(_without_collisions(jobs), tuple(findings.ignored), tuple(findings.problems), place.folder)
+    settled, problems = settle_meetings(jobs, rule.appends, rule.suffix)
+    _check_sources_survive(jobs, settled)
+    return Plan(settled, tuple(findings.ignored), (*findings.problems, *problems), place.folder)
 
 
 def _check_arguments(sources: Sequence[str], destination: str, *, listed: bool) -> None:
@@ -223,30 +214,10 @@ def _checked_file(path: Path, rule: _Rule) -> Path:
     return path
 
 
-def _check_sources_survive(jobs: Sequence[Job]) -> None:
+def _check_sources_survive(jobs: Sequence[Job], settled: Sequence[Job]) -> None:
+    """Refuse the whole call where a result, named first or in the end, is a source: nothing may be lost by it."""
     sources = {identity(job.source): job.name for job in jobs if job.source}
-    for job in jobs:
+    for job in {*jobs, *settled}:
         existing = identity(job.target) if job.target else None
         if existing is not None and existing in sources:
             raise UsageError(f"{job.target} is a source, and {job.name} would replace it; name another destination")
-
-
-def _without_collisions(jobs: Sequence[Job]) -> tuple[Job, ...]:
-    """Drop what was named twice; refuse different sources that would share an output."""
-    by_target: dict[str, Job] = {}
-    for job in jobs:
-        first = by_target.setdefault(_folded(str(job.target)), job)
-        if first is not job and not _is_repetition(first, job):
-            raise UsageError(f"{first.name} and {job.name} would both become {job.target}; use two destinations")
-    return tuple(by_target.values())
-
-
-def _is_repetition(first: Job, second: Job) -> bool:
-    if first.target != second.target or first.source is None or second.source is None:
-        return False
-    return identity(first.source) == identity(second.source)
-
-
-def _folded(name: str) -> str:
-    """Return the name as the least discerning file systems see it: no letter case, one Unicode form."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())

@@ -11,10 +11,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.errors import HcdError, PictureError, UsageError
 from hcdcodec.files.disk import read
 from hcdcodec.files.find import search
-from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
+from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import read_picture
 
@@ -88,7 +88,7 @@ def read_gallery(names: Sequence[str], smallest: int) -> Gallery:
     Raises:
         UsageError: a name leads nowhere, or there is no picture that can be used.
     """
-    findings = search(names, _why_not, destination=None, listed=False)
+    findings = search(names, _refuse, destination=None, listed=False)
     if findings.problems:
         raise UsageError("{}: {}".format(*findings.problems[0]))
     with ThreadPoolExecutor(READERS) as pool:
@@ -118,9 +118,12 @@ def drawn_ahead(draw: Callable[[int], Drawn], first: int, workers: int) -> Gener
             pending.append(pool.submit(draw, number))
 
 
-def _why_not(path: Path) -> str | None:
-    with path.open("rb") as file:
-        return None if sniff(file.read(SNIFF_BYTES)) else "no picture"
+def _refuse(path: Path) -> str | None:
+    """Leave out, without a failure, what cannot be encoded and so need not be learned."""
+    try:
+        return refuse_source(path)
+    except PictureError:
+        return "not readable"
 
 
 def _read(path: Path) -> Levels | None:

@@ -1,0 +1,53 @@
+"""Which of the files that a walk meets are pictures to encode: the one place of that rule.
+
+A file is judged by its content. Its name counts only where the content is no picture that can be read: a file that is
+called photo.heic must not be passed over without a word.
+"""
+
+from pathlib import Path
+
+from hcdcodec.errors import PictureError
+from hcdcodec.files.plan import is_encoded
+from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
+
+_RESTORED = b"hcDS"
+_RESTORED_AT = 37  # type of the chunk behind IHDR, where decoding puts its mark
+_APPLE_DOUBLE = b"\0\5\x16\7"  # "._photo.jpg": what macOS keeps beside photo.jpg on foreign disks, and no picture
+
+# Names that promise a picture: the kinds that are read, other kinds, and camera raw.
+_PICTURE_SUFFIXES = frozenset((
+    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm",
+    ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff", ".webp",
+    ".bpg", ".dds", ".exr", ".flif", ".hdr", ".heic", ".heics", ".heif", ".heifs", ".hif", ".ico", ".jxl", ".jxr",
+    ".pcx", ".psb", ".psd", ".tga", ".wdp", ".xcf",
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos",
+    ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
+))  # fmt: skip
+
+
+def refuse_source(path: Path) -> str | None:
+    """Say why a file that a walk has met is not encoded.
+
+    Args:
+        path: a regular file.
+
+    Returns:
+        The reason, for a file that need not be encoded; None for a picture.
+
+    Raises:
+        PictureError: its name says picture, but it cannot be read as one.
+        OSError: it cannot be opened.
+    """
+    if is_encoded(path.name):
+        return "already encoded"
+    with path.open("rb") as file:
+        head = file.read(SNIFF_BYTES)
+    if head[_RESTORED_AT:].startswith(_RESTORED):
+        return "decoded by hcdcodec"
+    if sniff(head):
+        return None
+    if path.suffix.lower() not in _PICTURE_SUFFIXES or head.startswith(_APPLE_DOUBLE):
+        return "no picture"
+    if not head.strip(b"\0"):
+        raise PictureError(f"{'holds nothing but zeros' if head else 'is empty'}; fetch it again, or --exclude it")
+    raise PictureError(f"not a picture that can be read; convert it to {READABLE}, or --exclude it")
