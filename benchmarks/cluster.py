@@ -15,8 +15,9 @@ import os
 import signal
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # rounding differs with the number of threads
@@ -29,7 +30,7 @@ from hcdcodec.batch import ray_cluster
 from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.survey import Batch
+from hcdcodec.batch.ray_cluster import Files
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
@@ -81,7 +82,7 @@ def main() -> None:
 def _rounds(root: Path, count: int, crew: ray_cluster.Crew) -> dict[str, object]:
     for number in range(count):
         _draw(root / "in" / f"{number % 3}" / f"{number:04}.png", number)
-    encoding = Encoding((engine_for(load_backbone("crn", 4)),), EncodeOptions(Ste(8))).on("cpu")
+    encoding = Encoding((engine_for(load_backbone("crn", 4)),), EncodeOptions(Ste(8)))
     decoding = Decoding((Engines(),))
     pictures, small = _encode_jobs(root / "in", root / "small"), root / "small"
     _expect(_statuses(encoding.run(pictures)) == {"done": count}, "one process alone failed")
@@ -100,13 +101,17 @@ def _rounds(root: Path, count: int, crew: ray_cluster.Crew) -> dict[str, object]
     return results
 
 
+def _at_hand(files: Files, devices: Sequence[str]) -> Files:
+    return files
+
+
 def _round(
-    batch: Batch, crew: ray_cluster.Crew, jobs: tuple[Job, ...], expected: Mapping[str, bytes], target: Path, kills: int
+    batch: Files, crew: ray_cluster.Crew, jobs: tuple[Job, ...], expected: Mapping[str, bytes], target: Path, kills: int
 ) -> dict[str, object]:
     """Run jobs on the cluster, kill workers on the way, and compare what was written with `expected`."""
     told: list[Outcome] = []
     moments: list[int] = []
-    for outcome in ray_cluster.run(batch, crew, jobs):
+    for outcome in ray_cluster.run(partial(_at_hand, batch), crew, jobs):
         told.append(outcome)
         due = len(moments) < kills and len(told) > len(jobs) * len(moments) // (2 * kills)
         if due and (victim := next(_busy_workers(), None)):

@@ -20,10 +20,10 @@ from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
+from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS
 
 METHODS = ("ste", "paper")
 

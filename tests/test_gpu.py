@@ -12,7 +12,7 @@ from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Status
 from hcdcodec.codec.encode import Encoded, encode_pictures
-from hcdcodec.codec.engines import Engines
+from hcdcodec.codec.engines import Engines, engines_on
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
@@ -75,9 +75,9 @@ def test_workers_of_one_gpu_mix_nothing_up(
         source.write_bytes(write_picture(picture, Format.PNG))
         jobs.append(job(source, small))
         back.append(job(small, tmp_path / f"back/{number}.png"))
-    encoding = Encoding((tiny.engine(),), EncodeOptions(Ste(4))).on(*devices)
+    encoding = Encoding(engines_on(tiny.engine().backbone, devices), EncodeOptions(Ste(4)))
     assert [outcome.status for outcome in encoding.run(jobs)] == [Status.DONE] * len(jobs)
-    decoding = Decoding((Engines("cpu", tiny.weights_dir),)).on(*devices)
+    decoding = Decoding(tuple(Engines(device, tiny.weights_dir) for device in devices))
     assert [outcome.status for outcome in decoding.run(back)] == [Status.DONE] * len(jobs)
     expected = searched(tiny.engine(), pictures)
     for restoring, picture, encoded in zip(back, pictures, expected, strict=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hcdcodec.batch.freshness import Freshness, Stamp, freshness
+from hcdcodec.batch.freshness import Freshness, Stamp, Wanted, confirm, judge_stamp
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
@@ -183,7 +183,7 @@ STAMP = Stamp(len(b"picture"), source_digest(b"picture"), SETTINGS)
 
 
 def judge(job: Job, stamp: Stamp | None = STAMP, *, settings: bytes = SETTINGS, checksum: bool = False) -> Freshness:
-    return freshness(job, stamp, settings, checksum=checksum, digest_of=digest_of)
+    return judge_stamp(job, stamp, Wanted(settings), checksum=checksum, digest_of=digest_of)
 
 
 def touch(path: Path | None, second: int) -> None:
@@ -195,7 +195,7 @@ def touch(path: Path | None, second: int) -> None:
 def test_agreeing_size_and_time_are_enough(job: Job, second: int) -> None:
     touch(job.source, second)
     touch(job.target, 1000)
-    assert freshness(job, STAMP, SETTINGS, checksum=False, digest_of=never_asked) is Freshness.FRESH
+    assert judge_stamp(job, STAMP, Wanted(SETTINGS), checksum=False, digest_of=never_asked) is Freshness.FRESH
 
 
 def test_an_absent_target_is_missing_whatever_was_recorded(job: Job) -> None:
@@ -213,12 +213,12 @@ def test_a_target_without_a_stamp_is_foreign(job: Job) -> None:
 
 
 def test_other_settings_are_stale(job: Job) -> None:
-    assert freshness(job, STAMP, b"other", checksum=True, digest_of=never_asked) is Freshness.STALE
+    assert judge_stamp(job, STAMP, Wanted(b"other"), checksum=True, digest_of=never_asked) is Freshness.STALE
 
 
 def test_another_size_is_stale(job: Job) -> None:
     stamp = Stamp(1, STAMP.source_digest, SETTINGS)
-    assert freshness(job, stamp, SETTINGS, checksum=True, digest_of=never_asked) is Freshness.STALE
+    assert judge_stamp(job, stamp, Wanted(SETTINGS), checksum=True, digest_of=never_asked) is Freshness.STALE
 
 
 def test_a_touched_source_is_fresh_and_a_changed_one_stale(job: Job) -> None:
@@ -233,12 +233,50 @@ def test_checksum_sees_what_size_and_time_hide(job: Job) -> None:
     assert job.source is not None
     job.source.write_bytes(b"PICTURE")
     touch(job.source, 1000)
+    touch(job.target, 2000)  # whoever touches the result hides the change from its times
     assert judge(job) is Freshness.FRESH
     assert judge(job, checksum=True) is Freshness.STALE
 
 
-def test_without_a_recorded_size_the_digest_decides(job: Job) -> None:
-    assert judge(job, Stamp(None, STAMP.source_digest, SETTINGS)) is Freshness.FRESH
+def test_an_older_file_that_came_to_the_place_of_a_source_is_noticed(job: Job, tmp_path: Path) -> None:
+    assert job.source is not None
+    other = tmp_path / "old.jpg"
+    other.write_bytes(b"PICTURE")
+    touch(other, 500)
+    other.replace(job.source)
+    assert judge(job) is Freshness.STALE
+
+
+def test_the_digest_of_an_unchanged_source_is_asked_once(job: Job) -> None:
+    assert job.source is not None and job.target is not None
+    job.source.chmod(0o600)
+    assert judge(job) is Freshness.FRESH
+    confirm(job)
+    assert judge_stamp(job, STAMP, Wanted(SETTINGS), checksum=False, digest_of=never_asked) is Freshness.FRESH
+    assert job.target.stat().st_mtime == 2000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Wanted(SETTINGS, "11" * 32), Freshness.FRESH),
+        (Wanted(SETTINGS, "22" * 32), Freshness.OLDER),
+        (Wanted(SETTINGS, "22" * 32, upgrade=True), Freshness.STALE),
+        (Wanted(SETTINGS, "22" * 32, is_pinned=True), Freshness.STALE),
+        (Wanted(SETTINGS, "11" * 32, is_pinned=True, upgrade=True), Freshness.FRESH),
+    ],
+)
+def test_other_weights_of_a_release_leave_results_up_to_date(job: Job, wanted: Wanted, expected: Freshness) -> None:
+    stamp = Stamp(len(b"picture"), source_digest(b"picture"), SETTINGS, b"\x11" * 16)
+    assert judge_stamp(job, stamp, wanted, checksum=False, digest_of=never_asked) is expected
+
+
+def test_without_a_recorded_size_times_decide_and_else_the_digest(job: Job) -> None:
+    assert job.source is not None
+    stamp = Stamp(None, STAMP.source_digest, SETTINGS)
+    assert judge_stamp(job, stamp, Wanted(SETTINGS), checksum=False, digest_of=never_asked) is Freshness.FRESH
+    job.source.chmod(0o600)
+    assert judge(job, stamp) is Freshness.FRESH
     assert judge(job, Stamp(None, b"another!", SETTINGS)) is Freshness.STALE
 
 

@@ -3,39 +3,11 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from hcdcodec.batch.options import FileOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
-from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS
-
-THREADS = 2
-"""Reading and writing threads: decompression and oxipng overlap with the networks without crowding them out."""
-
-
-@dataclass(frozen=True)
-class FileOptions:
-    """How files are treated, in both directions.
-
-    Attributes:
-        force: replace whatever stands at a target, up to date or not ours.
-        checksum: compare digests even where size and time agree.
-        preserve: give results the times of their sources.
-        max_pixels: larger HR pictures are refused before they are allocated.
-        threads: for reading, and as many for writing.
-    """
-
-    force: bool = False
-    checksum: bool = False
-    preserve: bool = False
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    threads: int = THREADS
-
-    @property
-    def max_bytes(self) -> int:
-        """Larger source files are not read."""
-        return disk.most_bytes(self.max_pixels)
 
 
 def read_standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:

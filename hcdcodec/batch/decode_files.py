@@ -3,12 +3,13 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from hcdcodec.batch import free_memory
-from hcdcodec.batch.common import FileOptions, load_source, read_standard_input, store_result
-from hcdcodec.batch.freshness import Freshness, judge, judge_by_time, read_decoded_stamp
+from hcdcodec.batch.common import load_source, read_standard_input, store_result
+from hcdcodec.batch.freshness import Freshness, confirm, judge_by_time, judge_restored_png
+from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run
 from hcdcodec.codec.decode import decode_pictures
@@ -54,11 +55,6 @@ class Decoding:
         stages = Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
         return run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
 
-    def on(self, *devices: str) -> "Decoding":
-        """Return the same on other devices, with a worker for each that is named."""
-        weights_dir = self.engines[0].weights_dir
-        return replace(self, engines=tuple(Engines(device, weights_dir) for device in devices))
-
     def freshness(self, job: Job) -> Freshness:
         """Judge what stands where a job's result goes.
 
@@ -66,11 +62,12 @@ class Decoding:
             OutputError: something that is not ours stands in the way.
         """
         if self.target_format is Format.PNG:
-            return judge(job, read_decoded_stamp(job), b"", self.files)
+            return judge_restored_png(job, self.files)
         return judge_by_time(job, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
         if self.freshness(job) is Freshness.FRESH:
+            confirm(job)
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
         data, status = load_source(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)

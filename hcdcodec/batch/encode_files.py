@@ -1,6 +1,5 @@
-"""Files to files: the stages of encoding and of decoding, and the rule that leaves up-to-date results alone."""
+"""Picture files to small files."""
 
-import copy
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,20 +7,16 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hcdcodec.batch import free_memory
-from hcdcodec.batch.common import FileOptions, load_source, read_standard_input, store_result
-from hcdcodec.batch.freshness import (
-    Freshness,
-    judge,
-    read_encoded_stamp,
-)
+from hcdcodec.batch.common import load_source, read_standard_input, store_result
+from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, wanted_of
+from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run
 from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.settings import settings_digest
 from hcdcodec.codec.target import Found, reach, remark
 from hcdcodec.engine.devices import memory_errors
-from hcdcodec.engine.engine import Engine, engine_for
+from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 from hcdcodec.format import container
@@ -59,6 +54,7 @@ class Encoding:
         files: how files are treated.
         target: what chooses the quality of each picture, instead of the options.
         skip_if_larger: store nothing where the result would not be smaller than its source.
+        upgrade: redo what older releases made with other weights.
     """
 
     engines: tuple[Engine, ...]
@@ -66,6 +62,7 @@ class Encoding:
     files: FileOptions = field(default_factory=FileOptions)
     target: Target | None = None
     skip_if_larger: bool = False
+    upgrade: bool = False
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
@@ -80,24 +77,23 @@ class Encoding:
             stages = Stages(read, lambda source: source.picture.pixel_count, works, write)
             yield from run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
-    def on(self, *devices: str) -> "Encoding":
-        """Return the same on other devices, with a worker for each that is named."""
-        own = self.engines[0]
-        engines = (engine_for(copy.deepcopy(own.backbone), device, is_compiled=own.is_compiled) for device in devices)
-        return replace(self, engines=tuple(engines))
-
     def freshness(self, job: Job) -> Freshness:
         """Judge what stands where a job's result goes.
 
         Raises:
             OutputError: something that is not ours stands in the way.
         """
-        settings = settings_digest(self.options, self.engines[0].backbone.identity, self.target)
-        return judge(job, read_encoded_stamp(job), settings, self.files)
+        wanted = wanted_of(self.options, self.engines[0].backbone.identity, self.target, upgrade=self.upgrade)
+        return judge_lr(job, wanted, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
-        if self.freshness(job) is Freshness.FRESH:
-            return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
+        state = self.freshness(job)
+        if state in (Freshness.FRESH, Freshness.OLDER):
+            confirm(job)
+            older = state is Freshness.OLDER
+            return Outcome(
+                name=job.name, target=job.target, status=Status.SKIPPED, message="up to date", is_older=older
+            )
         data, status = load_source(job, given, self.files)
         picture = read_picture(data, max_pixels=self.files.max_pixels)
         picture = replace(picture, metadata=stripped(picture.metadata, self.options.strip))

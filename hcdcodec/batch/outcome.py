@@ -31,6 +31,8 @@ class Outcome:
     """Where the result stands; None: on standard output, or there is none."""
     message: str = ""
     """Why it was not done, `what is wrong; what to do`, without the name; a warning, where it was done."""
+    is_older: bool = False
+    """Up to date, but an older release made it with other weights."""
     source_bytes: int = 0
     """Size of the source as a file."""
     target_bytes: int = 0

@@ -10,12 +10,11 @@ dies, twice, has failed. Sources, results and everybody's view of them are on st
 import os
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.survey import Batch
 from hcdcodec.errors import UsageError
 from hcdcodec.files.job import Job
 
@@ -32,6 +31,17 @@ _FATAL = (
     "its worker process died of it twice, out of memory or by a crash; "
     "try it alone on a machine with more memory, or leave it out"
 )
+
+
+class Files(Protocol):
+    """What works on files: an `Encoding` or a `Decoding`."""
+
+    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yield one outcome a job, in order."""
+
+
+Make = Callable[[Sequence[str]], Files]
+"""Returns what works on the devices that are named."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +145,11 @@ def join(device: str, cores: int) -> Crew:
     return Crew(sum(count // cores for count in cpus), "cpu", {"num_cpus": cores})
 
 
-def run(batch: Batch, crew: Crew, jobs: Iterable[Job]) -> Iterator[Outcome]:
+def run(make: Make, crew: Crew, jobs: Iterable[Job]) -> Iterator[Outcome]:
     """Yield one outcome a job, in order.
 
     Args:
-        batch: what is done to each; it travels to each worker once.
+        make: returns what works on devices; it travels to each worker once.
         crew: who does it.
         jobs: what to do; files all.
 
@@ -149,7 +159,7 @@ def run(batch: Batch, crew: Crew, jobs: Iterable[Job]) -> Iterator[Outcome]:
     jobs = tuple(jobs)
     size = max(1, min(CHUNK, len(jobs) // (_CHUNKS_A_WORKER * crew.count)))
     board = Board(jobs, size)
-    shifts = _Shifts(batch, crew)
+    shifts = _Shifts(make, crew)
     try:
         shifts.hire(min(crew.count, -(-len(jobs) // size)))
         while not board.is_told:
@@ -165,15 +175,15 @@ def run(batch: Batch, crew: Crew, jobs: Iterable[Job]) -> Iterator[Outcome]:
 class Worker:
     """What runs on the other machines."""
 
-    def __init__(self, batch: Batch, device: str) -> None:
-        self._batch = batch.on(device)
+    def __init__(self, make: Make, device: str) -> None:
+        self._files = make((device,))
 
     def greet(self) -> None:
         """Return once the worker has started."""
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order, each as soon as it is known."""
-        yield from self._batch.run(jobs)
+        yield from self._files.run(jobs)
 
 
 @dataclass(frozen=True)
@@ -189,9 +199,9 @@ class _Shift:
 class _Shifts:
     """The workers, and what each of them is busy with: one chunk at a time."""
 
-    def __init__(self, batch: Batch, crew: Crew) -> None:
+    def __init__(self, make: Make, crew: Crew) -> None:
         self._ray = _imported()
-        self._batch, self._crew = self._ray.put(batch), crew
+        self._make, self._crew = self._ray.put(make), crew
         self._busy: dict[Any, _Shift] = {}  # by what Ray waits for
         self._free: list[Any] = []
 
@@ -199,7 +209,7 @@ class _Shifts:
         """Start workers."""
         kind = self._ray.remote(**self._crew.needs)(Worker)
         for _ in range(count):
-            worker = kind.remote(self._batch, self._crew.device)
+            worker = kind.remote(self._make, self._crew.device)
             self._busy[worker.greet.remote()] = _Shift(worker)
 
     def advance(self, board: Board) -> None:

@@ -1,28 +1,36 @@
 """What stands where results go, without any work."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from hcdcodec.batch.decode_files import Decoding
-from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.freshness import Freshness
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import settle
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 
-_STANDING = {Freshness.MISSING: Status.MISSING, Freshness.STALE: Status.STALE, Freshness.FRESH: Status.SKIPPED}
+_STANDING = {
+    Freshness.MISSING: Status.MISSING,
+    Freshness.STALE: Status.STALE,
+    Freshness.FRESH: Status.SKIPPED,
+    Freshness.OLDER: Status.SKIPPED,
+}
 
 
-Batch = Encoding | Decoding
+def survey(jobs: Iterable[Job], judge: Callable[[Job], Freshness], *, threads: int) -> Iterator[Outcome]:
+    """Yield, for each job in order, what stands where its result goes; write nothing.
 
+    Args:
+        jobs: what a run would do.
+        judge: looks at one result, see `hcdcodec.batch.freshness`.
+        threads: that look at results.
+    """
 
-def survey(jobs: Iterable[Job], batch: Batch) -> Iterator[Outcome]:
-    """Yield, for each job in order, what stands where its result goes; write nothing."""
+    def look(job: Job) -> Outcome:
+        state = judge(job)
+        older = state is Freshness.OLDER
+        return Outcome(name=job.name, target=job.target, status=_STANDING[state], is_older=older)
 
-    def standing(job: Job) -> Outcome:
-        return Outcome(name=job.name, target=job.target, status=_STANDING[batch.freshness(job)])
-
-    return settle(jobs, standing, threads=batch.files.threads)
+    return settle(jobs, look, threads=threads)
 
 
 def sweep(jobs: Iterable[Job]) -> None:

@@ -1,24 +1,28 @@
 """encode, decode and status: what is to be done to which pictures."""
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from hcdcodec.cli import run_batch
+from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, RESULTS, SOURCES, TALK, Examples, option
 from hcdcodec.errors import UsageError
-from hcdcodec.files.plan import names_from, plan_decode, plan_encode
+from hcdcodec.files.plan import plan_decode, plan_encode
 
 if TYPE_CHECKING:
-    from hcdcodec.batch.common import FileOptions
+    from pathlib import Path
+
+    from hcdcodec.batch.decode_files import Decoding
     from hcdcodec.batch.encode_files import Encoding
-    from hcdcodec.codec.options import Target
+    from hcdcodec.batch.freshness import Freshness
+    from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
-    from hcdcodec.pictures.metadata import Strip
+    from hcdcodec.networks.base import Backbone
 
 
 @click.command(
@@ -33,12 +37,13 @@ if TYPE_CHECKING:
 @SOURCES
 @CHOICE
 @option("--skip-if-larger", is_flag=True, help="Store nothing where the result would not be smaller than its source.")
+@option("--upgrade", is_flag=True, help="Redo what an older release made with other weights.")
 @option("--compile", "compiled", is_flag=True, help="Compile the search first; meant for GPUs and many pictures.")
 @RESULTS
 @ENGINE
 @MACHINE
 @TALK
-def encode(paths: tuple[str, ...], **given: Any) -> None:
+def encode(**given: Any) -> None:
     """Encode pictures SRC... to DST.
 
     SRC are files, directories (searched for pictures, contents mirrored) or - for standard input; DST is a directory
@@ -47,8 +52,19 @@ def encode(paths: tuple[str, ...], **given: Any) -> None:
     """
     from hcdcodec.cli.report import Work
 
-    plan = _plan_encode(paths, given)
-    run_batch.carry_out(plan, _encoding(given), Work.ENCODE, given)
+    asked = Arguments(**given)
+    plan, judge = _plan_encode(asked), _judge_encoded(asked)
+    if asked.dry_run:
+        run_batch.tell_plan(plan, judge, Work.ENCODE, asked)
+
+    from hcdcodec.batch.encode_files import Encoding
+    from hcdcodec.networks.registry import load_backbone
+
+    network = load_backbone(asked.backbone, asked.scale, weights_dir=asked.weights_dir)
+    encoding = Encoding(
+        (), asked.encode_options(), asked.file_options(), asked.target(), asked.skip_if_larger, asked.upgrade
+    )
+    run_batch.carry_out(plan, partial(_place_encoding, encoding, network, asked.compiled), Work.ENCODE, asked)
 
 
 @click.command(
@@ -65,24 +81,28 @@ def encode(paths: tuple[str, ...], **given: Any) -> None:
 @ENGINE
 @MACHINE
 @TALK
-def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
+def decode(**given: Any) -> None:
     """Restore pictures SRC... to DST.
 
     Directories are searched for *.hcd.png and mirrored. photo.jpg.hcd.png becomes photo.jpg.png, photo.png.hcd.png
     becomes photo.png. Every file names the network that it needs.
     """
+    from hcdcodec.batch.freshness import judge_by_time, judge_restored_png
     from hcdcodec.cli.report import Work
-    from hcdcodec.pictures.writing import Format
 
-    sources, destination, listed = _sources(paths, given)
-    plan = plan_decode(sources, destination, suffix=f".{target_format}", listed=listed)
-    _check_streams(plan, given)
+    asked = Arguments(**given)
+    sources, destination, listed = asked.split_paths()
+    plan = plan_decode(sources, destination, suffix=f".{asked.target_format}", listed=listed)
+    _check_streams(plan, asked)
+    if asked.dry_run:
+        judge = judge_restored_png if asked.target_format == "png" else judge_by_time
+        run_batch.tell_plan(plan, partial(judge, files=asked.file_options()), Work.DECODE, asked)
 
     from hcdcodec.batch.decode_files import Decoding
-    from hcdcodec.codec.engines import Engines
+    from hcdcodec.pictures.writing import Format
 
-    decoding = Decoding((Engines("cpu", given["weights_dir"]),), Format(target_format), _file_options(given))
-    run_batch.carry_out(plan, decoding, Work.DECODE, given)
+    decoding = Decoding((), Format(asked.target_format), asked.file_options())
+    run_batch.carry_out(plan, partial(_place_decoding, decoding, asked.weights_dir), Work.DECODE, asked)
 
 
 @click.command(
@@ -97,96 +117,61 @@ def decode(paths: tuple[str, ...], target_format: str, **given: Any) -> None:
 @CHOICE
 @MACHINE
 @TALK
-def status(paths: tuple[str, ...], **given: Any) -> None:
+def status(**given: Any) -> None:
     """Say what an encode of SRC... to DST has left to do.
 
     Give the options that encode was given. Missing: never encoded, or failed, or not stored by --skip-if-larger. Stale:
     the source has changed since, or was encoded with other options. Exit status 0 if everything is up to date, else 1.
     """
-    run_batch.tell_status(_plan_encode(paths, given), _encoding(given), given)
+    asked = Arguments(**given)
+    run_batch.tell_status(_plan_encode(asked), _judge_encoded(asked), asked)
 
 
-def _plan_encode(paths: Sequence[str], given: dict[str, Any]) -> "Plan":
+def _plan_encode(asked: Arguments) -> "Plan":
     from hcdcodec.format.source_files import refuse_source
 
-    sources, destination, listed = _sources(paths, given)
-    plan = plan_encode(sources, destination, refuse=refuse_source, listed=listed, exclude=given["exclude"])
-    _check_streams(plan, given)
+    sources, destination, listed = asked.split_paths()
+    plan = plan_encode(sources, destination, refuse=refuse_source, listed=listed, exclude=asked.exclude)
+    _check_streams(plan, asked)
     return plan
 
 
-def _encoding(given: dict[str, Any]) -> "Encoding":
-    from hcdcodec.batch.encode_files import Encoding
-    from hcdcodec.codec.options import EncodeOptions
-    from hcdcodec.codec.search.options import Paper, search_of
-    from hcdcodec.engine.engine import engine_for
-    from hcdcodec.networks.registry import load_backbone
+def _judge_encoded(asked: Arguments) -> "Callable[[Job], Freshness]":
+    """Return what judges small files, without torch: the hash of the network stands in a manifest."""
+    from hcdcodec.batch.freshness import judge_lr, wanted_of
+    from hcdcodec.networks.manifest import identify
 
-    search = Paper() if given["method"] == "paper" else search_of(given["effort"])
-    network = load_backbone(given["backbone"], given["scale"], weights_dir=given["weights_dir"])
-    options = EncodeOptions(search, given["quality"], given["details_scale"], strip=_strip(given["strip"]))
-    larger = given.get("skip_if_larger", False)
-    engine = engine_for(network, is_compiled=given.get("compiled", False))
-    return Encoding((engine,), options, _file_options(given), _target(given), larger)
+    options, target = asked.encode_options(), asked.target()
+    network = identify(asked.backbone, asked.scale, asked.weights_dir)
+    wanted = wanted_of(options, network, target, upgrade=asked.upgrade)
+    return partial(judge_lr, wanted=wanted, files=asked.file_options())
 
 
-def _sources(paths: Sequence[str], given: dict[str, Any]) -> tuple[list[str], str, bool]:
-    """Split arguments into (sources, destination, whether the sources are a list)."""
-    if not paths:
-        raise UsageError("no destination; the last argument says where the results go")
-    *sources, destination = paths
-    if given["files_from"] is None:
-        if not sources:
-            raise UsageError("there is nothing to read or nowhere to write; give SRC... and then DST")
-        return sources, destination, False
-    if sources:
-        raise UsageError("sources come from arguments or from --files-from, not from both")
-    separator = b"\0" if given["null"] else b"\n"
-    if given["files_from"] == "-":
-        return names_from(sys.stdin.buffer, separator), destination, True
-    try:
-        with Path(given["files_from"]).open("rb") as stream:
-            return names_from(stream, separator), destination, True
-    except OSError as error:
-        reason = f"{given['files_from']} cannot be read ({error.strerror})"
-        raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
+# These two are called on workers of other machines too, so they must be able to travel.
 
 
-def _check_streams(plan: "Plan", given: dict[str, Any]) -> None:
+def _place_encoding(encoding: "Encoding", network: "Backbone", compiled: bool, devices: Sequence[str]) -> "Encoding":
+    from hcdcodec.codec.engines import engines_on
+
+    return replace(encoding, engines=engines_on(network, devices, is_compiled=compiled))
+
+
+def _place_decoding(decoding: "Decoding", weights_dir: "Path | None", devices: Sequence[str]) -> "Decoding":
+    from hcdcodec.codec.engines import Engines
+
+    return replace(decoding, engines=tuple(Engines(device, weights_dir) for device in devices))
+
+
+def _check_streams(plan: "Plan", asked: Arguments) -> None:
     """Keep binary data off terminals, apart from JSON, and on this machine."""
-    if given.get("engine") == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
+    if asked.engine == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
         raise UsageError("--engine ray takes files to files; leave it out for standard input and output")
     if any(job.target is None for job in plan.jobs):
-        if given["as_json"]:
+        if asked.as_json:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
-        if given.get("skip_if_larger"):
+        if asked.skip_if_larger:
             raise UsageError("--skip-if-larger could leave standard output empty; write the picture to a file")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError("standard output is closed or a terminal; redirect it or name a file")
     if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
         raise UsageError("standard input is closed or a terminal; redirect it or name a file")
-
-
-def _strip(chosen: Sequence[str]) -> "tuple[Strip, ...]":
-    """Return what `--strip` names, in the order that does not depend on how it was named."""
-    from hcdcodec.pictures.metadata import Strip
-
-    return tuple(kind for kind in Strip if "all" in chosen or kind in chosen)
-
-
-def _target(given: dict[str, Any]) -> "Target | None":
-    """Return what is to choose the quality, if not the user."""
-    from hcdcodec.codec.options import Target
-
-    asked = [name for name in ("max_bytes", "target_bpp", "target_psnr") if given[name] is not None]
-    chosen = click.get_current_context().get_parameter_source("quality") is not ParameterSource.DEFAULT
-    if len(asked) + chosen > 1:
-        raise UsageError("--quality, --max-bytes, --target-bpp and --target-psnr exclude each other; choose one")
-    return Target(**{name.removeprefix("target_"): given[name] for name in asked}) if asked else None
-
-
-def _file_options(given: dict[str, Any]) -> "FileOptions":
-    from hcdcodec.batch.common import FileOptions
-
-    chosen = ("force", "checksum", "preserve", "max_pixels")
-    return FileOptions(threads=given["jobs"], **{name: given[name] for name in chosen if name in given})

@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 import click
 
+from hcdcodec.cli.arguments import Arguments
+from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.format.grid import DEFAULT_QUALITY
 
 STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.pictures.strip.Strip`
@@ -58,14 +60,31 @@ SOURCES = stacked(
 )
 EXCLUDE = click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out names like *.heic; repeatable.")
 CHOICE = stacked(
-    option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size."),
-    option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models'."),
-    option("-e", "--effort", type=click.IntRange(0, 9), default=5, help="0: no search; 9: search to convergence."),
-    option("-Q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, help="LR grid; 100: all levels."),
+    option("-s", "--scale", type=click.IntRange(2, 16), default=Arguments.scale, help="HR size / LR size."),
+    option("-b", "--backbone", default=Arguments.backbone, help="Network, see 'hcdcodec models'."),
+    option(
+        "-e",
+        "--effort",
+        type=click.IntRange(0, 9),
+        show_default=str(DEFAULT_EFFORT),
+        help="0: none; 9: to convergence.",
+    ),
+    option(
+        "-Q",
+        "--quality",
+        type=click.IntRange(1, 100),
+        show_default=str(DEFAULT_QUALITY),
+        help="LR grid; 100: all levels.",
+    ),
     option("--max-bytes", type=click.IntRange(1), help="Instead of -Q: the best quality that fits into so many bytes."),
     option("--target-bpp", type=float, help="Instead of -Q: the best quality of at most so many bits per pixel."),
     option("--target-psnr", type=float, help="Instead of -Q: the smallest file of at least so many dB (RGB)."),
-    option("--method", type=click.Choice(["ste", "paper"]), default="ste", help="Search; paper: its Algorithm 1."),
+    option(
+        "--method",
+        type=click.Choice(["ste", "paper"]),
+        default=Arguments.method,
+        help="Search of the LR.",
+    ),
     option("--z", "details_scale", type=float, help="Deviation of the details z, 0: zeros.  [default: by weights]"),
     EXCLUDE,
     click.option(
@@ -78,15 +97,20 @@ RESULTS = stacked(
     option("--preserve", is_flag=True, help="Give results the times of their sources."),
     option("--lock", is_flag=True, help="Refuse to start (exit 75) while another run holds the destination."),
 )
-MAX_PIXELS = option("--max-pixels", type=click.IntRange(1), default=1 << 28, help="Refuse larger pictures.")
+MAX_PIXELS = option("--max-pixels", type=click.IntRange(1), default=Arguments.max_pixels, help="Largest picture.")
 ENGINE = stacked(
-    option("--device", default="auto", help="auto, cpu, cuda or cuda:N; several with commas, one worker each."),
-    option("--engine", type=click.Choice(["local", "ray"]), default="local", help="ray: on a whole Ray cluster."),
-    option("--cores", type=click.IntRange(1), default=4, help="With --engine ray, without GPUs: CPU cores a worker."),
+    option("--device", default=Arguments.device, help="auto, cpu, cuda, cuda:N; with commas: several."),
+    option("--engine", type=click.Choice(["local", "ray"]), default=Arguments.engine, help="ray: on a cluster."),
+    option(
+        "--cores",
+        type=click.IntRange(1),
+        default=Arguments.cores,
+        help="Of each worker of --engine ray.",
+    ),
     MAX_PIXELS,
 )
 MACHINE = stacked(
-    option("--jobs", type=click.IntRange(1, 64), default=2, help="Threads for reading, and for writing."),
+    option("--jobs", type=click.IntRange(1, 64), default=Arguments.jobs, help="Threads for reading, and for writing."),
     option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first."),
 )
 TALK = stacked(

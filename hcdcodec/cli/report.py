@@ -70,6 +70,7 @@ class Report:
     _exact: int = field(default=0, init=False)
     _larger: int = field(default=0, init=False)
     _left_out: int = field(default=0, init=False)
+    _older: int = field(default=0, init=False)
     _started: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +80,7 @@ class Report:
         """Take one outcome into the sums; only what was done counts in bytes, pixels and dB."""
         self._counts[outcome.status] += 1
         self._left_out += outcome.status is Status.SKIPPED and outcome.target_bytes > 0
+        self._older += outcome.is_older
         if outcome.status is not Status.DONE:
             return
         self._source_bytes += outcome.source_bytes
@@ -137,6 +139,7 @@ class Report:
         numbers = self._counts - Counter({Status.SKIPPED: self._left_out})
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
+        counts += [f"{self._older} of them made by an older release, --upgrade redoes them"] if self._older else []
         return ", ".join(counts) or "no pictures found"
 
     def _bytes(self) -> str:
@@ -169,6 +172,7 @@ def standing(outcome: Outcome) -> str:
     """Return what a survey found about one result: `source -> target (state)`."""
     target = "standard output" if outcome.target is None else printable(str(outcome.target))
     state = "up to date" if outcome.status is Status.SKIPPED else outcome.status.value
+    state += ", made by an older release" if outcome.is_older else ""
     return f"{printable(outcome.name)} -> {target} ({state})"
 
 

@@ -6,47 +6,46 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import click
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits
+from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.report import Report, Verbosity, Work, json_line, standing
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
 
 if TYPE_CHECKING:
-    from hcdcodec.batch.survey import Batch
+    from hcdcodec.batch.freshness import Freshness
+    from hcdcodec.batch.ray_cluster import Make
     from hcdcodec.cli.progress_bar import Meter
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
 
 
-def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -> NoReturn:
-    """Run a plan, or with --dry-run only say what stands where; leave with the exit status.
+def carry_out(plan: "Plan", make: "Make", work: Work, asked: Arguments) -> NoReturn:
+    """Run a plan; leave with the exit status.
 
     Args:
         plan: what to do.
-        batch: how; on the CPU until it is known where.
+        make: returns what works on files, on the devices that it is given.
         work: what to call it.
-        given: options of the command.
+        asked: what the user asked for.
     """
     from hcdcodec.batch.survey import sweep
     from hcdcodec.cli.progress_bar import Meter
 
-    jobs, report = _jobs(plan, given), _report(work, given)
-    if given["dry_run"]:
-        _look(plan, jobs, batch, report, listed=True, as_json=given["as_json"])
-        sys.exit(report.exit_status)
-    run = _runner(batch, given)
-    rows = sys.stdout if given["as_json"] else None
+    jobs, report = _jobs(plan, asked), _report(work, asked)
+    run = _runner(make, asked)
+    rows = sys.stdout if asked.as_json else None
     terminal = sys.stderr.isatty()
     with (
-        _locked(plan.root, wanted=given["lock"]),
-        Meter(len(jobs), work.name.lower(), visible=terminal and not given["quiet"]) as meter,
+        _locked(plan.root, wanted=asked.lock),
+        Meter(len(jobs), work.name.lower(), visible=terminal and not asked.quiet) as meter,
         # Ray tells of dead workers on standard output, between the rows for programs.
-        redirect_stdout(sys.stderr) if given["engine"] == "ray" else nullcontext(),
+        redirect_stdout(sys.stderr) if asked.engine == "ray" else nullcontext(),
     ):
         sweep(jobs)
         for outcome in _met(plan):
@@ -55,28 +54,36 @@ def carry_out(plan: "Plan", batch: "Batch", work: Work, given: dict[str, Any]) -
             meter.advance(outcome)
             _tell(report, meter, outcome, rows)
     # Cron mails whatever is printed: without a terminal only failures are worth a mail.
-    if (terminal or given["verbose"]) and (summary := report.summary()):
+    if (terminal or asked.verbose) and (summary := report.summary()):
         click.echo(summary, err=True)
     sys.exit(report.exit_status)
 
 
-def tell_status(plan: "Plan", batch: "Batch", given: dict[str, Any]) -> NoReturn:
+def tell_plan(plan: "Plan", judge: "Callable[[Job], Freshness]", work: Work, asked: Arguments) -> NoReturn:
+    """Say what a run would do, and do nothing; leave with the exit status."""
+    report = _report(work, asked)
+    _look(plan, judge, report, asked, listed=True)
+    sys.exit(report.exit_status)
+
+
+def tell_status(plan: "Plan", judge: "Callable[[Job], Freshness]", asked: Arguments) -> NoReturn:
     """Count what of a plan is missing, stale or up to date; leave with 0 if all of it is up to date."""
-    jobs, report = _jobs(plan, given), _report(Work.ENCODE, given)
-    _look(plan, jobs, batch, report, listed=given["verbose"], as_json=given["as_json"])
-    if not given["as_json"] and (summary := report.summary()):
+    report = _report(Work.ENCODE, asked)
+    _look(plan, judge, report, asked, listed=asked.verbose)
+    if not asked.as_json and (summary := report.summary()):
         click.echo(summary)
     sys.exit(0 if report.is_complete else exits.FAILED)
 
 
-def _look(plan: "Plan", jobs: "Sequence[Job]", batch: "Batch", report: Report, *, listed: bool, as_json: bool) -> None:
+def _look(plan: "Plan", judge: "Callable[[Job], Freshness]", report: Report, asked: Arguments, *, listed: bool) -> None:
     """Report what stands where results go, on a line each if that is wanted."""
     from hcdcodec.batch.survey import survey
 
-    for outcome in itertools.chain(_met(plan), survey(jobs, batch)):
+    standings = survey(_jobs(plan, asked), judge, threads=asked.jobs)
+    for outcome in itertools.chain(_met(plan), standings):
         report.add(outcome)
         stands = outcome.status in (Status.MISSING, Status.STALE, Status.SKIPPED)
-        if as_json:
+        if asked.as_json:
             click.echo(json_line(outcome))
         elif listed and stands:
             click.echo(standing(outcome))
@@ -84,12 +91,12 @@ def _look(plan: "Plan", jobs: "Sequence[Job]", batch: "Batch", report: Report, *
             click.echo(line, err=True)
 
 
-def _jobs(plan: "Plan", given: dict[str, Any]) -> "Sequence[Job]":
-    return shard(plan.jobs, *given["shard"]) if given["shard"] else plan.jobs
+def _jobs(plan: "Plan", asked: Arguments) -> "Sequence[Job]":
+    return shard(plan.jobs, *asked.shard) if asked.shard else plan.jobs
 
 
-def _report(work: Work, given: dict[str, Any]) -> Report:
-    verbosity = Verbosity.QUIET if given["quiet"] else Verbosity.VERBOSE if given["verbose"] else Verbosity.NORMAL
+def _report(work: Work, asked: Arguments) -> Report:
+    verbosity = Verbosity.QUIET if asked.quiet else Verbosity.VERBOSE if asked.verbose else Verbosity.NORMAL
     return Report(work, verbosity)
 
 
@@ -101,15 +108,15 @@ def _met(plan: "Plan") -> Iterator[Outcome]:
         yield Outcome(name=name, status=Status.IGNORED, message=why)
 
 
-def _runner(batch: "Batch", given: dict[str, Any]) -> "Callable[[Iterable[Job]], Iterator[Outcome]]":
-    """Return what runs jobs where the options say."""
-    if given["engine"] == "ray":
+def _runner(make: "Make", asked: Arguments) -> "Callable[[Iterable[Job]], Iterator[Outcome]]":
+    """Return what runs jobs where the user wants it."""
+    if asked.engine == "ray":
         from hcdcodec.batch import ray_cluster
 
-        return partial(ray_cluster.run, batch, ray_cluster.join(given["device"], given["cores"]))
+        return partial(ray_cluster.run, make, ray_cluster.join(asked.device, asked.cores))
     from hcdcodec.engine.devices import take_devices
 
-    return batch.on(*take_devices(given["device"])).run
+    return make(take_devices(asked.device)).run
 
 
 def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None) -> None:

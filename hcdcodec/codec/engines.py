@@ -1,11 +1,14 @@
 """The engines that file headers ask for, each loaded once."""
 
+import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import UnsupportedError, UsageError
 from hcdcodec.format.header import Header
+from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.registry import load_backbone
 
 
@@ -40,3 +43,12 @@ class Engines:
                 raise UnsupportedError(f"{error}; decode with a newer release") from error
             self._loaded[key] = engine_for(backbone, self.device)
         return self._loaded[key]
+
+
+def engines_on(network: Backbone, devices: Sequence[str], *, is_compiled: bool = False) -> tuple[Engine, ...]:
+    """Return an engine on each device; the first one takes the network itself, the others take copies."""
+    copies = (network if number == 0 else copy.deepcopy(network) for number in range(len(devices)))
+    # A copy must be made before the original has moved to its device, else GPUs would hold two for a moment.
+    return tuple(
+        engine_for(own, device, is_compiled=is_compiled) for own, device in zip(list(copies), devices, strict=True)
+    )

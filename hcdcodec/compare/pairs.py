@@ -17,9 +17,10 @@ from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import metrics
+from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, read_lr_digest, read_picture
+from hcdcodec.pictures.reading import read_lr_digest, read_picture
 from hcdcodec.pictures.writing import Format
 
 Restore = Callable[[container.Packed], Picture]

@@ -1,10 +1,4 @@
-"""Bytes to and from the disk: whole files or none, and the rule that says whether a result is still up to date.
-
-    nothing at the target                         MISSING   write
-    not one of our files                          FOREIGN   refuse
-    other settings, or another source size        STALE     redo
-    not older than its source                     FRESH     skip
-    else: same source digest, or not              FRESH, or STALE
+"""Bytes to and from the disk: whole files or none.
 
 A result is written under a hidden name beside its target, forced to the disk and renamed onto the target: at every
 moment the target is the complete old file or the complete new one, whatever is killed, unplugged or full.
@@ -76,6 +70,22 @@ def read_steady(path: Path, *, limit: int = MAX_BYTES) -> tuple[bytes, os.stat_r
         reason = os.strerror(error.errno or errno.EIO).lower()
         raise PictureError(f"cannot be read ({reason}); check the file and who may read it") from error
     return data, status
+
+
+def read_head(path: Path, count: int) -> bytes:
+    """Read at most `count` bytes of a file's beginning.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with io.FileIO(path, opener=_open_at_once) as file:
+        return file.read(count) or b""
+
+
+def touch(path: Path, times: tuple[int, int]) -> None:
+    """Set the times of last access and modification, in ns since 1970; where that is not permitted, leave them."""
+    with contextlib.suppress(OSError):
+        os.utime(path, ns=times)
 
 
 def read_stream(stream: BinaryIO, *, limit: int = MAX_BYTES) -> bytes:

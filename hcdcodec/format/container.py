@@ -37,9 +37,10 @@ from hcdcodec.errors import (
 from hcdcodec.format.header import MAGIC, RESTORE, AlphaRule, Header
 from hcdcodec.format.oxipng_worker import Raw, optimise
 from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, is_header_twin, twin_text
 from hcdcodec.pictures.picture import Levels, Mode, single_channel
-from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS, png_pixels
+from hcdcodec.pictures.reading import png_pixels
 
 LEVELS = range(7)
 """How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""

@@ -8,11 +8,11 @@ from PIL import Image
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, png_chunks
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
+from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, is_header_twin
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
-DEFAULT_MAX_PIXELS = 1 << 28
 _PART = 2048
 
 

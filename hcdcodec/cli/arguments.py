@@ -1,0 +1,135 @@
+"""What a user asked of encode, decode or status: one frozen object, made where click hands over.
+
+Nothing heavy is imported before a method needs it, so that `--help` answers at once. The defaults of the command line
+stand here and nowhere else.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hcdcodec.batch.options import THREADS, FileOptions
+from hcdcodec.codec.search.options import DEFAULT_EFFORT
+from hcdcodec.errors import UsageError
+from hcdcodec.files.plan import names_from
+from hcdcodec.format.grid import DEFAULT_QUALITY
+from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
+
+if TYPE_CHECKING:
+    from hcdcodec.codec.options import EncodeOptions, Target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """The options of the three commands, called as click calls them; a command leaves out what it does not have.
+
+    Attributes:
+        paths: SRC... and DST.
+        quality: None where the user has not chosen one.
+        effort: None where the user has not chosen one.
+    """
+
+    paths: tuple[str, ...]
+    # which files
+    files_from: str | None = None
+    null: bool = False
+    shard: tuple[int, int] | None = None
+    exclude: tuple[str, ...] = ()
+    checksum: bool = False
+    force: bool = False
+    preserve: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+    # how they are encoded, or decoded
+    scale: int = 4
+    backbone: str = "crn"
+    effort: int | None = None
+    quality: int | None = None
+    max_bytes: int | None = None
+    target_bpp: float | None = None
+    target_psnr: float | None = None
+    method: str = "ste"
+    details_scale: float | None = None
+    strip: tuple[str, ...] = ()
+    skip_if_larger: bool = False
+    upgrade: bool = False
+    target_format: str = "png"
+    # on which machine
+    device: str = "auto"
+    compiled: bool = False
+    engine: str = "local"
+    cores: int = 4
+    jobs: int = THREADS
+    weights_dir: Path | None = None
+    # and what is told
+    dry_run: bool = False
+    lock: bool = False
+    as_json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    def split_paths(self) -> tuple[list[str], str, bool]:
+        """Return (sources, destination, whether the sources come from a list).
+
+        Raises:
+            UsageError: one of them is missing, or the list cannot be read.
+        """
+        if not self.paths:
+            raise UsageError("no destination; the last argument says where the results go")
+        *sources, destination = self.paths
+        if self.files_from is None:
+            if not sources:
+                raise UsageError("there is nothing to read or nowhere to write; give SRC... and then DST")
+            return sources, destination, False
+        if sources:
+            raise UsageError("sources come from arguments or from --files-from, not from both")
+        return self._read_list(self.files_from), destination, True
+
+    def _read_list(self, name: str) -> list[str]:
+        separator = b"\0" if self.null else b"\n"
+        if name == "-":
+            return names_from(sys.stdin.buffer, separator)
+        try:
+            with Path(name).open("rb") as stream:
+                return names_from(stream, separator)
+        except OSError as error:
+            reason = f"{name} cannot be read ({error.strerror})"
+            raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
+
+    def file_options(self) -> FileOptions:
+        """Return how files are treated."""
+        return FileOptions(self.force, self.checksum, self.preserve, self.max_pixels, self.jobs)
+
+    def encode_options(self) -> "EncodeOptions":
+        """Return how pictures are encoded.
+
+        Raises:
+            UsageError: an option is out of range, or does not go with another one.
+        """
+        from hcdcodec.codec.options import EncodeOptions
+        from hcdcodec.codec.search.options import Paper, search_of
+        from hcdcodec.pictures.metadata import Strip
+
+        if self.method == "paper" and self.effort is not None:
+            raise UsageError("--method paper has its own number of steps; leave out --effort")
+        search = Paper() if self.method == "paper" else search_of(_chosen(self.effort, DEFAULT_EFFORT))
+        strip = tuple(kind for kind in Strip if "all" in self.strip or kind in self.strip)
+        return EncodeOptions(search, _chosen(self.quality, DEFAULT_QUALITY), self.details_scale, strip=strip)
+
+    def target(self) -> "Target | None":
+        """Return what is to choose the quality, if not the user.
+
+        Raises:
+            UsageError: several of them, or out of range.
+        """
+        from hcdcodec.codec.options import Target
+
+        asked = {"max_bytes": self.max_bytes, "bpp": self.target_bpp, "psnr": self.target_psnr}
+        given = [value for value in (*asked.values(), self.quality) if value is not None]
+        if len(given) > 1:
+            raise UsageError("--quality, --max-bytes, --target-bpp and --target-psnr exclude each other; choose one")
+        return Target(**asked) if given and self.quality is None else None  # type: ignore[arg-type]
+
+
+def _chosen(value: int | None, default: int) -> int:
+    return default if value is None else value
