@@ -183,7 +183,8 @@ def test_the_command_line_carries_z(method: str, draw: Draw, tmp_path: Path, mon
         return result.stdout
 
     run("models", "import", tmp_path / "irn.pth", "--weights-dir", tmp_path / "weights")
-    options = ("--backbone", "irn", "--scale", 2, "--effort", 1, "--method", method, "--z", 0.25, "--quality", 100)
+    how = ("--effort", 1) if method == "ste" else ("--method", "paper")
+    options = ("--backbone", "irn", "--scale", 2, *how, "--z", 0.25, "--quality", 100)
     encoded = json.loads(run("encode", "--json", *options, tmp_path / "a.png", f"{tmp_path}/small/"))
     (said,) = (json.loads(run("info", "--json", tmp_path / "small/a.png.hcd.png")),)
     assert (said["backbone"], said["scale"], said["details_rule"], said["details_scale"]) == ("irn", 2, 1, 0.25)

@@ -137,7 +137,8 @@ def test_there_and_back_through_files(kind: str, method: str, tmp_path: Path, dr
     original = draw(50, 39, 3)
     Image.fromarray(original).save(tmp_path / "a.png")
     weights = ("--weights-dir", tmp_path)
-    options = ("-b", "sr", "-s", str(scale), "-e", "2", "--method", method, "-Q", "100", "--json", *weights)
+    how = ("-e", "2") if method == "ste" else ("--method", "paper")
+    options = ("-b", "sr", "-s", str(scale), *how, "-Q", "100", "--json", *weights)
     ran = hcdcodec("encode", tmp_path / "a.png", f"{tmp_path}/small/", *options)
     assert ran.status == 0, ran.err
     told = json.loads(ran.out)

@@ -11,7 +11,8 @@ import pytest
 from conftest import Draw, Ran
 from PIL import ExifTags, Image, ImageCms
 
-from hcdcodec.cli import encode_decode, options
+from hcdcodec.cli import options
+from hcdcodec.cli.arguments import Arguments
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
@@ -65,11 +66,9 @@ def test_the_command_line_offers_every_kind() -> None:
 
 def test_other_strips_are_other_settings() -> None:
     assert repr(EncodeOptions(strip=(Strip.EXIF,))) != repr(EncodeOptions())
-    assert (
-        encode_decode._strip(("icc", "exif"))
-        == encode_decode._strip(("exif", "icc", "exif"))
-        == (Strip.EXIF, Strip.ICC)
-    )
+    orders = ("icc", "exif"), ("exif", "icc", "exif")
+    chosen = [Arguments(paths=(), strip=order).encode_options().strip for order in orders]
+    assert chosen == [(Strip.EXIF, Strip.ICC)] * 2
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 """What stands where results go, without any work."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
-from hcdcodec.batch.freshness import Freshness
+from hcdcodec.batch.freshness import Freshness, confirm
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import settle
 from hcdcodec.files import disk
@@ -31,6 +32,22 @@ def survey(jobs: Iterable[Job], judge: Callable[[Job], Freshness], *, threads: i
         return Outcome(name=job.name, target=job.target, status=_STANDING[state], is_older=older)
 
     return settle(jobs, look, threads=threads)
+
+
+def skip_all(jobs: Sequence[Job], judge: Callable[[Job], Freshness], *, threads: int) -> Sequence[Outcome] | None:
+    """Return the outcomes of a run with nothing to do; None as soon as there is something to do.
+
+    Such a run needs neither a network nor torch, which take longer to load than a thousand heads to read.
+    """
+    outcomes = []
+    for outcome in survey(jobs, judge, threads=threads):
+        if outcome.status in (Status.MISSING, Status.STALE):
+            return None
+        outcomes.append(replace(outcome, message=outcome.message or "up to date"))
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if outcome.status is Status.SKIPPED:
+            confirm(job)
+    return outcomes
 
 
 def sweep(jobs: Iterable[Job]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hcdcodec.batch.decode_files import Decoding
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.batch.freshness import Freshness
+    from hcdcodec.batch.ray_cluster import Make
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
     from hcdcodec.networks.base import Backbone
@@ -56,15 +57,7 @@ def encode(**given: Any) -> None:
     plan, judge = _plan_encode(asked), _judge_encoded(asked)
     if asked.dry_run:
         run_batch.tell_plan(plan, judge, Work.ENCODE, asked)
-
-    from hcdcodec.batch.encode_files import Encoding
-    from hcdcodec.networks.registry import load_backbone
-
-    network = load_backbone(asked.backbone, asked.scale, weights_dir=asked.weights_dir)
-    encoding = Encoding(
-        (), asked.encode_options(), asked.file_options(), asked.target(), asked.skip_if_larger, asked.upgrade
-    )
-    run_batch.carry_out(plan, partial(_place_encoding, encoding, network, asked.compiled), Work.ENCODE, asked)
+    run_batch.carry_out(plan, judge, partial(_prepare_encoding, asked), Work.ENCODE, asked)
 
 
 @click.command(
@@ -94,15 +87,10 @@ def decode(**given: Any) -> None:
     sources, destination, listed = asked.split_paths()
     plan = plan_decode(sources, destination, suffix=f".{asked.target_format}", listed=listed)
     _check_streams(plan, asked)
+    judge = partial(judge_restored_png if asked.target_format == "png" else judge_by_time, files=asked.file_options())
     if asked.dry_run:
-        judge = judge_restored_png if asked.target_format == "png" else judge_by_time
-        run_batch.tell_plan(plan, partial(judge, files=asked.file_options()), Work.DECODE, asked)
-
-    from hcdcodec.batch.decode_files import Decoding
-    from hcdcodec.pictures.writing import Format
-
-    decoding = Decoding((), Format(asked.target_format), asked.file_options())
-    run_batch.carry_out(plan, partial(_place_decoding, decoding, asked.weights_dir), Work.DECODE, asked)
+        run_batch.tell_plan(plan, judge, Work.DECODE, asked)
+    run_batch.carry_out(plan, judge, partial(_prepare_decoding, asked), Work.DECODE, asked)
 
 
 @click.command(
@@ -145,6 +133,25 @@ def _judge_encoded(asked: Arguments) -> "Callable[[Job], Freshness]":
     network = identify(asked.backbone, asked.scale, asked.weights_dir)
     wanted = wanted_of(options, network, target, upgrade=asked.upgrade)
     return partial(judge_lr, wanted=wanted, files=asked.file_options())
+
+
+def _prepare_encoding(asked: Arguments) -> "Make":
+    from hcdcodec.batch.encode_files import Encoding
+    from hcdcodec.networks.registry import load_backbone
+
+    network = load_backbone(asked.backbone, asked.scale, weights_dir=asked.weights_dir)
+    encoding = Encoding(
+        (), asked.encode_options(), asked.file_options(), asked.target(), asked.skip_if_larger, asked.upgrade
+    )
+    return partial(_place_encoding, encoding, network, asked.compiled)
+
+
+def _prepare_decoding(asked: Arguments) -> "Make":
+    from hcdcodec.batch.decode_files import Decoding
+    from hcdcodec.pictures.writing import Format
+
+    decoding = Decoding((), Format(asked.target_format), asked.file_options())
+    return partial(_place_decoding, decoding, asked.weights_dir)
 
 
 # These two are called on workers of other machines too, so they must be able to travel.

@@ -2,9 +2,8 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -25,20 +24,22 @@ if TYPE_CHECKING:
     from hcdcodec.files.plan import Plan
 
 
-def carry_out(plan: "Plan", make: "Make", work: Work, asked: Arguments) -> NoReturn:
+def carry_out(
+    plan: "Plan", judge: "Callable[[Job], Freshness]", prepare: "Callable[[], Make]", work: Work, asked: Arguments
+) -> NoReturn:
     """Run a plan; leave with the exit status.
 
     Args:
         plan: what to do.
-        make: returns what works on files, on the devices that it is given.
+        judge: says what stands where a result goes.
+        prepare: loads what the work needs; asked only where there is something to do.
         work: what to call it.
         asked: what the user asked for.
     """
-    from hcdcodec.batch.survey import sweep
+    from hcdcodec.batch.survey import skip_all, sweep
     from hcdcodec.cli.progress_bar import Meter
 
     jobs, report = _jobs(plan, asked), _report(work, asked)
-    run = _runner(make, asked)
     rows = sys.stdout if asked.as_json else None
     terminal = sys.stderr.isatty()
     with (
@@ -50,7 +51,7 @@ def carry_out(plan: "Plan", make: "Make", work: Work, asked: Arguments) -> NoRet
         sweep(jobs)
         for outcome in _met(plan):
             _tell(report, meter, outcome, rows)
-        for outcome in run(jobs):
+        for outcome in skip_all(jobs, judge, threads=asked.jobs) or _run(prepare(), jobs, asked):
             meter.advance(outcome)
             _tell(report, meter, outcome, rows)
     # Cron mails whatever is printed: without a terminal only failures are worth a mail.
@@ -108,15 +109,15 @@ def _met(plan: "Plan") -> Iterator[Outcome]:
         yield Outcome(name=name, status=Status.IGNORED, message=why)
 
 
-def _runner(make: "Make", asked: Arguments) -> "Callable[[Iterable[Job]], Iterator[Outcome]]":
-    """Return what runs jobs where the user wants it."""
+def _run(make: "Make", jobs: "Sequence[Job]", asked: Arguments) -> Iterator[Outcome]:
+    """Yield one outcome a job, from wherever the user wants the work done."""
     if asked.engine == "ray":
         from hcdcodec.batch import ray_cluster
 
-        return partial(ray_cluster.run, make, ray_cluster.join(asked.device, asked.cores))
+        return ray_cluster.run(make, ray_cluster.join(asked.device, asked.cores), jobs)
     from hcdcodec.engine.devices import take_devices
 
-    return make(take_devices(asked.device)).run
+    return make(take_devices(asked.device)).run(jobs)
 
 
 def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None) -> None:
