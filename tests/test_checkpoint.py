@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import subprocess
 import zipfile
 from collections import OrderedDict
@@ -128,6 +129,18 @@ def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(checkpoints, "MAX_BYTES", path.stat().st_size)
     with pytest.raises(ModelError, match="neither an IRN"):
         read_checkpoint(path)
+
+
+def test_tensors_larger_than_their_file_are_refused() -> None:
+    """A tensor of stride 0 shows one number as often as it likes."""
+    with pytest.raises(ModelError, match="unpacks to far more"):
+        load_tensors(content({"a": torch.zeros(1).expand(1 << 40)}))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    with pytest.raises(ModelError, match="name a regular file"):
+        read_checkpoint(tmp_path / "x.pth")
 
 
 def test_missing_file_is_a_model_error(tmp_path: Path) -> None:
