@@ -87,13 +87,14 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
 
 
 def _add(data: bytes, entry: Entry, directory: Path) -> None:
-    """Write a file and its entry. At no moment a file lies there without an entry that says what it is."""
+    """Write a file and its entry. At no moment an entry names a file that holds something else."""
     path = directory / entry.file
     kept = [old for old in read_manifest(directory) if (old.file, old.hash) != (entry.file, entry.hash)]
-    if not path.exists():
-        kept = [old for old in kept if old.file != entry.file]  # somebody removed these weights
     if any(old.file == entry.file for old in kept):
-        kept = [_move_aside(old, directory) if old.file == entry.file else old for old in kept]
+        if path.exists():
+            kept = [_move_aside(old, directory) if old.file == entry.file else old for old in kept]
+        else:  # somebody removed these weights
+            kept = [old for old in kept if old.file != entry.file]
         write_manifest(directory, kept)
     write_atomic(path, data)
     write_manifest(directory, [entry, *kept])
