@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 import subprocess
 import zipfile
 from collections import OrderedDict
@@ -13,7 +14,7 @@ from parity import official_tensors
 
 from hcdcodec.errors import ModelError
 from hcdcodec.networks import checkpoints
-from hcdcodec.networks.checkpoints import blob_sha1, load_tensors, official_name, read_checkpoint
+from hcdcodec.networks.checkpoints import blob_sha1, load_tensors, official_name, read_checkpoint, read_tensors
 from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 
@@ -128,6 +129,27 @@ def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(checkpoints, "MAX_BYTES", path.stat().st_size)
     with pytest.raises(ModelError, match="neither an IRN"):
         read_checkpoint(path)
+
+
+def test_tensors_larger_than_their_file_are_refused() -> None:
+    """A tensor of stride 0 shows one number as often as it likes."""
+    with pytest.raises(ModelError, match="unpacks to far more"):
+        load_tensors(content({"a": torch.zeros(1).expand(1 << 40)}))
+
+
+def test_narrow_types_are_read(tmp_path: Path) -> None:
+    narrow = {"a": torch.ones(2).to(torch.float8_e4m3fn), "b": torch.ones(2).bfloat16()}
+    assert read_tensors(saved(tmp_path / "x.pth", narrow)).keys() == {"a", "b"}
+    for values in narrow.values():
+        spoiled = saved(tmp_path / "x.pth", {"a": torch.full((2,), torch.nan).to(values.dtype)})
+        with pytest.raises(ModelError, match="not finite"):
+            read_tensors(spoiled)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.pth")
+    with pytest.raises(ModelError, match="name a regular file"):
+        read_checkpoint(tmp_path / "x.pth")
 
 
 def test_missing_file_is_a_model_error(tmp_path: Path) -> None:

@@ -69,6 +69,10 @@ HAAR_NAMES: Mapping[tuple[str, int], Mapping[str, int]] = {
 }
 """Tensors that official files hold and our networks do not, being constants: name -> channels before the analysis."""
 
+_UNPACKED_MAX = 2
+"""Bytes of tensors to bytes of their file: torch compresses nothing, and few tensors share their memory."""
+
+_TOO_LARGE = "unpacks to far more than any official file holds; import an official .pth file"
 _NO_TENSORS = "this checkpoint is not a plain set of named tensors; import an official .pth file"
 
 
@@ -115,7 +119,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         ModelError: it cannot be read, or holds anything but tensors.
     """
     data = _read_bytes(path)
-    tensors = _unwrapped(_unsafed(data) if path.suffix == ".safetensors" else _unpickle(data))
+    tensors = _unwrapped(_unsafed(data) if path.suffix == ".safetensors" else _unpickle(data), len(data))
     _check_finite(tensors)
     return tensors
 
@@ -129,7 +133,7 @@ def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: it is damaged, or holds anything but such tensors. None of its code is run.
     """
-    tensors = _unwrapped(_unpickle(data))
+    tensors = _unwrapped(_unpickle(data), len(data))
     if not all(values.is_floating_point() for values in tensors.values()):
         raise ModelError(_NO_TENSORS)
     return tensors
@@ -171,6 +175,8 @@ def haar_kernel(channels: int) -> torch.Tensor:
 
 def _read_bytes(path: Path) -> bytes:
     """Return a file's content, if it is not far larger than any official file."""
+    if path.exists() and not path.is_file():  # a pipe could keep us waiting for ever
+        raise ModelError("is a directory, pipe or device; name a regular file")
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -184,8 +190,8 @@ def _read_bytes(path: Path) -> bytes:
 def _unpickle(data: bytes) -> object:
     """Return what a `.pth` file holds, rebuilt by torch's unpickler for tensors alone."""
     try:
-        if _unpacked_bytes(data) > MAX_BYTES:
-            raise ModelError("unpacks to far more than any official file holds; import an official .pth file")
+        if _unpacked_bytes(data) > _UNPACKED_MAX * len(data):
+            raise ModelError(_TOO_LARGE)
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except ModelError:
         raise
@@ -209,13 +215,20 @@ def _unsafed(data: bytes) -> object:
         raise ModelError("is damaged, or no safetensors file; download it again") from error
 
 
-def _unwrapped(content: object) -> dict[str, torch.Tensor]:
-    """Return named tensors without what lies around them and in front of all their names."""
+def _unwrapped(content: object, size: int) -> dict[str, torch.Tensor]:
+    """Return named tensors without what lies around them and in front of all their names.
+
+    Args:
+        content: what a file holds.
+        size: bytes of that file.
+    """
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not (isinstance(content, Mapping) and content and all(map(_is_named_tensor, content.items()))):
         raise ModelError(_NO_TENSORS)
+    if sum(values.numel() * values.element_size() for values in content.values()) > _UNPACKED_MAX * size:
+        raise ModelError(_TOO_LARGE)  # tensors that show the same few bytes again and again
     prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), "")
     return {name.removeprefix(prefix): values for name, values in content.items()}
 
@@ -263,7 +276,8 @@ def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.S
 def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
     """Raise `ModelError` unless all values are finite."""
     for name, values in tensors.items():
-        if not torch.isfinite(values).all():
+        # As float32, which they become; narrower types have no `isfinite` of their own.
+        if values.is_floating_point() and not torch.isfinite(values.float()).all():
             raise ModelError(f"holds values that are not finite ({name}); download it again")
 
 

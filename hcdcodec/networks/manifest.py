@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -209,7 +210,7 @@ def installed(first: Path | str | None = None) -> tuple[tuple[Path, Entry], ...]
     found: dict[tuple[str, str, int], tuple[Path, Entry]] = {}
     for directory, manifest in _manifests(first):
         if isinstance(manifest, ModelError):
-            _warn(manifest)
+            _warn(str(manifest))
             continue
         for entry in manifest:
             found.setdefault((entry.hash, entry.name, entry.scale), (directory / entry.file, entry))
@@ -238,7 +239,7 @@ def find(name: str, scale: int, prefix: str = "", first: Path | str | None = Non
                 continue
             if entry.hash.startswith(prefix):
                 for error in broken:
-                    _warn(error)
+                    _warn(str(error))
                 return directory / entry.file, entry
             others.append(entry.hash[:12])
     if broken:
@@ -292,5 +293,7 @@ def _manifests(first: Path | str | None) -> Iterator[tuple[Path, tuple[Entry, ..
         yield directory, content
 
 
-def _warn(error: ModelError) -> None:
-    logging.getLogger("hcdcodec").warning("hcdcodec: %s; its weights are left out", error)
+@cache
+def _warn(what: str) -> None:
+    """Say once in a process what is wrong with a directory."""
+    logging.getLogger("hcdcodec").warning("hcdcodec: %s; its weights are left out", what)

@@ -42,6 +42,8 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: it cannot be read or is empty, or has values that are not finite or of a type that has no hash.
     """
+    if path.exists() and not path.is_file():
+        raise ModelError(f"the weights {path} are no file; name a .safetensors file or a weights directory")
     try:
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:  # a KeyError is a type that torch does not have
@@ -76,22 +78,25 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / _LOCK):
             _add(data, entry, directory)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write weights to {directory} ({error.strerror}); choose another directory"
-        ) from error
+    except (OSError, NotImplementedError) as error:  # the second: the file system knows no locks
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise OutputError(f"cannot write weights to {directory} ({reason}); choose another directory") from error
     except OutputError as error:
         raise OutputError(f"cannot write weights to {directory}: {error}") from error
     return directory / entry.file
 
 
 def _add(data: bytes, entry: Entry, directory: Path) -> None:
-    """Write a file and its entry. At no moment a file lies there without an entry that says what it is."""
+    """Write a file and its entry. At no moment an entry names a file that holds something else."""
+    path = directory / entry.file
     kept = [old for old in read_manifest(directory) if (old.file, old.hash) != (entry.file, entry.hash)]
     if any(old.file == entry.file for old in kept):
-        kept = [_move_aside(old, directory) if old.file == entry.file else old for old in kept]
+        if path.exists():
+            kept = [_move_aside(old, directory) if old.file == entry.file else old for old in kept]
+        else:  # somebody removed these weights
+            kept = [old for old in kept if old.file != entry.file]
         write_manifest(directory, kept)
-    write_atomic(directory / entry.file, data)
+    write_atomic(path, data)
     write_manifest(directory, [entry, *kept])
 
 

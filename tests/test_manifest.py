@@ -1,0 +1,268 @@
+"""Manifests: which weights are found where, and what is said of broken ones."""
+
+import json
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Ran, Tiny
+
+import hcdcodec.networks.manifest
+from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.networks.families import FAMILIES
+from hcdcodec.networks.manifest import (
+    NO_WEIGHTS,
+    Entry,
+    NetworkId,
+    directories,
+    find,
+    identify,
+    installed,
+    read_manifest,
+    user_directory,
+    write_manifest,
+)
+from hcdcodec.networks.registry import BUILDERS, load_backbone
+
+Run = Callable[..., Ran]
+PACKAGE = Path(hcdcodec.networks.manifest.__file__).parent.parent
+SHIPPED = PACKAGE.parent / "weights"
+ENTRY: dict[str, Any] = {"name": "crn", "scale": 4, "file": "a.safetensors", "hash": "ab" * 32, "parameters": 3}
+
+
+@pytest.fixture(autouse=True)
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's weights directory, empty."""
+    monkeypatch.delenv("HCDCODEC_WEIGHTS", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    directory = tmp_path / "data/hcdcodec/weights"
+    directory.mkdir(parents=True)
+    return directory
+
+
+def put(directory: Path, content: object) -> Path:
+    text = content if isinstance(content, str) else json.dumps(content)
+    (directory / "manifest.json").write_text(text)
+    return directory
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def test_fields_of_later_releases_do_not_count(tmp_path: Path) -> None:
+    put(tmp_path, {"models": [{**ENTRY, "colour": "blue"}], "version": 7})
+    assert read_manifest(tmp_path) == (Entry(**ENTRY),)
+
+
+BROKEN = {
+    "empty": "",
+    "no JSON": "{models",
+    "no object": [],
+    "no list": {"models": {"a": 1}},
+    "nothing in it": {},
+    "no text": "\udcff",
+    "nested": "[" * 100_000,
+    "entry is a number": {"models": [3]},
+    "no hash": {"models": [{name: value for name, value in ENTRY.items() if name != "hash"}]},
+    **{
+        f"{name} {value!r}": {"models": [{**ENTRY, name: value}]}
+        for name, value in (
+            ("name", 3),
+            ("scale", "4"),
+            ("scale", True),
+            ("hash", "xyz"),
+            ("hash", None),
+            ("parameters", -1),
+            ("parameters", 1.5),
+            ("details_scale", float("nan")),
+            ("details_scale", float("inf")),
+            ("licence", ["MIT"]),
+            ("origin", "here"),
+            ("origin", {"network": 3}),
+            ("measured", {"PSNR": "high"}),
+            ("settings_hash", "abc"),
+            ("file", ""),
+            ("file", ".."),
+            ("file", "../a.safetensors"),
+            ("file", "/etc/passwd"),
+            ("file", "sub/a.safetensors"),
+            ("file", "a\0b"),
+            ("file", 4),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_broken_manifest_is_named_in_one_line(content: object, tmp_path: Path, hcdcodec: Run) -> None:
+    (tmp_path / "manifest.json").write_bytes(
+        (content if isinstance(content, str) else json.dumps(content)).encode(errors="surrogateescape")
+    )
+    ran = hcdcodec("models", "list", "--weights-dir", tmp_path)
+    assert (ran.status, ran.out, ran.err.count("\n")) == (3, b"", 1)
+    assert f"{tmp_path / 'manifest.json'} is not a manifest of weights (" in ran.err
+
+
+def test_a_manifest_without_settings_hash_is_as_0_1_0_wrote_it(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [Entry(**ENTRY)])
+    (model,) = json.loads((tmp_path / "manifest.json").read_text())["models"]
+    assert "settings_hash" not in model
+    write_manifest(tmp_path, [Entry(**ENTRY, settings_hash="cd" * 32)])
+    assert read_manifest(tmp_path)[0].settings_hash == "cd" * 32
+
+
+# --- broken ones among others -----------------------------------------------------------------------------------------
+
+
+def test_a_broken_manifest_of_the_user_leaves_shipped_weights_usable(
+    user: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(user, "")
+    with caplog.at_level(logging.WARNING):
+        assert find("crn", 4)[0] == SHIPPED / "crn_x4.safetensors"
+    (record,) = caplog.records
+    assert str(user / "manifest.json") in record.getMessage()
+    assert {entry.name for _, entry in installed()} >= {"crn", "irn"}
+
+
+def test_what_only_a_broken_manifest_could_have_is_its_error(user: Path) -> None:
+    put(user, "")
+    with pytest.raises(ModelError, match="is not a manifest"):
+        find("hcflow", 4)
+    with pytest.raises(ModelError, match="is not a manifest"):
+        find("crn", 4, "0123")
+
+
+def test_a_broken_manifest_behind_the_weights_does_not_matter(
+    user: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(user, "")
+    put(tmp_path, {"models": [ENTRY]})
+    assert find("crn", 4, first=tmp_path)[0] == tmp_path / "a.safetensors"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("how", ["option", "environment"])
+def test_a_broken_manifest_that_the_user_named_is_an_error(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "")
+    if how == "environment":
+        monkeypatch.setenv("HCDCODEC_WEIGHTS", str(tmp_path))
+    with pytest.raises(ModelError, match="is not a manifest"):
+        find("crn", 4, first=tmp_path if how == "option" else None)
+
+
+# --- where ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("foreign", [[], {"name": "a web app"}])
+def test_a_foreign_directory_beside_the_package_does_not_matter(foreign: object, tmp_path: Path) -> None:
+    """As in site-packages, where another package may be called `weights`."""
+    shutil.copytree(PACKAGE, tmp_path / "hcdcodec", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "weights").mkdir()
+    put(tmp_path / "weights", foreign)
+    (tmp_path / "hcdcodec/weights").mkdir(exist_ok=True)
+    shutil.copy(SHIPPED / "manifest.json", tmp_path / "hcdcodec/weights/manifest.json")
+    ran = subprocess.run(
+        [sys.executable, "-m", "hcdcodec", "models", "list"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert str(tmp_path / "hcdcodec/weights/crn_x4.safetensors") in ran.stdout
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without HOME whom the system does not know, as in some containers."""
+
+    def unknown(uid: int) -> pwd.struct_passwd:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("HOME", "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_users_without_a_home_have_no_directory(tmp_path: Path, hcdcodec: Run) -> None:
+    assert user_directory() is None
+    assert directories() == (SHIPPED,)
+    assert hcdcodec("models", "list").status == 0
+    ran = hcdcodec("models", "import", tmp_path / "x.pth")
+    assert (ran.status, ran.err.count("\n")) == (2, 1)
+    assert "--weights-dir" in ran.err
+
+
+def test_a_relative_home_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", "data")
+    assert all(directory.is_absolute() for directory in directories())
+
+
+# --- which network ----------------------------------------------------------------------------------------------------
+
+
+def test_families_and_builders_belong_together() -> None:
+    assert FAMILIES.keys() == BUILDERS.keys()
+    for name, family in FAMILIES.items():
+        for scale in family.scales:
+            assert (BUILDERS[name].build or BUILDERS["bicubic"].build)(scale).scale == scale  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("name", "scale"), [("crn", 4), ("crn", 2), ("irn", 2), ("bicubic", 3)])
+def test_networks_are_identified_without_loading_them(name: str, scale: int) -> None:
+    assert identify(name, scale) == load_backbone(name, scale).identity
+
+
+def test_the_hash_of_no_weights_is_that_of_nothing() -> None:
+    assert identify("bicubic", 4) == NetworkId("bicubic", 4, NO_WEIGHTS, NO_WEIGHTS)
+
+
+FIRST = {("crn", 4): "e648860ab903", ("crn", 2): "790051669205", ("irn", 2): "169a16c2c119"}
+"""What was shipped first: newer weights that stood for themselves would make every archive stale."""
+
+
+def test_shipped_weights_stand_for_the_first_ones() -> None:
+    for entry in read_manifest(SHIPPED):
+        assert (entry.settings_hash or entry.hash).startswith(FIRST[entry.name, entry.scale])
+
+
+def test_pinned_networks_say_so(tiny: Tiny) -> None:
+    found = identify(tiny.name, tiny.scale, tiny.weights_dir)
+    assert not found.is_pinned
+    name = f"{tiny.name}@{found.hash[:6]}"
+    pinned = identify(name, tiny.scale, tiny.weights_dir)
+    assert pinned.is_pinned and pinned == load_backbone(name, tiny.scale, weights_dir=tiny.weights_dir).identity
+    # A decoder asks for the hash of a header, no user.
+    by_header = load_backbone(tiny.name, tiny.scale, weights_dir=tiny.weights_dir, hash_prefix=found.hash)
+    assert not by_header.identity.is_pinned
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "what"),
+    [("crm", 4, "there are crn, irn, hcflow, sr, bicubic"), ("crn", 3, "it has 2, 4"), ("bicubic", 17, "2 to 16")],
+)
+def test_what_no_network_is_called(name: str, scale: int, what: str) -> None:
+    with pytest.raises(UsageError, match=what):
+        identify(name, scale)
+
+
+def test_a_family_without_weights_of_ours_is_not_listed_but_known(tmp_path: Path, hcdcodec: Run) -> None:
+    assert b"crn-l" not in hcdcodec("models", "list").out
+    with pytest.raises(ModelError, match="no weights for crn-l x4 are installed; no release has any yet"):
+        identify("crn-l", 4)
+    put(tmp_path, {"models": [{**ENTRY, "name": "crn-l"}]})
+    assert b"crn-l" in hcdcodec("models", "list", "--weights-dir", tmp_path).out
+    assert identify("crn-l", 4, tmp_path).hash == ENTRY["hash"]
