@@ -18,7 +18,7 @@ from hcdcodec.files.plan import shard
 
 if TYPE_CHECKING:
     from hcdcodec.batch.freshness import Freshness
-    from hcdcodec.batch.ray_cluster import Make
+    from hcdcodec.batch.ray_cluster import Crew, Make
     from hcdcodec.cli.progress_bar import Meter
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
@@ -39,7 +39,7 @@ def carry_out(
     from hcdcodec.batch.survey import skip_all, sweep
     from hcdcodec.cli.progress_bar import Meter
 
-    jobs, report = _jobs(plan, asked), _report(work, asked)
+    jobs, report, crew = _jobs(plan, asked), _report(work, asked), _join_cluster(asked)
     rows = sys.stdout if asked.as_json else None
     terminal = sys.stderr.isatty()
     with (
@@ -51,7 +51,8 @@ def carry_out(
         sweep(jobs)
         for outcome in _met(plan):
             _tell(report, meter, outcome, rows)
-        for outcome in skip_all(jobs, judge, threads=asked.jobs) or _run(prepare(), jobs, asked):
+        skipped = skip_all(jobs, judge, threads=asked.jobs)
+        for outcome in _run(prepare(), jobs, asked, crew) if skipped is None else skipped:
             meter.advance(outcome)
             _tell(report, meter, outcome, rows)
     # Cron mails whatever is printed: without a terminal only failures are worth a mail.
@@ -109,12 +110,21 @@ def _met(plan: "Plan") -> Iterator[Outcome]:
         yield Outcome(name=name, status=Status.IGNORED, message=why)
 
 
-def _run(make: "Make", jobs: "Sequence[Job]", asked: Arguments) -> Iterator[Outcome]:
+def _join_cluster(asked: Arguments) -> "Crew | None":
+    """Return the workers of a cluster, if the user wants one; it is joined before anything is written."""
+    if asked.engine != "ray":
+        return None
+    from hcdcodec.batch import ray_cluster
+
+    return ray_cluster.join(asked.device, asked.cores)
+
+
+def _run(make: "Make", jobs: "Sequence[Job]", asked: Arguments, crew: "Crew | None") -> Iterator[Outcome]:
     """Yield one outcome a job, from wherever the user wants the work done."""
-    if asked.engine == "ray":
+    if crew is not None:
         from hcdcodec.batch import ray_cluster
 
-        return ray_cluster.run(make, ray_cluster.join(asked.device, asked.cores), jobs)
+        return ray_cluster.run(make, crew, jobs)
     from hcdcodec.engine.devices import take_devices
 
     return make(take_devices(asked.device)).run(jobs)
