@@ -54,8 +54,8 @@ def install_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     import torch
 
     from hcdcodec.networks.crn import Crn
+    from hcdcodec.networks.entry import Entry
     from hcdcodec.networks.families import FAMILIES, Family
-    from hcdcodec.networks.manifest import Entry
     from hcdcodec.networks.registry import BUILDERS, Builder
     from hcdcodec.networks.weights import install, model_hash
 

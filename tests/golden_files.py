@@ -26,8 +26,8 @@ from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.networks import families, registry
 from hcdcodec.networks.base import Backbone, DetailPlane
+from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.families import Family
-from hcdcodec.networks.manifest import Entry
 from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import Builder, load_backbone
 from hcdcodec.networks.weights import install, model_hash

@@ -19,8 +19,9 @@ from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.import_checkpoint import NORMAL, ZEROS, chart_psnr
-from hcdcodec.networks.manifest import Entry, find, read_manifest
+from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.networks.reference_chart import SIZE, chart
 from hcdcodec.networks.registry import load_backbone

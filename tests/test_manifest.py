@@ -16,10 +16,10 @@ from conftest import Ran, Tiny
 
 import hcdcodec.networks.manifest
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.families import FAMILIES
 from hcdcodec.networks.manifest import (
     NO_WEIGHTS,
-    Entry,
     NetworkId,
     directories,
     find,
@@ -94,6 +94,7 @@ BROKEN = {
             ("file", "/etc/passwd"),
             ("file", "sub/a.safetensors"),
             ("file", "a\0b"),
+            ("file", "a\x1b[2Jb"),
             ("file", 4),
         )
     },
@@ -116,6 +117,12 @@ def test_a_manifest_without_settings_hash_is_as_0_1_0_wrote_it(tmp_path: Path) -
     assert "settings_hash" not in model
     write_manifest(tmp_path, [Entry(**ENTRY, settings_hash="cd" * 32)])
     assert read_manifest(tmp_path)[0].settings_hash == "cd" * 32
+
+
+def test_what_a_manifest_says_does_not_steer_the_terminal(tmp_path: Path, hcdcodec: Run) -> None:
+    put(tmp_path, {"models": [{**ENTRY, "licence": "\x1b[2JMIT\nx"}]})
+    shown = hcdcodec("models", "list", "--weights-dir", tmp_path).out
+    assert b"MIT" in shown and b"\x1b" not in shown and b"\nx" not in shown
 
 
 # --- broken ones among others -----------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.settings import settings_digest
 from hcdcodec.errors import ModelError, OutputError
 from hcdcodec.networks.crn import Crn
-from hcdcodec.networks.manifest import Entry, identify, read_manifest, write_manifest
+from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.manifest import identify, read_manifest, write_manifest
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import install, model_hash, read_weights
 

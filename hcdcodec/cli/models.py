@@ -11,9 +11,10 @@ import click
 from hcdcodec.cli import exits
 from hcdcodec.cli.options import Examples, option
 from hcdcodec.errors import UsageError
+from hcdcodec.files.names import printable
 
 if TYPE_CHECKING:
-    from hcdcodec.networks.manifest import Entry
+    from hcdcodec.networks.entry import Entry
 
 
 @click.group()
@@ -53,7 +54,8 @@ def _entry_lines(path: Path, entry: "Entry") -> str:
     title = f"  x{entry.scale}  {entry.hash[:12]}  {entry.parameters:,} parameters, z {z}, licence: {entry.licence}"
     network = [entry.origin["network"]] if "network" in entry.origin else []
     figures = (f"{figure}: {value}{'' if 'SSIM' in figure else ' dB'}" for figure, value in entry.measured.items())
-    return "".join(f"{line}\n" for line in (title, *(f"      {line}" for line in (path, *network, *figures))))
+    lines = (title, *(f"      {line}" for line in (path, *network, *figures)))
+    return "".join(f"{printable(line)}\n" for line in lines)
 
 
 @models.command(

@@ -10,7 +10,7 @@ import torch
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.checkpoints import Checkpoint, read_checkpoint
-from hcdcodec.networks.manifest import Entry
+from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import assemble

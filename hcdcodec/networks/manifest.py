@@ -10,58 +10,25 @@ nothing else has the weights that are asked for; else a warning says that the di
 import hashlib
 import json
 import logging
-import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import platformdirs
 
 from hcdcodec.errors import ModelError
 from hcdcodec.files.disk import write_atomic
+from hcdcodec.networks.entry import Entry, read_entry
 from hcdcodec.networks.families import FAMILIES, family_of
 
 MANIFEST = "manifest.json"
 NO_WEIGHTS = hashlib.sha256().hexdigest()
 """Model hash of networks without weights."""
 
-_HASH = re.compile(r"[0-9a-f]{64}")
 _CHECKOUT = re.compile(r'^name = "hcdcodec"$', re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a manifest: what a file is, where it comes from, what was measured with it.
-
-    Attributes:
-        name: backbone.
-        scale: HR size / LR size.
-        file: name of the safetensors file in the manifest's directory.
-        hash: model hash, 64 hexadecimal digits (see `weights.model_hash`).
-        parameters: number of trained values.
-        details_scale: standard deviation of the details z that the decoder wants; 0 = zeros.
-        licence: licence of the weights.
-        origin: training data, recipe, command, hours; or the official file they were imported from.
-        measured: figures by name, "set/measure/setting" -> dB.
-        settings_hash: the model hash that stands for these weights in the text of settings; empty = their own. Better
-            weights that are shipped name the first shipped ones of their name and scale, so that what was encoded
-            with those stays up to date.
-    """
-
-    name: str
-    scale: int
-    file: str
-    hash: str
-    parameters: int
-    details_scale: float = 0.0
-    licence: str = ""
-    origin: Mapping[str, str] = field(default_factory=dict)
-    measured: Mapping[str, float] = field(default_factory=dict)
-    settings_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,59 +98,11 @@ def read_manifest(directory: Path) -> tuple[Entry, ...]:
         models = content.get("models") if isinstance(content, dict) else None
         if not isinstance(models, list):
             raise ValueError('it has no list of "models"')
-        return tuple(map(_read_entry, models))
+        return tuple(map(read_entry, models))
     except OSError as error:
         raise ModelError(f"{path} cannot be read ({error.strerror}); check who may read it") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not a manifest of weights ({error}); restore it, or remove it") from error
-
-
-def _read_entry(given: object) -> Entry:
-    """Return an entry, whose unknown fields are those of later releases and do not count.
-
-    Raises:
-        ValueError: a field is missing or makes no sense.
-    """
-    if not isinstance(given, dict):
-        raise ValueError("an entry is no object")
-    values = {known.name: given[known.name] for known in fields(Entry) if known.name in given}
-    for known in fields(Entry):
-        if known.name not in values and known.default is MISSING and known.default_factory is MISSING:
-            raise ValueError(f"an entry has no {known.name!r}")
-        if known.name in values and not _CHECKS[known.name](values[known.name]):
-            raise ValueError(f"{known.name!r} of an entry makes no sense")
-    return Entry(**values)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_hash(value: Any) -> bool:
-    return isinstance(value, str) and bool(_HASH.fullmatch(value))
-
-
-_CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "name": _is_text,
-    "scale": _is_count,
-    # A plain name: what a manifest lists lies in its directory.
-    "file": lambda value: _is_text(value) and value not in ("", ".", "..") and not re.search(r"[/\\\0]", value),
-    "hash": _is_hash,
-    "parameters": _is_count,
-    "details_scale": lambda value: _is_number(value) and 0 <= value < math.inf,
-    "licence": _is_text,
-    "origin": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
-    "measured": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
-    "settings_hash": lambda value: value == "" or _is_hash(value),
-}
 
 
 def write_manifest(directory: Path, entries: Sequence[Entry]) -> None:
@@ -207,13 +126,10 @@ def installed(first: Path | str | None = None) -> tuple[tuple[Path, Entry], ...]
     Raises:
         ModelError: a directory that the user named has a broken manifest.
     """
-    found: dict[tuple[str, str, int], tuple[Path, Entry]] = {}
-    for directory, manifest in _manifests(first):
-        if isinstance(manifest, ModelError):
-            _warn(str(manifest))
-            continue
-        for entry in manifest:
-            found.setdefault((entry.hash, entry.name, entry.scale), (directory / entry.file, entry))
+    found, broken = dict[tuple[str, str, int], tuple[Path, Entry]](), list[ModelError]()
+    for path, entry in _search(first, broken):
+        found.setdefault((entry.hash, entry.name, entry.scale), (path, entry))
+    _warn(broken)
     return tuple(found.values())
 
 
@@ -230,24 +146,21 @@ def find(name: str, scale: int, prefix: str = "", first: Path | str | None = Non
         ModelError: there is none, or a directory that the user named has a broken manifest.
     """
     others, broken = list[str](), list[ModelError]()
-    for directory, manifest in _manifests(first):
-        if isinstance(manifest, ModelError):
-            broken.append(manifest)
-            continue
-        for entry in manifest:
-            if (entry.name, entry.scale) != (name, scale):
-                continue
+    for path, entry in _search(first, broken):
+        if (entry.name, entry.scale) == (name, scale):
             if entry.hash.startswith(prefix):
-                for error in broken:
-                    _warn(str(error))
-                return directory / entry.file, entry
+                _warn(broken)
+                return path, entry
             others.append(entry.hash[:12])
-    if broken:
-        raise broken[0]
+    raise broken[0] if broken else _missing(name, scale, prefix, others)
+
+
+def _missing(name: str, scale: int, prefix: str, others: Sequence[str]) -> ModelError:
+    """Return the error that says what is not installed, and what is."""
     if not others:
         remedy = FAMILIES[name].remedy if name in FAMILIES else "see 'hcdcodec models list'"
-        raise ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
-    raise ModelError(
+        return ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
+    return ModelError(
         f"needs the {name} x{scale} weights {prefix[:12]}, but only {', '.join(others)} is installed; "
         "put that file in a directory and name it with --weights-dir"
     )
@@ -279,21 +192,32 @@ def check_prefix(name: str, scale: int, got: str, prefix: str) -> None:
         raise ModelError(f"needs the {name} x{scale} weights {prefix[:12]}, got {got[:12]}; restore that file")
 
 
-def _manifests(first: Path | str | None) -> Iterator[tuple[Path, tuple[Entry, ...] | ModelError]]:
-    """Yield each directory with its entries, or with what is wrong there if the user did not name it."""
+def _search(first: Path | str | None, broken: list[ModelError]) -> Iterator[tuple[Path, Entry]]:
+    """Yield (file, entry) in search order.
+
+    Args:
+        first: directory to search before all others.
+        broken: gets what is wrong with directories that the user did not name, as the search comes to them.
+    """
     named = len(_named(first))
     for place, directory in enumerate(directories(first)):
-        content: tuple[Entry, ...] | ModelError
         try:
-            content = read_manifest(directory)
+            entries = read_manifest(directory)
         except ModelError as error:
             if place < named:
                 raise
-            content = error
-        yield directory, content
+            broken.append(error)
+            continue
+        for entry in entries:
+            yield directory / entry.file, entry
+
+
+def _warn(broken: Sequence[ModelError]) -> None:
+    for error in broken:
+        _warn_once(str(error))
 
 
 @cache
-def _warn(what: str) -> None:
-    """Say once in a process what is wrong with a directory."""
+def _warn_once(what: str) -> None:
+    """Say what is wrong with a directory, once in a process."""
     logging.getLogger("hcdcodec").warning("hcdcodec: %s; its weights are left out", what)

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save
 
 from hcdcodec.errors import ModelError, OutputError
 from hcdcodec.files.disk import write_atomic
-from hcdcodec.networks.manifest import Entry, read_manifest, write_manifest
+from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.manifest import read_manifest, write_manifest
 
 _LOCK = ".manifest.lock"
 

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
-from hcdcodec.networks.manifest import Entry, find
+from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.manifest import find
 from hcdcodec.networks.weights import install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.training.gallery import Gallery, drawn_ahead
