@@ -25,13 +25,26 @@ def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.s
     return given, None
 
 
-def store_result(job: Job, data: bytes, status: os.stat_result | None, files: FileOptions) -> None:
-    """Write a result, unless its source is another one by now."""
+def store_result(job: Job, data: bytes, status: os.stat_result | None, files: FileOptions) -> str:
+    """Write a result, unless its source is another one by now.
+
+    Args:
+        job: where from, and where to.
+        data: the result.
+        status: of the source when it was read; None for standard input.
+        files: whether the result is to have the source's times.
+
+    Returns:
+        What could not be kept, as a warning; empty if nothing.
+    """
     if job.source is not None and status is not None:
         disk.check_unchanged(job.source, status)
-    times = (status.st_atime_ns, status.st_mtime_ns) if status is not None and files.preserve else None
     if job.target is None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    else:
-        disk.write_atomic(job.target, data, times=times)
+        return ""
+    disk.write_atomic(job.target, data, source=job.source)
+    # Afterwards: another run sweeps up temporary files that look old.
+    if files.preserve and status and not disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns)):
+        return "stored with the time of now, since the file system allows no other"
+    return ""

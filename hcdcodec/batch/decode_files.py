@@ -8,7 +8,14 @@ from functools import partial
 
 from hcdcodec.batch import free_memory
 from hcdcodec.batch.common import load_source, read_standard_input, store_result
-from hcdcodec.batch.freshness import Freshness, confirm, judge_by_time, judge_restored_png
+from hcdcodec.batch.freshness import (
+    Freshness,
+    confirm,
+    judge_by_time,
+    judge_restored_png,
+    read_decoded_stamp,
+    refuse_foreign,
+)
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run
@@ -16,6 +23,7 @@ from hcdcodec.codec.decode import decode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.engine.devices import memory_errors, usual_batch_px
 from hcdcodec.engine.engine import Engine
+from hcdcodec.errors import OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 from hcdcodec.format import container
@@ -31,6 +39,8 @@ class _Package:
     size: int
     digest: bytes
     status: os.stat_result | None
+    was_missing: bool
+    """Nothing stood where the result goes."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +76,13 @@ class Decoding:
         return judge_by_time(job, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
-        if self.freshness(job) is Freshness.FRESH:
+        state = self.freshness(job)
+        if state is Freshness.FRESH:
             confirm(job)
             return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
         data, status = load_source(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)
-        return _Package(packed, len(data), disk.source_digest(data), status)
+        return _Package(packed, len(data), disk.source_digest(data), status, state is Freshness.MISSING)
 
     def _work(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
         start, groups = time.perf_counter(), dict[Engine, list[int]]()
@@ -90,11 +101,16 @@ class Decoding:
         start = time.perf_counter()
         picture, seconds = made
         data = write_picture(picture, self.target_format, lr_digest=package.digest)
-        store_result(job, data, package.status, self.files)
+        if self.target_format is Format.PNG:
+            refuse_foreign(job, read_decoded_stamp, self.files)
+        elif package.was_missing and not self.files.force and job.target and job.target.exists():
+            raise OutputError(f"{job.target} has appeared meanwhile and cannot say whether it is ours; use --force")
+        warning = store_result(job, data, package.status, self.files)
         return Outcome(
             name=job.name,
             target=job.target,
             status=Status.DONE,
+            message=warning,
             source_bytes=package.size,
             target_bytes=len(data),
             height=picture.height,

@@ -8,7 +8,7 @@ from functools import partial
 
 from hcdcodec.batch import free_memory
 from hcdcodec.batch.common import load_source, read_standard_input, store_result
-from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, wanted_of
+from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, read_encoded_stamp, refuse_foreign, wanted_of
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run
@@ -133,7 +133,8 @@ class Encoding:
         shortfall = remark(self.target, timed.found, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
         if not needless:
-            store_result(job, data, source.status, self.files)
+            refuse_foreign(job, read_encoded_stamp, self.files)
+            shortfall = "; ".join(filter(None, (shortfall, store_result(job, data, source.status, self.files))))
         return Outcome(
             name=job.name,
             target=job.target,

@@ -153,6 +153,16 @@ def judge_stamp(
     return Freshness.OLDER if wanted.is_newer_than(stamp) else Freshness.FRESH
 
 
+def refuse_foreign(job: Job, read: Callable[[Path], Stamp | None], files: FileOptions) -> None:
+    """Look again before a result is stored: a file of the user's may have come to its place meanwhile.
+
+    Raises:
+        OutputError: something that is not ours stands there.
+    """
+    if not files.force and job.target is not None and job.target.is_file() and read(job.target) is None:
+        raise _foreign(job)
+
+
 def confirm(job: Job) -> None:
     """Give a result that is up to date by content alone a new time, so that the next run need not read its source."""
     source, target = job.source and status_of(job.source), job.target and status_of(job.target)
@@ -189,8 +199,12 @@ def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files
     stamp = read(job.target) if job.target is not None and job.target.is_file() else None
     state = judge_stamp(job, stamp, wanted, checksum=files.checksum, digest_of=lambda path: _digest(path, files))
     if state is Freshness.FOREIGN:
-        raise OutputError(f"{job.target} exists and was not made by hcdcodec; move it away or use --force")
+        raise _foreign(job)
     return state
+
+
+def _foreign(job: Job) -> OutputError:
+    return OutputError(f"{job.target} exists and was not made by hcdcodec; move it away or use --force")
 
 
 def _judge_forced(job: Job) -> Freshness:

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
+from hcdcodec.files.permissions import create_like, keep_permissions, make_folders
 
 MAX_BYTES = 9 << 28
 """Larger files are not read: no picture within the default limit on pixels needs as much."""
@@ -24,6 +25,9 @@ MAX_BYTES = 9 << 28
 _PART_BYTES = 1 << 20
 _CHANGED = "changed while it was being worked on; run again once it is complete"
 _BLOCKED = "a file stands where a directory is needed; move it away, or name another destination"
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
+"""What file systems say that know no `fsync`; an error of the disk, or a full one, is something else."""
+
 _EXPLANATIONS = {
     errno.ENOSPC: "the disk is full; free some space and run again",
     errno.EDQUOT: "the disk quota is used up; free some space and run again",
@@ -31,6 +35,8 @@ _EXPLANATIONS = {
     errno.EROFS: "the file system is read-only; name another destination",
     errno.EACCES: "permission denied; check who may write to the destination",
     errno.EPERM: "not permitted; check who may write to the destination",
+    errno.EINVAL: "the file system does not allow this name; rename the source, or name another destination",
+    errno.EILSEQ: "the file system does not allow this name; rename the source, or name another destination",
     errno.ENAMETOOLONG: "the result's name is too long for the file system; shorten the source's name",
     errno.EEXIST: _BLOCKED,
     errno.ENOTDIR: _BLOCKED,
@@ -82,10 +88,13 @@ def read_head(path: Path, count: int) -> bytes:
         return file.read(count) or b""
 
 
-def touch(path: Path, times: tuple[int, int]) -> None:
-    """Set the times of last access and modification, in ns since 1970; where that is not permitted, leave them."""
-    with contextlib.suppress(OSError):
+def touch(path: Path, times: tuple[int, int]) -> bool:
+    """Set the times of last access and modification, in ns since 1970; tell whether that was permitted."""
+    try:
         os.utime(path, ns=times)
+    except OSError:
+        return False
+    return True
 
 
 def read_stream(stream: BinaryIO, *, limit: int = MAX_BYTES) -> bytes:
@@ -111,13 +120,13 @@ def check_unchanged(path: Path, status: os.stat_result) -> None:
         raise PictureError(_CHANGED)
 
 
-def write_atomic(path: Path, data: bytes, *, times: tuple[int, int] | None = None) -> None:
+def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None:
     """Put `data` at `path`, completely or not at all; missing directories are made, a link's destination is replaced.
 
     Args:
         path: where to; if something stands there, it must be a regular file.
         data: the whole content.
-        times: times of last access and modification that the file is to have, in ns since 1970; None: now.
+        source: the file that it was made from: see `hcdcodec.files.permissions` for who may read the result.
 
     Raises:
         OutputError: it cannot be stored; whatever stood at `path` is untouched.
@@ -125,8 +134,8 @@ def write_atomic(path: Path, data: bytes, *, times: tuple[int, int] | None = Non
     try:
         final = Path(os.path.realpath(path))
         _check_replaceable(final)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        _replace(final, data, times)
+        make_folders(final.parent, source and source.absolute().parent)
+        _replace(final, data, source)
     except OSError as error:
         raise OutputError(_explain(error)) from error
     _sync_directory(final.parent)
@@ -143,11 +152,12 @@ def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
         How many files were removed.
     """
     removed = 0
-    for leftover in directory.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
-        with contextlib.suppress(OSError):  # another run may sweep at the same time
-            if leftover.lstat().st_mtime < time.time() - age_s:
-                leftover.unlink()
-                removed += 1
+    with contextlib.suppress(OSError):  # there is no such folder, or its name is too long to be one
+        for leftover in directory.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+            with contextlib.suppress(OSError):  # another run may sweep at the same time
+                if leftover.lstat().st_mtime < time.time() - age_s:
+                    leftover.unlink()
+                    removed += 1
     return removed
 
 
@@ -163,7 +173,13 @@ def _check_bytes(size: int, limit: int) -> None:
 
 def _open_at_once(path: str, flags: int) -> int:
     """Open without waiting for the other end of a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    try:
+        return os.open(path, flags | os.O_NONBLOCK)
+    except BlockingIOError:
+        # Another program holds a lease on the file, as Samba does: it gives that up only to those who wait.
+        if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+            raise
+        return os.open(path, flags)
 
 
 def _content_marks(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -177,20 +193,29 @@ def _check_replaceable(path: Path) -> None:
         raise OutputError("a directory or device stands in the way; name another destination")
 
 
-def _replace(path: Path, data: bytes, times: tuple[int, int] | None) -> None:
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
+def _replace(path: Path, data: bytes, source: Path | None) -> None:
+    temporary, replaced = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"), status_of(path)
     try:
-        with temporary.open("xb") as file:
+        with os.fdopen(create_like(temporary, source), "wb") as file:
             file.write(data)
             file.flush()
-            if times:
-                os.utime(file.fileno(), ns=times)
-            os.fsync(file.fileno())
+            if replaced:
+                keep_permissions(file.fileno(), path, replaced)
+            _sync(file.fileno())
         temporary.replace(path)
     except BaseException:  # an interrupt, too, must leave nothing behind
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _sync(descriptor: int) -> None:
+    """Force a file to the disk, where its file system can do that at all."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
 
 
 def _sync_directory(path: Path) -> None:
