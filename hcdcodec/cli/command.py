@@ -5,8 +5,8 @@
 2    the call makes no sense          130, 143   interrupted
 """
 
+import contextlib
 import logging
-import os
 import signal
 import sys
 import warnings
@@ -14,10 +14,10 @@ from typing import NoReturn
 
 import click
 
-from hcdcodec.cli import encode_decode, exits, info, models
+from hcdcodec.cli import encode_decode, exits, info, models, output
 from hcdcodec.cli.compare import compare
 from hcdcodec.cli.train import train
-from hcdcodec.errors import HcdError, ModelError
+from hcdcodec.errors import HcdError, ModelError, OutputError
 from hcdcodec.files.names import printable
 
 
@@ -45,29 +45,56 @@ for command in (
 
 def main() -> NoReturn:
     """Run the command line and turn errors into one line and an exit status."""
+    output.prepare()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.TERMINATED))
     # What Pillow remarks on a file without refusing it helps nobody, least of all cron.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
         cli.main(prog_name="hcdcodec", standalone_mode=False)
+    except SystemExit as leaving:
+        sys.exit(output.finish(int(leaving.code or 0)))
     except click.ClickException as error:
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(exits.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read us has gone; the interpreter must not complain about it while it closes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read us has gone.
+        output.leave_quietly()
+        sys.exit(exits.FAILED)
+    except OSError as error:  # no space for `--help`, say; what belongs to one picture never gets here
+        output.leave_quietly()
+        output.say(f"hcdcodec: {(error.strerror or str(error)).lower()}; check where the output of this command goes")
         sys.exit(exits.FAILED)
     except HcdError as error:
-        click.echo(f"hcdcodec: {printable(str(error))}", err=True)
-        sys.exit(exits.WEIGHTS if isinstance(error, ModelError) else exits.USAGE)
+        output.say(f"hcdcodec: {printable(str(error))}")
+        sys.exit(_status_of(error))
     except RuntimeError as error:
-        # A signal that comes while threading gives a lock back makes that lock fail; what counts is the signal.
-        if isinstance(error.__context__, SystemExit):
-            sys.exit(error.__context__.code)
-        if isinstance(error.__context__, KeyboardInterrupt):
-            sys.exit(exits.INTERRUPTED)
-        raise
-    sys.exit(0)
+        sys.exit(_leave_broken(error))
+    sys.exit(output.finish(0))
+
+
+def _status_of(error: HcdError) -> int:
+    """Return the exit status of an error that ended a command."""
+    if isinstance(error, ModelError):
+        return exits.WEIGHTS
+    return exits.FAILED if isinstance(error, OutputError) else exits.USAGE
+
+
+def _leave_broken(error: RuntimeError) -> int:
+    """Return the exit status where threading has failed.
+
+    Raises:
+        RuntimeError: it is something else.
+    """
+    # A signal that comes while threading gives a lock back makes that lock fail; what counts is the signal.
+    if isinstance(error.__context__, SystemExit):
+        return int(error.__context__.code or 0)
+    if isinstance(error.__context__, KeyboardInterrupt):
+        return exits.INTERRUPTED
+    if "can't start new thread" in str(error):
+        output.say("hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)")
+        return exits.FAILED
+    raise error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec.cli import exits
+from hcdcodec.cli import exits, output
 from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, Examples, option
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
@@ -61,17 +61,17 @@ def compare(
             if html_page is not None:
                 sections.append(section(result))
         except HcdError as error:
-            click.echo(message(pair.name, str(error)), err=True)
+            output.say(message(pair.name, str(error)))
             continue
         if picture is not None:
             disk.write_atomic(picture, sheet(panels_of(result)))
         if as_json:
-            click.echo(json.dumps(result.figures.members()))
+            output.write(json.dumps(result.figures.members()))
         compared.append(result.figures)
     if html_page is not None:
         disk.write_atomic(html_page, page(compared, sections).encode())
     if compared and not as_json:
-        click.echo(table(compared))
+        output.write(table(compared))
     sys.exit(exits.FAILED if len(compared) < len(found) else 0)
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec.cli import exits
+from hcdcodec.cli import output
+from hcdcodec.cli.each_file import do_each
 from hcdcodec.cli.options import MAX_PIXELS, Examples, option
 from hcdcodec.files.names import printable
 
@@ -28,11 +29,11 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
         data = disk.read(Path(path))
         fields = {"file": path, "bytes": len(data), **_described(asdict(container.peek(data)))}
         if as_json:
-            click.echo(json.dumps(fields))
+            output.write(json.dumps(fields))
         else:
-            click.echo("\n".join(f"{name:16} {printable(str(value))}" for name, value in fields.items()) + "\n")
+            output.write("\n".join(f"{name:16} {printable(str(value))}" for name, value in fields.items()) + "\n")
 
-    sys.exit(exits.each(paths, show))
+    sys.exit(do_each(paths, show))
 
 
 @click.command(
@@ -59,9 +60,11 @@ def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pi
         engines.get(packed.header)
         if not quiet:
             header = packed.header
-            click.echo(f"{printable(path)}: intact, {header.width}x{header.height}, {header.backbone} x{header.scale}")
+            output.write(
+                f"{printable(path)}: intact, {header.width}x{header.height}, {header.backbone} x{header.scale}"
+            )
 
-    sys.exit(exits.each(paths, check))
+    sys.exit(do_each(paths, check))
 
 
 def _described(fields: dict[str, Any]) -> dict[str, Any]:

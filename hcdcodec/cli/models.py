@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hcdcodec.cli import exits
+from hcdcodec.cli import output
+from hcdcodec.cli.each_file import do_each
 from hcdcodec.cli.options import Examples, option
 from hcdcodec.errors import UsageError
 from hcdcodec.files.names import printable
@@ -33,19 +34,19 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
     entries = installed(weights_dir)
     if as_json:
         for path, entry in entries:
-            click.echo(json.dumps({"path": str(path), **asdict(entry)}))
+            output.write(json.dumps({"path": str(path), **asdict(entry)}))
         return
     for name, family in FAMILIES.items():
         own = [(path, entry) for path, entry in entries if entry.name == name]
         if not (family.is_listed or own):
             continue
-        click.echo(f"{name:10} {family.about}")
+        output.write(f"{name:10} {family.about}")
         for path, entry in sorted(own, key=lambda found: found[1].scale):
-            click.echo(_entry_lines(path, entry), nl=False)
+            output.write(_entry_lines(path, entry))
         for scale in sorted(set(family.scales) - {entry.scale for _, entry in own}):
-            click.echo(f"  x{scale}  not installed; {family.remedy}")
+            output.write(f"  x{scale}  not installed; {family.remedy}")
         if family.has_weights and not family.scales and not own:
-            click.echo(f"  none installed; {family.remedy}")
+            output.write(f"  none installed; {family.remedy}")
 
 
 def _entry_lines(path: Path, entry: "Entry") -> str:
@@ -94,9 +95,9 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
         network = f" ({entry.origin['network']})" if "network" in entry.origin else ""
         figures = ", ".join(f"{figure} {value:.2f} dB" for figure, value in entry.measured.items())
         z = f", so z {'normal' if entry.details_scale else 'zeros'}" if len(entry.measured) > 1 else ""
-        click.echo(
+        output.write(
             f"{entry.name} x{entry.scale} {entry.hash[:12]} from {made.official or 'a file unknown to this release'}"
             f"{network}: {figures}{z}; {made.path}"
         )
 
-    sys.exit(exits.each((str(file),), bring))
+    sys.exit(do_each((str(file),), bring))

@@ -1,5 +1,6 @@
 """What a person sees while a batch runs: one calm line on a terminal, nothing elsewhere."""
 
+import contextlib
 from types import TracebackType
 
 from rich.console import Console
@@ -7,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.cli import output
 
 
 class _Rate(ProgressColumn):
@@ -69,4 +71,9 @@ class Meter:
 
     def say(self, line: str) -> None:
         """Print a line above the bar, to standard error."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self._progress.disable:
+            output.say(line)
+            return
+        with contextlib.suppress(OSError):
+            # As `Text`, since names may look like markup, or like an emoji.
+            self._progress.console.print(Text(line), soft_wrap=True)

@@ -2,15 +2,14 @@
 
 import itertools
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-import click
-
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.cli import exits
+from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.report import Report, Verbosity, Work, json_line, standing
 from hcdcodec.errors import UsageError
@@ -41,7 +40,7 @@ def carry_out(
 
     jobs, report, crew = _jobs(plan, asked), _report(work, asked), _join_cluster(asked)
     rows = sys.stdout if asked.as_json else None
-    terminal = sys.stderr.isatty()
+    terminal = output.is_terminal(sys.stderr)
     with (
         _locked(plan.root, wanted=asked.lock),
         Meter(len(jobs), work.name.lower(), visible=terminal and not asked.quiet) as meter,
@@ -57,7 +56,7 @@ def carry_out(
             _tell(report, meter, outcome, rows)
     # Cron mails whatever is printed: without a terminal only failures are worth a mail.
     if (terminal or asked.verbose) and (summary := report.summary()):
-        click.echo(summary, err=True)
+        output.say(summary)
     sys.exit(report.exit_status)
 
 
@@ -73,7 +72,7 @@ def tell_status(plan: "Plan", judge: "Callable[[Job], Freshness]", asked: Argume
     report = _report(Work.ENCODE, asked)
     _look(plan, judge, report, asked, listed=asked.verbose)
     if not asked.as_json and (summary := report.summary()):
-        click.echo(summary)
+        output.write(summary)
     sys.exit(0 if report.is_complete else exits.FAILED)
 
 
@@ -86,11 +85,11 @@ def _look(plan: "Plan", judge: "Callable[[Job], Freshness]", report: Report, ask
         report.add(outcome)
         stands = outcome.status in (Status.MISSING, Status.STALE, Status.SKIPPED)
         if asked.as_json:
-            click.echo(json_line(outcome))
+            output.write(json_line(outcome))
         elif listed and stands:
-            click.echo(standing(outcome))
+            output.write(standing(outcome))
         if not stands and (line := report.line(outcome)) is not None:
-            click.echo(line, err=True)
+            output.say(line)
 
 
 def _jobs(plan: "Plan", asked: Arguments) -> "Sequence[Job]":
@@ -135,7 +134,7 @@ def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None)
     if (line := report.line(outcome)) is not None:
         meter.say(line)
     if rows is not None:
-        click.echo(json_line(outcome), file=rows)
+        output.write(json_line(outcome), rows)
 
 
 @contextmanager
@@ -150,11 +149,12 @@ def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
+    warnings.filterwarnings("ignore", module="filelock")  # that it makes do with less where there is no flock
     lock = FileLock(root / ".hcdcodec.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        click.echo(f"hcdcodec: {root}: another run holds this destination; wait for it to end", err=True)
+        output.say(f"hcdcodec: {root}: another run holds this destination; wait for it to end")
         sys.exit(exits.LOCKED)
     except (OSError, NotImplementedError) as error:  # the latter where file systems have no locks
         raise UsageError(f"{root} cannot be locked ({error}); leave out --lock or name another destination") from error

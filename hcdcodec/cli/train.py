@@ -1,11 +1,11 @@
 """train: networks from the pictures of a folder."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hcdcodec.cli import output
 from hcdcodec.cli.options import Examples, option
 
 if TYPE_CHECKING:
@@ -55,17 +55,17 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     start = run.read_start(given["start"], recipe, given["weights_dir"])
     gallery = read_gallery(folders, recipe.patch)
     if gallery.small or gallery.unreadable:
-        click.echo(f"left out: {gallery.small} too small, {gallery.unreadable} not readable", err=True)
+        output.say(f"left out: {gallery.small} too small, {gallery.unreadable} not readable")
     if not given["resume"]:
         run.state_path(recipe, given["out"]).unlink(missing_ok=True)
     trained = run.train(
         recipe,
         gallery,
         given["out"],
-        partial(click.echo, err=True),
+        output.say,
         start=start,
         validation=read_gallery(given["val"], run.SMALLEST) if given["val"] else None,
         machine=Machine(given["device"], given["exact"], given["compiled"], given["recompute_from"]),
         licence=given["licence"],
     )
-    click.echo(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}", err=True)
+    output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}")

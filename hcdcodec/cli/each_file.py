@@ -1,0 +1,19 @@
+"""The loop of commands that treat one file after the other."""
+
+from collections.abc import Callable, Sequence
+
+from hcdcodec.cli import exits, output
+from hcdcodec.cli.report import message
+from hcdcodec.errors import HcdError
+
+
+def do_each(paths: Sequence[str], do: Callable[[str], None]) -> int:
+    """Do something to each file, and say which ones it failed for; return the exit status."""
+    status = 0
+    for path in paths:
+        try:
+            do(path)
+        except HcdError as error:
+            output.say(message(path, str(error)))
+            status = exits.FAILED
+    return status

@@ -1,0 +1,82 @@
+"""Streams that are closed, full or narrow lose lines, and never work."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+PROGRAM = "import sys; sys.argv[0] = 'hcdcodec'; from hcdcodec.cli import main; main()"
+FAST = ("-b", "bicubic", "-e", "0")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "in" / name)
+    return tmp_path
+
+
+def run(folder: Path, line: str, **named: object) -> "subprocess.CompletedProcess[str]":
+    """Run a command line of a shell, in which $HCDCODEC is the command."""
+    command = ["sh", "-c", line.replace("$HCDCODEC", '"$0" -c "$1"'), sys.executable, PROGRAM]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, errors="surrogateescape", check=False, **named
+    )  # type: ignore[call-overload, no-any-return]
+
+
+def results(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "small").iterdir()}
+
+
+ALL = {"a.png.hcd.png", "b.png.hcd.png", "c.png.hcd.png"}
+
+
+def test_a_full_standard_output_loses_rows_and_no_picture(folder: Path) -> None:
+    ran = run(folder, f"$HCDCODEC encode --json in small {' '.join(FAST)} >/dev/full")
+    assert (ran.returncode, results(folder)) == (1, ALL)
+    assert ran.stderr.count("\n") == 1 and "no space left on device" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "encode --json in small",
+        "decode --json small out",
+        "status -v in small",
+        "info small/a.png.hcd.png",
+        "verify small/a.png.hcd.png",
+        "compare in small",
+        "models list",
+        "--help",
+        "--version",
+    ],
+)
+def test_a_full_standard_output_is_one_line_and_status_1(folder: Path, command: str) -> None:
+    assert run(folder, f"$HCDCODEC encode in small {' '.join(FAST)}").returncode == 0
+    options = " ".join(FAST) if command.split()[0] in ("encode", "status") else ""
+    ran = run(folder, f"$HCDCODEC {command} {options} >/dev/full")
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
+
+
+@pytest.mark.parametrize("end", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_work_goes_on_where_nobody_can_be_told(folder: Path, end: str) -> None:
+    (folder / "in/d.png").write_bytes(b"words")
+    ran = run(folder, f"$HCDCODEC encode -v in small {' '.join(FAST)} {end}")
+    assert (ran.returncode, ran.stderr, results(folder)) == (1, "", ALL)
+    assert run(folder, f"$HCDCODEC encode -v in small --exclude d.png {' '.join(FAST)} {end}").returncode == 0
+
+
+def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
+    ran = run(folder, f"$HCDCODEC encode --json in small {' '.join(FAST)} | true")
+    assert ran.stderr == ""
+
+
+def test_a_terminal_in_latin_1_shows_what_it_can(folder: Path) -> None:
+    (folder / "in/\u4e2d.png").write_bytes((folder / "in/a.png").read_bytes())
+    environment = {"PYTHONIOENCODING": "latin-1", "PATH": "/usr/bin:/bin"}
+    ran = run(folder, f"$HCDCODEC status -v in small {' '.join(FAST)}", env=environment)
+    assert (ran.returncode, ran.stderr) == (1, "") and "\\u4e2d.png" in ran.stdout
