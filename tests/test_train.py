@@ -19,6 +19,7 @@ from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.registry import build, fill, load_backbone
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
 from hcdcodec.training.recipe import Recipe
@@ -202,6 +203,13 @@ def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path
     assert again.status == 0 and f"go on at iteration {entry.origin['iterations']}" in again.err
     other = hcdcodec("train", photos, *map(str, names), *options(3))
     assert other.status == 2 and "holds a training with minutes" in other.err
+
+
+def test_measuring_changes_nothing_of_the_network(tiny: Tiny, draw: Draw) -> None:
+    engine = engine_for(build(tiny.name, tiny.scale).eval().requires_grad_(False))
+    found = score(engine, [Picture(draw(24, 24, 3))], 0)
+    assert 0 < found.psnr < 100 and found.likeness == found.likeness_worst
+    assert engine.backbone.model_hash == ""
 
 
 def test_interrupted_training_goes_on(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ class _Hunt:
     def _excess(self, header: Header, lr: Levels, error: float) -> float:
         if self.target.psnr is not None:
             # Far beyond every target, and finite where nothing differs.
-            return self.target.psnr - min(decibels(error), 2 * PSNR_MAX)
+            return self.target.psnr - decibels(error, 2 * PSNR_MAX)
         size = self._size(header, lr, alpha=None) + self._alpha_size
         limit = self.target.max_bytes or (self.target.bpp or 0) * header.pixel_count / 8
         return math.log(size / limit)
