@@ -11,7 +11,8 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.codec.settings import settings_digest
-from hcdcodec.engine.engine import Engine, Task, details_source
+from hcdcodec.engine.engine import Engine, details_source
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.format.grid import grid_of
 from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
@@ -123,7 +124,7 @@ def _subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
     # Replicated borders cost the LR few bytes and do not ring.
     canvas = np.pad(planes, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else planes
     lr_h, lr_w = canvas.shape[0] // backbone.scale, canvas.shape[1] // backbone.scale
-    task = Task(
+    task = TileTask(
         picture.height,
         picture.width,
         plan(lr_h, lr_w, header.tile, header.halo),
