@@ -23,14 +23,6 @@ from pictures import mean
 from stages import grouped
 from trips import FULL_GRID
 
-from hcdcodec.codec.encode import Encoded, EncodeOptions, encode_pictures, preview
-from hcdcodec.codec.search.options import Paper, Search, search_of
-from hcdcodec.engine.engine import Engine
-from hcdcodec.engine.tile_batches import MemoryLimit
-from hcdcodec.networks.native import winograd
-from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import Picture
-
 SIDE = 256
 """Usual height and width of the pictures: of one size, so that batches are full."""
 

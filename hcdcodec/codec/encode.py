@@ -35,11 +35,18 @@ class Encoded:
         header: complete but for source size, source digest and pixel digest, which belong to files.
         lr: (h, w) or (h, w, 3) uint8.
         refined: what the search did.
+        passes: forward and backward passes over the picture; where a target chose the quality, over all searches and
+            predictions.
+        searches: how many; several where a target chose the quality.
+        met: False where the target cannot be reached.
     """
 
     header: Header
     lr: npt.NDArray[np.uint8]
     refined: Refined
+    passes: int
+    searches: int = 1
+    met: bool = True
 
 
 def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: EncodeOptions) -> list[Encoded]:
@@ -56,7 +63,10 @@ def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: Encode
     headers = [_header(engine.backbone, picture, options) for picture in pictures]
     subjects = [_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
     found = refine(engine, subjects, options.search)
-    return [Encoded(header, _interleaved(refined.lr), refined) for header, refined in zip(headers, found, strict=True)]
+    return [
+        Encoded(header, _interleaved(refined.lr), refined, refined.passes)
+        for header, refined in zip(headers, found, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
