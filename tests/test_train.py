@@ -11,12 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import Draw, Ran, Tiny
 from PIL import Image
 
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.registry import build, fill, load_backbone
 from hcdcodec.pictures.picture import Picture
@@ -286,6 +288,51 @@ def test_a_shallower_start_grows() -> None:
     assert any(not convolution.weight.any() for convolution in deep.decoder.body)
     with pytest.raises(ModelError):
         fill(shallow, shallow.grown(deep.state_dict()))
+
+
+def filled(network: Crn) -> Crn:
+    with torch.no_grad():
+        for values in network.parameters():
+            values.copy_(0.1 * torch.randn(values.shape))
+    return network.eval()
+
+
+def test_a_narrower_start_grows() -> None:
+    torch.manual_seed(0)
+    narrow, wide = filled(Crn(4, 8, 2, 3)), Crn(4, 20, 3, 5).eval()
+    fill(wide, wide.grown(narrow.state_dict()))
+    hr = torch.rand(1, 3, 48, 64)
+    lr = narrow.downscale(hr)
+    assert (wide.downscale(hr) - lr).abs().max() < 1e-5
+    assert (wide.upscale(lr) - narrow.upscale(lr)).abs().max() < 1e-5
+    # What is new can learn: it computes something, by weights of which no two are alike.
+    new = wide.decoder.head.weight[8:]
+    assert new.abs().min() > 0 and new.unique().numel() == new.numel()
+    with pytest.raises(ModelError):
+        fill(narrow, narrow.grown(wide.state_dict()))
+
+
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_a_start_grows_to_a_larger_scale(ratio: int) -> None:
+    torch.manual_seed(0)
+    small, large = filled(Crn(4, 8, 2, 3)), Crn(4 * ratio, 12, 3, 3).eval()
+    fill(large, large.grown(small.state_dict()))
+    hr = torch.rand(1, 3, 24 * ratio, 32 * ratio)
+    lr = small.downscale(F.avg_pool2d(hr, ratio))
+    assert (large.downscale(hr) - lr).abs().max() < 1e-5
+
+    def correction(network: Crn) -> torch.Tensor:
+        smooth = F.interpolate(lr, scale_factor=float(network.scale), mode="bilinear", align_corners=False)
+        return network.upscale(lr) - smooth
+
+    expected = F.interpolate(correction(small), scale_factor=float(ratio), mode="nearest")
+    assert expected.abs().max() > 0.01
+    assert (correction(large) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("state", [{}, {"encoder.head.weight": torch.zeros(3)}, Irn(2).state_dict()])
+def test_what_is_no_pair_does_not_grow(state: dict[str, torch.Tensor]) -> None:
+    assert Crn(4, 8, 2, 3).grown(state) is state
 
 
 def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:
