@@ -13,6 +13,7 @@ Half of the price gave 1.6, 1.2, 1.0 and 0.8 %, twice the price 1.6, 2.0, 1.1 an
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
@@ -20,6 +21,7 @@ from hcdcodec.codec.search.step import grid_steps
 from hcdcodec.format.grid import Grid
 
 _BAND_PX = 1 << 18
+Step = TypeVar("Step", float, torch.Tensor)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Price:
 
     @property
     def _weight(self) -> float:
-        return self.per_bit * (self.grid.green - 1) * self.error
+        return bit_value(self.per_bit, self.grid.green) * self.error
 
     def cost(self, error: float, bits: float) -> float:
         """Return what an LR costs altogether, as mean squared error in levels squared.
@@ -77,6 +79,16 @@ class Price:
 
     def _steps(self, lr: torch.Tensor) -> torch.Tensor:
         return grid_steps(self.grid, lr.shape[0], lr.device)
+
+
+def bit_value(per_bit: float, step: Step) -> Step:
+    """Return what a bit in a picture of one sample is worth, as a share of the picture's error.
+
+    Args:
+        per_bit: see `Price`.
+        step: of the grid, in levels; a number, or a tensor of one for each picture.
+    """
+    return per_bit * (step - 1)
 
 
 def estimate_bits(lr: torch.Tensor, steps: torch.Tensor, context: int = 0) -> torch.Tensor:
