@@ -7,7 +7,11 @@ from itertools import islice
 from unittest.mock import patch
 
 import numpy as np
+import record
 import torch
+from pictures import mean
+from stages import grouped
+from trips import FULL_GRID
 
 from hcdcodec.codec.encode import Encoded, encode_pictures, preview
 from hcdcodec.codec.options import EncodeOptions
@@ -17,11 +21,6 @@ from hcdcodec.engine.tile_batches import MemoryLimit
 from hcdcodec.networks.native import winograd
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
-
-import record
-from pictures import mean
-from stages import grouped
-from trips import FULL_GRID
 
 SIDE = 256
 """Usual height and width of the pictures: of one size, so that batches are full."""

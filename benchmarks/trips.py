@@ -13,8 +13,8 @@ import record
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, encode_pictures
-from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.lr_likeness import lr_likeness
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Search, Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
