@@ -9,7 +9,9 @@ from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper
 from hcdcodec.codec.search.subject import quantise
-from hcdcodec.engine.engine import Engine, Task, details_source
+from hcdcodec.engine.engine import Engine, details_source
+from hcdcodec.engine.gradient import loss_gradient
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.format.grid import Grid
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels, Picture
@@ -31,7 +33,7 @@ class Subject:
 
     original: Picture
     target: torch.Tensor
-    task: Task
+    task: TileTask
     lr: torch.Tensor
 
 
@@ -42,7 +44,7 @@ def subject_of(engine: Engine, picture: Picture) -> Subject:
     details = details_source(engine.backbone, header.details_rule, header.details_seed, header.details_scale)
     tiles = plan(encoded.lr.shape[0], encoded.lr.shape[1], header.tile, header.halo)
     target = torch.from_numpy(np.atleast_3d(picture.pixels).copy()).permute(2, 0, 1)
-    task = Task(picture.height, picture.width, tiles, details)
+    task = TileTask(picture.height, picture.width, tiles, details)
     return Subject(picture, target, task, engine.downscale(target, tiles))
 
 
@@ -56,7 +58,7 @@ def pushed(engine: Engine, subject: Subject, search: Paper, direction: int) -> t
     base = quantise(subject.lr, EVERY_LEVEL)
     delta = _inside(torch.randn(base.shape, generator=generator).to(base.device), 0.1 * search.epsilon)
     for _ in range(search.lr_steps):
-        gradient = engine.gradients([(base + delta).clamp(0, 1)], [subject.task], [subject.target])[1][0]
+        gradient = loss_gradient(engine, [(base + delta).clamp(0, 1)], [subject.task], [subject.target]).slopes[0]
         delta = _inside(delta + direction * search.alpha * gradient / (gradient.norm() + 1e-10), search.epsilon)
     return quantise((base + delta).clamp(0, 1), EVERY_LEVEL)
 

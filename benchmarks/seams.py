@@ -17,15 +17,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-
-from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE
-from hcdcodec.engine.engine import Details, Engine, Task, details_source
-from hcdcodec.tiles import Tile, plan
-
 import pictures
 import record
+import torch
 import trips
+
+from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE
+from hcdcodec.engine.engine import Engine, details_source
+from hcdcodec.engine.tile_batches import Details, TileTask
+from hcdcodec.tiles import Tile, plan
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def reconstruct(engine: Engine, lr: torch.Tensor, tiles: tuple[Tile, ...], detai
     """(3, h, w) float32 in [0, 1] -> (3, H, W) levels, float32."""
     scale = engine.backbone.scale
     made = torch.empty(3, lr.shape[1] * scale, lr.shape[2] * scale)
-    for _, area, hr in engine.upscale([lr], [Task(made.shape[1], made.shape[2], tiles, details)]):
+    for _, area, hr in engine.upscale([lr], [TileTask(made.shape[1], made.shape[2], tiles, details)]):
         made[:, *area.slices()] = hr.clamp(0, 1).mul(255).round().cpu()
     return made
 

@@ -7,20 +7,20 @@ from itertools import islice
 from unittest.mock import patch
 
 import numpy as np
+import record
 import torch
+from pictures import mean
+from stages import grouped
+from trips import FULL_GRID
 
 from hcdcodec.codec.encode import Encoded, encode_pictures, preview
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper, Search, search_of
-from hcdcodec.engine.engine import Engine, Room
+from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.tile_batches import MemoryLimit
 from hcdcodec.networks.native import winograd
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
-
-import record
-from pictures import mean
-from stages import grouped
-from trips import FULL_GRID
 
 SIDE = 256
 """Usual height and width of the pictures: of one size, so that batches are full."""
@@ -50,7 +50,7 @@ def by_batch(engine: Engine, crops: Iterator[Picture], effort: int, limit: int) 
     options = EncodeOptions(search_of(effort))
     rows: list[record.Row] = []
     for exponent in exponents:
-        sized = replace(engine, batch_px=2**exponent, room=Room())
+        sized = replace(engine, batch_px=2**exponent, memory_limit=MemoryLimit())
         if sized.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(sized.device)
         rates = {
@@ -87,7 +87,7 @@ def beside_paper(engine: Engine, crops: Iterator[Picture], limit: int) -> list[r
     """
     taken = list(islice(crops, limit or 16))
     megapixels = sum(crop.pixel_count for crop in taken) / 1e6
-    plain = replace(engine, fast=torch.float32, room=Room())
+    plain = replace(engine, fast=torch.float32, memory_limit=MemoryLimit())
     one_by_one, together = [[crop] for crop in taken], grouped(taken, engine)
     with patch.object(winograd, "applies", return_value=False):
         _searched(plain, one_by_one[:1], Paper(1, 1))  # the first call pays for the libraries' preparations

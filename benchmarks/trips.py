@@ -1,6 +1,7 @@
 """A picture's way through our files and back, measured."""
 
 import argparse
+import math
 import tempfile
 import time
 from collections.abc import Iterator
@@ -8,25 +9,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
+import record
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.lr_likeness import lr_likeness
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Search, Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
-from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.manifest import installed
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import Scores
 from hcdcodec.pictures.picture import Levels, Picture
-
-import record
 
 FULL_GRID = 100
 """Quality at which every LR level is allowed, as in the paper."""
@@ -63,9 +62,7 @@ class Trip:
 
     def likeness(self, original: Picture, scale: int) -> float:
         """Return the PSNR-RGB of the LR against the antialiased bicubic LR, sizes being multiples of `scale`."""
-        hr = torch.from_numpy(np.atleast_3d(original.pixels)).permute(2, 0, 1)[None].float() / 255
-        plain = Bicubic(scale).downscale(hr)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()
-        return metrics.decibels(float(np.square(plain - np.atleast_3d(self.lr)).mean()))
+        return lr_likeness(original, self.lr, scale, most=math.inf)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
-from hcdcodec.codec.target import Found, reach, remark
+from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.format import container
@@ -113,25 +113,24 @@ def encode_report(
     options = EncodeOptions(Paper() if method == "paper" else search_of(effort))
     engine = _engine(backbone, scale, device, weights_dir)
     start = time.perf_counter()
-    found = _found(engine, picture, options, quality)
-    header, refined = found.encoded.header, found.encoded.refined
-    data = container.pack(header, found.encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+    encoded = _encode(engine, picture, options, quality)
+    header, refined = encoded.header, encoded.refined
+    data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
     return Result(
         data,
         header.quality,
-        found.passes,
+        encoded.passes,
         decibels(refined.error_before),
         decibels(refined.error),
         time.perf_counter() - start,
-        remark(quality, found, len(data)) if isinstance(quality, Target) else "",
+        remark(quality, encoded, len(data)) if isinstance(quality, Target) else "",
     )
 
 
-def _found(engine: Engine, picture: Picture, options: EncodeOptions, quality: int | Target) -> Found:
+def _encode(engine: Engine, picture: Picture, options: EncodeOptions, quality: int | Target) -> Encoded:
     if isinstance(quality, Target):
         return reach(engine, picture, options, quality, level=PNG_LEVEL)
-    (encoded,) = encode_pictures(engine, [picture], replace(options, quality=quality))
-    return Found(encoded, encoded.refined.passes)
+    return encode_pictures(engine, [picture], replace(options, quality=quality))[0]
 
 
 def decode(

@@ -17,6 +17,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.settings import settings_digest
 from hcdcodec.engine.engine import Engine
+from hcdcodec.errors import ModelError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.networks.manifest import read_manifest
@@ -232,6 +233,18 @@ def test_damaged_weights_are_refused(tiny: Tiny, draw: Draw) -> None:
     file.write_bytes(file.read_bytes()[:-8])
     with pytest.raises(hcdcodec.ModelError, match="cannot read the weights"):
         hcdcodec.encode(draw(8, 8), backbone=tiny.name, weights_dir=tiny.weights_dir)
+
+
+def test_weights_so_large_that_nothing_is_a_number_are_errors(tiny: Tiny, draw: Draw) -> None:
+    engine, picture = tiny.engine(), Picture(draw(24, 24, 3))
+    (encoded,) = encode_pictures(engine, [picture], EncodeOptions(Ste(0)))
+    with torch.no_grad():
+        for values in engine.backbone.parameters():
+            values.mul_(3e38)
+    with pytest.raises(ModelError, match="no finite picture"):
+        encode_pictures(engine, [picture], EncodeOptions(Ste(1)))
+    with pytest.raises(ModelError, match="no finite picture"):
+        decode_picture(engine, Packed(encoded.header, encoded.lr, None, Metadata()))
 
 
 def test_an_lr_whose_size_does_not_fit_is_refused(tiny: Tiny, draw: Draw) -> None:

@@ -18,7 +18,9 @@ from hcdcodec.codec.decode import decode_picture, decode_pictures
 from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper, Search, Ste
-from hcdcodec.engine.engine import Engine, Task, details_source
+from hcdcodec.engine.engine import Engine, details_source
+from hcdcodec.engine.gradient import loss_gradient
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import UsageError
 from hcdcodec.format import container
 from hcdcodec.format.container import Packed
@@ -130,7 +132,7 @@ def test_tiles_get_the_same_details_as_the_whole(build: type[Backbone]) -> None:
 
     def restored(tile: int, halo: int) -> torch.Tensor:
         hr = torch.full((3, height, width), torch.nan)
-        tasks = [Task(height, width, plan(19, 14, tile, halo), details)]
+        tasks = [TileTask(height, width, plan(19, 14, tile, halo), details)]
         for _, area, made in engine.upscale([lr], tasks):
             hr[:, *area.slices()] = made
         return hr
@@ -152,14 +154,15 @@ def overshooting() -> HcFlow:
 
 def test_search_is_not_stuck_outside_the_range() -> None:
     engine = engine_of(overshooting())
-    task = Task(16, 16, plan(4, 4, DISTANT_TILE, DISTANT_HALO))
+    task = TileTask(16, 16, plan(4, 4, DISTANT_TILE, DISTANT_HALO))
     target = torch.full((3, 16, 16), 200, dtype=torch.uint8)
     lr = torch.full((3, 4, 4), 0.8)  # decoded to 1.2, clamped to 1
 
     def descend() -> Iterator[float]:
         nonlocal lr
         for _ in range(10):
-            (error,), (gradient,) = engine.gradients([lr], [task], [target])
+            found = loss_gradient(engine, [lr], [task], [target])
+            error, gradient = float(found.errors), found.slopes[0]
             assert (gradient > 0).all()
             yield error
             lr = lr - 0.04 * gradient.sign()

@@ -12,7 +12,8 @@ from hcdcodec.codec.encode import TILE
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
-from hcdcodec.engine.engine import Engine, Task
+from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of
 from hcdcodec.networks.crn import Crn
@@ -28,7 +29,7 @@ def subject_of(pixels: Levels, engine: Engine, grid: Grid = FINE, tile: int = TI
     planes = torch.from_numpy(np.atleast_3d(pixels).transpose(2, 0, 1).copy())
     scale, halo = engine.backbone.scale, engine.backbone.halo_px
     assert halo is not None
-    return Subject(planes, Task(height, width, plan(height // scale, width // scale, tile, halo)), grid)
+    return Subject(planes, TileTask(height, width, plan(height // scale, width // scale, tile, halo)), grid)
 
 
 def real_error(engine: Engine, subject: Subject, lr: torch.Tensor) -> float:

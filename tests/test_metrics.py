@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import ModelError, PictureError
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels
 
@@ -33,6 +33,18 @@ def test_psnr_of_a_constant_difference() -> None:
     scores = metrics.score(flat(100, 100, 100), flat(105, 105, 105))
     assert scores.psnr_rgb == pytest.approx(20 * math.log10(255 / 5))
     assert scores.psnr_y == pytest.approx(20 * math.log10(255 / (5 * 219 / 255)))
+
+
+@pytest.mark.parametrize("error", [math.nan, math.inf, -1.0])
+def test_what_is_no_error_is_never_taken_for_exact(error: float) -> None:
+    with pytest.raises(ModelError, match="no finite picture"):
+        metrics.decibels(error)
+
+
+def test_means_can_have_a_finite_figure_for_what_is_exact() -> None:
+    assert metrics.decibels(0.0) == math.inf
+    assert metrics.decibels(0.0, 100.0) == metrics.decibels(1e-9, 100.0) == 100.0
+    assert metrics.decibels(255.0**2, 100.0) == 0.0
 
 
 def test_identical_pictures_have_no_error() -> None:

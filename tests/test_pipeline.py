@@ -452,6 +452,16 @@ def test_targets_choose_by_picture_and_fail_alone(folder: Folder, draw: Draw) ->
         assert container.unpack(data).header.source_size == outcome.source_bytes
 
 
+def test_targets_leave_packing_to_other_processes(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The PNG optimiser holds Python's lock, so in this process it would stop all other threads."""
+    import oxipng
+
+    monkeypatch.setattr(oxipng, "RawImage", None)
+    folder.put("a.png")
+    (outcome,) = folder.encode(replace(folder.encoding, target=Target(max_bytes=3000)))
+    assert outcome.status is Status.DONE, outcome.message
+
+
 def test_targets_out_of_reach_are_warned_about(folder: Folder) -> None:
     folder.put("a.png")
     (outcome,) = folder.encode(replace(folder.encoding, target=Target(psnr=90)))

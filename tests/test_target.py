@@ -11,7 +11,7 @@ from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, Ste
 from hcdcodec.codec.settings import settings_digest
-from hcdcodec.codec.target import SEARCHES, Found, reach, remark
+from hcdcodec.codec.target import SEARCHES, reach, remark
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
 from hcdcodec.format import container
@@ -34,8 +34,8 @@ def everything(engine: Engine, picture: Picture) -> dict[int, tuple[int, float]]
     return {q: (size_of(encoded, picture), decibels(encoded.refined.error)) for q, encoded in made.items()}
 
 
-def quality_of(found: Found) -> int:
-    return found.encoded.header.quality
+def quality_of(found: Encoded) -> int:
+    return found.header.quality
 
 
 def test_rungs_are_the_grids_of_the_scale() -> None:
@@ -56,7 +56,7 @@ def test_the_best_quality_that_reaches_the_target_is_found(tiny: Tiny, draw: Dra
             assert quality_of(found) == best
         found = reach(engine, picture, OPTIONS, Target(psnr=level), level=LEVEL)
         assert found.met and found.searches <= SEARCHES
-        assert decibels(found.encoded.refined.error) >= level
+        assert decibels(found.refined.error) >= level
         # Unlike bytes, the PSNR that the search will reach can be predicted to some hundredths of a dB only, and that
         # is how far neighbouring rungs lie apart here.
         assert RUNGS.index(quality_of(found)) >= RUNGS.index(wanted) - 2
@@ -66,10 +66,10 @@ def test_the_file_is_that_of_the_quality_itself(tiny: Tiny, draw: Draw) -> None:
     engine, picture = tiny.engine(), Picture(draw(40, 48, 3))
     found = reach(engine, picture, OPTIONS, Target(max_bytes=700), level=LEVEL)
     (plain,) = encode_pictures(engine, [picture], replace(OPTIONS, quality=quality_of(found)))
-    assert np.array_equal(found.encoded.lr, plain.lr)
-    assert found.encoded.header == replace(plain.header, settings_digest=found.encoded.header.settings_digest)
+    assert np.array_equal(found.lr, plain.lr)
+    assert found.header == replace(plain.header, settings_digest=found.header.settings_digest)
     again = reach(engine, picture, OPTIONS, Target(max_bytes=700), level=LEVEL)
-    assert again.encoded.header == found.encoded.header and np.array_equal(again.encoded.lr, found.encoded.lr)
+    assert again.header == found.header and np.array_equal(again.lr, found.lr)
 
 
 def test_alpha_and_metadata_count(tiny: Tiny, draw: Draw) -> None:
@@ -80,7 +80,7 @@ def test_alpha_and_metadata_count(tiny: Tiny, draw: Draw) -> None:
     limit = size_of(encoded, full)
     for slack, met in ((0, True), (-1, False)):
         found = reach(engine, full, OPTIONS, Target(max_bytes=limit + slack), level=LEVEL)
-        assert size_of(found.encoded, full) <= limit + slack
+        assert size_of(found, full) <= limit + slack
         assert (quality_of(found) >= 61) is met
     assert quality_of(reach(engine, bare, OPTIONS, Target(max_bytes=limit), level=LEVEL)) == 100
 

@@ -7,18 +7,32 @@ import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import Draw, Ran, Tiny
 from PIL import Image
 
-from hcdcodec.engine.engine import engine_for
+from hcdcodec.codec.search.bit_cost import Price
+from hcdcodec.codec.search.options import Ste
+from hcdcodec.codec.search.picture_search import PictureSearch
+from hcdcodec.codec.search.straight_through import search_ste
+from hcdcodec.codec.search.subject import Subject, quantise
+from hcdcodec.engine.engine import Engine, engine_for
+from hcdcodec.engine.gradient import loss_gradient
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import ModelError, OutputError, UsageError
+from hcdcodec.format.grid import Grid
+from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.registry import build, fill, load_backbone
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.tiles import plan
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
 from hcdcodec.training.recipe import Recipe
@@ -114,6 +128,57 @@ def test_rounding_is_to_the_grid_and_passes_gradients() -> None:
     assert torch.equal(lr.grad, torch.ones_like(lr))
 
 
+@pytest.mark.parametrize("step", [1, 7, 24])
+def test_training_rounds_as_the_codec_does(step: int) -> None:
+    levels = torch.arange(256.0).view(1, 1, 16, 16).expand(1, 3, -1, -1) / 255
+    ours = rounded(levels, torch.full((1, 1, 1, 1), float(step)))
+    assert torch.equal((255 * ours).round(), (255 * quantise(levels[0], Grid(step, step, step))[None]).round())
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("grid", [1, 4, 24])
+def test_training_searches_as_the_codec_does(draw: Draw, steps: int, grid: int) -> None:
+    network = load_backbone("crn", 2)
+    engine = Engine(network, torch.device("cpu"), torch.float32, 1 << 20)
+    planes = torch.from_numpy(draw(48, 64, 3)).permute(2, 0, 1)
+    hr = planes[None].float() / 255
+    start, bicubic_lr = network.downscale(hr).clamp(0, 1), Bicubic(2).downscale(hr).clamp(0, 1)
+
+    subject = Subject(planes, TileTask(48, 64, plan(24, 32, 0, 0)), Grid(grid, grid, grid))
+    on_grid = quantise(start[0], subject.grid)
+    error = float(loss_gradient(engine, [on_grid], [subject.task], [planes]).errors)
+    picture = PictureSearch(subject, start[0], on_grid, Price(subject.grid, 0.4, error, planes.numel()))
+    search_ste(engine, [picture], Ste(steps, 5.0))
+    assert picture.last is not None and (picture.last != on_grid).float().mean() > 0.01
+
+    recipe = Recipe("crn", 2, 1, search_steps=steps, search_pace=5.0, bit_weight=0.4)
+    objective = Objective(network, recipe, torch.float32, network.downscale, network.upscale)
+    batch = Batch(hr, torch.full((1, 1, 1, 1), float(grid)))
+    searched = quantise(objective.search(start, bicubic_lr, batch)[0], subject.grid)
+    # Sums in another order, and float32 of sizes: some samples lie on the edge between two levels.
+    assert (searched == picture.last).float().mean() > 0.995
+
+
+def test_bits_count_in_training(draw: Draw) -> None:
+    """On a coarse grid the encoder learns to write what takes fewer bits; with all levels, bits are free."""
+    hr = torch.from_numpy(draw(48, 64, 3)).permute(2, 0, 1)[None].float() / 255
+    network = Crn(2, 8, 1, 1)
+    for step, matters in ((1.0, False), (16.0, True)):
+        batch, totals = Batch(hr, torch.full((1, 1, 1, 1), step)), []
+        for weight in (0.0, 0.4):
+            objective = Objective(
+                network, Recipe("crn", 2, 1, bit_weight=weight), torch.float32, network.downscale, network.upscale
+            )
+            totals.append(objective.losses(batch, 0, 31.0).total)
+        slopes = [torch.autograd.grad(total, network.encoder.head.weight)[0] for total in totals]
+        assert torch.equal(*totals) is not matters and torch.equal(*slopes) is not matters
+        if matters:
+            lr = quantise(network.downscale(hr)[0].detach(), Grid(16, 16, 16))
+            bits = float(Price(Grid(16, 16, 16), 0.4, 1.0, hr.numel()).bits(lr))
+            expected = 0.01 * 0.4 * 15 * bits / hr.numel()
+            assert float((totals[1] - totals[0]).detach()) == pytest.approx(expected, rel=1e-3)
+
+
 @pytest.mark.parametrize(("name", "scale"), [("crn", 2), ("irn", 2), ("irn", 4), ("hcflow", 4)])
 def test_every_family_takes_a_searched_step(name: str, scale: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
@@ -204,6 +269,13 @@ def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path
     assert other.status == 2 and "holds a training with minutes" in other.err
 
 
+def test_measuring_changes_nothing_of_the_network(tiny: Tiny, draw: Draw) -> None:
+    engine = engine_for(build(tiny.name, tiny.scale).eval().requires_grad_(False))
+    found = score(engine, [Picture(draw(24, 24, 3))], 0)
+    assert 0 < found.psnr < 100 and found.likeness == found.likeness_worst
+    assert engine.backbone.model_hash == ""
+
+
 def test_interrupted_training_goes_on(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
     begun(tiny, gallery, tmp_path, lines=3, seconds=2)
     state = torch.load(state_path(recipe(tiny, 2), tmp_path), weights_only=True)
@@ -242,6 +314,45 @@ def test_damaged_state_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) 
         train(recipe(tiny, 60), gallery, tmp_path, lambda line: None, start=Start({}))
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda state: state.pop("optimiser"), "no optimiser"),
+        (lambda state: state.pop("minutes"), "no minutes"),
+        (lambda state: state.update(minutes=-1e9), "in -1e\\+09 minutes"),
+        (lambda state: state.update(minutes=float("nan")), "in nan minutes"),
+        (lambda state: state.update(iteration=-1), "-1 iterations"),
+        (lambda state: state.update(iteration="3"), "no iteration"),
+        (lambda state: state["network"].update(more=1), "more than tensors"),
+        (lambda state: state["network"].popitem(), "missing"),
+        (lambda state: state["average"].update({"encoder.head.bias": torch.zeros(3)}), "other shape"),
+        (lambda state: state["optimiser"]["state"][0].update(exp_avg=torch.zeros(1)), "moments"),
+        (lambda state: state["optimiser"]["state"][0].update(exp_avg_sq=torch.zeros(1 << 20)), "moments"),
+        (lambda state: state["optimiser"]["state"][0].pop("step"), "moments"),
+        (lambda state: state["optimiser"]["state"].update({99: {}}), "moments"),
+        (lambda state: state["optimiser"].pop("state"), "moments"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_refused(
+    tiny: Tiny, gallery: Gallery, tmp_path: Path, change: Callable[[dict[str, Any]], object], fault: str
+) -> None:
+    trainer = Trainer(recipe(tiny, 60), gallery, Machine("cpu"))
+    trainer.begin(Start({}))
+    trainer.update(trainer.draw(0))
+    trainer.save(tmp_path / "state")
+    state = torch.load(tmp_path / "state", weights_only=True)
+    change(state)
+    torch.save(state, tmp_path / "state")
+    with pytest.raises(ModelError, match=fault):
+        trainer.restore(tmp_path / "state")
+
+
+def test_a_state_that_is_something_else_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    torch.save([1, 2, 3], tmp_path / "state")
+    with pytest.raises(ModelError, match="is no training"):
+        Trainer(recipe(tiny, 60), gallery, Machine("cpu")).restore(tmp_path / "state")
+
+
 def test_diverged_state_is_not_kept(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
     trainer = Trainer(recipe(tiny, 60), gallery, Machine("cpu"))
     trainer.begin(Start({}))
@@ -278,6 +389,51 @@ def test_a_shallower_start_grows() -> None:
     assert any(not convolution.weight.any() for convolution in deep.decoder.body)
     with pytest.raises(ModelError):
         fill(shallow, shallow.grown(deep.state_dict()))
+
+
+def filled(network: Crn) -> Crn:
+    with torch.no_grad():
+        for values in network.parameters():
+            values.copy_(0.1 * torch.randn(values.shape))
+    return network.eval()
+
+
+def test_a_narrower_start_grows() -> None:
+    torch.manual_seed(0)
+    narrow, wide = filled(Crn(4, 8, 2, 3)), Crn(4, 20, 3, 5).eval()
+    fill(wide, wide.grown(narrow.state_dict()))
+    hr = torch.rand(1, 3, 48, 64)
+    lr = narrow.downscale(hr)
+    assert (wide.downscale(hr) - lr).abs().max() < 1e-5
+    assert (wide.upscale(lr) - narrow.upscale(lr)).abs().max() < 1e-5
+    # What is new can learn: it computes something, by weights of which no two are alike.
+    new = wide.decoder.head.weight[8:]
+    assert new.abs().min() > 0 and new.unique().numel() == new.numel()
+    with pytest.raises(ModelError):
+        fill(narrow, narrow.grown(wide.state_dict()))
+
+
+@pytest.mark.parametrize("ratio", [2, 3])
+def test_a_start_grows_to_a_larger_scale(ratio: int) -> None:
+    torch.manual_seed(0)
+    small, large = filled(Crn(4, 8, 2, 3)), Crn(4 * ratio, 12, 3, 3).eval()
+    fill(large, large.grown(small.state_dict()))
+    hr = torch.rand(1, 3, 24 * ratio, 32 * ratio)
+    lr = small.downscale(F.avg_pool2d(hr, ratio))
+    assert (large.downscale(hr) - lr).abs().max() < 1e-5
+
+    def correction(network: Crn) -> torch.Tensor:
+        smooth = F.interpolate(lr, scale_factor=float(network.scale), mode="bilinear", align_corners=False)
+        return network.upscale(lr) - smooth
+
+    expected = F.interpolate(correction(small), scale_factor=float(ratio), mode="nearest")
+    assert expected.abs().max() > 0.01
+    assert (correction(large) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("state", [{}, {"encoder.head.weight": torch.zeros(3)}, Irn(2).state_dict()])
+def test_what_is_no_pair_does_not_grow(state: dict[str, torch.Tensor]) -> None:
+    assert Crn(4, 8, 2, 3).grown(state) is state
 
 
 def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:

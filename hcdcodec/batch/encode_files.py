@@ -12,9 +12,9 @@ from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, read_encoded_
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run
-from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.target import Found, reach, remark
+from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
@@ -36,12 +36,6 @@ class _Source:
     size: int
     digest: bytes
     status: os.stat_result | None
-
-
-@dataclass(frozen=True)
-class _Timed:
-    found: Found
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -70,9 +64,9 @@ class Encoding:
         return self._run(jobs, partial(self._read, given=read_standard_input(jobs, self.files)))
 
     def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
-        works = [partial(self._work, engine) for engine in self.engines]
         threads = self.files.threads
         with Optimisers(min(threads, len(jobs))) as optimisers:
+            works = [partial(self._work, optimisers, engine) for engine in self.engines]
             write = partial(self._write, optimisers)
             stages = Stages(read, lambda source: source.picture.pixel_count, works, write)
             yield from run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
@@ -99,28 +93,25 @@ class Encoding:
         picture = replace(picture, metadata=stripped(picture.metadata, self.options.strip))
         return _Source(picture, len(data), disk.source_digest(data), status)
 
-    def _work(self, engine: Engine, sources: list[_Source]) -> list[_Timed]:
+    def _work(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
+        """Encode pictures; return each with the seconds that it took."""
         if self.target is not None:
-            return [self._reach(engine, source, self.target) for source in sources]
+            return [self._reach(optimisers, engine, source, self.target) for source in sources]
         start = time.perf_counter()
         with memory_errors(), engine.at_work():
             made = encode_pictures(engine, [source.picture for source in sources], self.options)
         free_memory.trim()  # each group has other sizes, and leaves other gaps
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
-        return [
-            _Timed(Found(encoded, encoded.refined.passes), each * source.picture.pixel_count)
-            for encoded, source in zip(made, sources, strict=True)
-        ]
+        return [(encoded, each * source.picture.pixel_count) for encoded, source in zip(made, sources, strict=True)]
 
-    def _reach(self, engine: Engine, source: _Source, target: Target) -> _Timed:
+    def _reach(self, optimisers: Optimisers, engine: Engine, source: _Source, target: Target) -> tuple[Encoded, float]:
         start = time.perf_counter()
         with memory_errors(), engine.at_work():
-            found = reach(engine, source.picture, self.options, target, level=PNG_LEVEL)
-        return _Timed(found, time.perf_counter() - start)
+            encoded = reach(engine, source.picture, self.options, target, level=PNG_LEVEL, optimise=optimisers.optimise)
+        return encoded, time.perf_counter() - start
 
-    def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: _Timed) -> Outcome:
-        start = time.perf_counter()
-        encoded, picture = timed.found.encoded, source.picture
+    def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: tuple[Encoded, float]) -> Outcome:
+        start, picture, (encoded, seconds) = time.perf_counter(), source.picture, timed
         header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
         data = container.pack(
             header,
@@ -130,7 +121,7 @@ class Encoding:
             level=PNG_LEVEL,
             optimise=optimisers.optimise,
         )
-        shortfall = remark(self.target, timed.found, len(data)) if self.target else ""
+        shortfall = remark(self.target, encoded, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
         if not needless:
             refuse_foreign(job, read_encoded_stamp, self.files)
@@ -147,8 +138,8 @@ class Encoding:
             quality=header.quality,
             psnr_before=decibels(encoded.refined.error_before),
             psnr=decibels(encoded.refined.error),
-            passes=timed.found.passes,
-            seconds=timed.seconds + time.perf_counter() - start,
+            passes=encoded.passes,
+            seconds=seconds + time.perf_counter() - start,
         )
 
 

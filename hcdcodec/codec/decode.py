@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hcdcodec.engine.engine import Engine, Task, details_source
-from hcdcodec.errors import DamagedError
+from hcdcodec.engine.engine import NOT_A_NUMBER, Engine, details_source
+from hcdcodec.engine.tile_batches import TileTask
+from hcdcodec.errors import DamagedError, ModelError
 from hcdcodec.format.container import Packed
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.tiles import is_reasonable, plan
@@ -29,11 +30,14 @@ def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]
 
     Raises:
         DamagedError: the size of an LR does not fit its header, or its tiles are none that encoding plans.
+        ModelError: the network makes no finite picture.
     """
     subjects = [_subject(engine, packed) for packed in packages]
     lrs, tasks = [lr for lr, _ in subjects], [task for _, task in subjects]
     canvases = [np.empty((task.height, task.width, lr.shape[0]), np.uint8) for lr, task in subjects]
     for index, area, hr in engine.upscale(lrs, tasks):
+        if not hr.isfinite().all():
+            raise ModelError(NOT_A_NUMBER)
         levels = hr.clamp(0, 1).mul(255).round().to(torch.uint8)
         canvases[index][area.slices()] = levels.permute(1, 2, 0).cpu().numpy()
     return [
@@ -42,7 +46,7 @@ def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]
     ]
 
 
-def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, Task]:
+def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, TileTask]:
     """Return the LR, (C, h, w) float32 in [0, 1] on the device, and its geometry."""
     header, backbone, lr = packed.header, engine.backbone, np.atleast_3d(packed.lr)
     multiple, scale = backbone.multiple, backbone.scale
@@ -54,4 +58,6 @@ def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, Task]:
     details = details_source(backbone, header.details_rule, header.details_seed, header.details_scale)
     levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
     planes = levels.to(engine.device).to(torch.float32).div_(255)
-    return planes, Task(header.height, header.width, plan(lr.shape[0], lr.shape[1], header.tile, header.halo), details)
+    return planes, TileTask(
+        header.height, header.width, plan(lr.shape[0], lr.shape[1], header.tile, header.halo), details
+    )

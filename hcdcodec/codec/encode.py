@@ -11,7 +11,8 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.codec.settings import settings_digest
-from hcdcodec.engine.engine import Engine, Task, details_source
+from hcdcodec.engine.engine import Engine, details_source
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.format.grid import grid_of
 from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
@@ -34,11 +35,18 @@ class Encoded:
         header: complete but for source size, source digest and pixel digest, which belong to files.
         lr: (h, w) or (h, w, 3) uint8.
         refined: what the search did.
+        passes: forward and backward passes over the picture; where a target chose the quality, over all searches and
+            predictions.
+        searches: how many; several where a target chose the quality.
+        met: False where the target cannot be reached.
     """
 
     header: Header
     lr: npt.NDArray[np.uint8]
     refined: Refined
+    passes: int
+    searches: int = 1
+    met: bool = True
 
 
 def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: EncodeOptions) -> list[Encoded]:
@@ -55,7 +63,10 @@ def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: Encode
     headers = [_header(engine.backbone, picture, options) for picture in pictures]
     subjects = [_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
     found = refine(engine, subjects, options.search)
-    return [Encoded(header, _interleaved(refined.lr), refined) for header, refined in zip(headers, found, strict=True)]
+    return [
+        Encoded(header, _interleaved(refined.lr), refined, refined.passes)
+        for header, refined in zip(headers, found, strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -123,7 +134,7 @@ def _subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
     # Replicated borders cost the LR few bytes and do not ring.
     canvas = np.pad(planes, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else planes
     lr_h, lr_w = canvas.shape[0] // backbone.scale, canvas.shape[1] // backbone.scale
-    task = Task(
+    task = TileTask(
         picture.height,
         picture.width,
         plan(lr_h, lr_w, header.tile, header.halo),

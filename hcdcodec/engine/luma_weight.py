@@ -7,7 +7,9 @@ W weighs is about as large as before, and prices of bits keep their meaning.
 
 import torch
 
-_Y = torch.nn.functional.normalize(torch.tensor([65.481, 128.553, 24.966]), dim=0)
+from hcdcodec.pictures.metrics import LUMA
+
+_Y = torch.nn.functional.normalize(torch.tensor(LUMA), dim=0)
 
 
 def weighed(residual: torch.Tensor, weight: float) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch import nn
 
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.grow_crn import count_residuals, grow
 from hcdcodec.networks.native import winograd
 
 
@@ -73,30 +74,15 @@ class Crn(Backbone):
         Raises:
             ModelError: they are no pair's.
         """
-        depth, decoder_depth = _depth(state, "encoder"), _depth(state, "decoder")
+        depth, decoder_depth = count_residuals(state, "encoder"), count_residuals(state, "decoder")
         head = state.get("encoder.head.weight")
         if head is None or head.dim() != 4:
             raise ModelError(f"the weights do not fit {name}; use its own file")
         return cls(math.isqrt(head.shape[1] // 3), head.shape[0], depth, decoder_depth, name)
 
     def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        """Return the weights of a shallower pair as weights of this one that compute the same.
-
-        The residual convolutions that it lacks are zero, and spread among those that it has.
-        """
-        grown = {name: values for name, values in state.items() if ".body." not in name}
-        for trunk, body in (("encoder", self.encoder.body), ("decoder", self.decoder.body)):
-            depth = _depth(state, trunk)
-            if not 0 < depth <= len(body):
-                return state
-            places = {(2 * old + 1) * len(body) // (2 * depth): old for old in range(depth)}
-            for place in range(len(body)):
-                for kind in ("weight", "bias"):
-                    like = state.get(f"{trunk}.body.{places.get(place, 0)}.{kind}")
-                    if like is None:
-                        return state
-                    grown[f"{trunk}.body.{place}.{kind}"] = like if place in places else torch.zeros_like(like)
-        return grown
+        """Return the weights of a smaller pair as weights of this one that compute the same; see `grow_crn`."""
+        return grow(state, self.state_dict())
 
     def decoding(self) -> Iterator[nn.Parameter]:
         """See `Backbone.decoding`."""
@@ -112,7 +98,3 @@ class Crn(Backbone):
         correction: torch.Tensor = self.decoder(lr - 0.5).float()
         smooth: torch.Tensor = F.interpolate(lr, scale_factor=float(self.scale), mode="bilinear", align_corners=False)
         return smooth + F.pixel_shuffle(correction, self.scale)
-
-
-def _depth(state: Mapping[str, torch.Tensor], trunk: str) -> int:
-    return sum(key.startswith(f"{trunk}.body.") and key.endswith(".weight") for key in state)

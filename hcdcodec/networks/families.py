@@ -39,7 +39,7 @@ _IMPORT = "import the official checkpoint with 'hcdcodec models import FILE.pth'
 FAMILIES: Mapping[str, Family] = {
     "crn": Family(
         "this project's plain convolutional pair, trained to be searched (default)",
-        (2, 4),
+        (2, 4, 8),
         "install hcdcodec with its weights, or train with 'hcdcodec train'",
     ),
     "crn-l": Family(

@@ -16,10 +16,13 @@ from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import assemble
 from hcdcodec.networks.sr import read_sr_checkpoint
 from hcdcodec.networks.weights import install, model_hash
+from hcdcodec.pictures.metrics import decibels
 from hcdcodec.tiles import Rect
 
 PLAIN, ZEROS, NORMAL = "chart/PSNR", "chart/PSNR/z zeros", "chart/PSNR/z normal"
 """Names of the figures that are measured, in a manifest: the first, or the others for networks that take z."""
+
+_EXACT_DB = 100.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def _psnr(difference: torch.Tensor) -> float:
     """Return the PSNR in dB of a difference in levels; nan where it is not finite."""
     error = float(difference.square().mean(dtype=torch.float64))
     # An exact copy has no finite figure, and manifests are JSON.
-    return 10 * math.log10(255**2 / max(error, 1e-6)) if math.isfinite(error) else math.nan
+    return decibels(error, _EXACT_DB) if math.isfinite(error) else math.nan
 
 
 def _measure(network: Backbone) -> dict[str, float]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import ModelError, PictureError
 from hcdcodec.pictures.picture import Levels, single_channel
 
 Values = npt.NDArray[np.float64]
@@ -22,7 +22,9 @@ Values = npt.NDArray[np.float64]
 PEAK = 255.0
 DEFAULT_BORDER = 4
 
-_LUMA = np.array([65.481, 128.553, 24.966]) / 255
+LUMA = (65.481, 128.553, 24.966)
+"""What R, G and B count in BT.601 luma, for values in [0, 1]."""
+
 _TAPS, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 
@@ -64,7 +66,7 @@ def score(original: Levels, decoded: Levels, *, border: int = DEFAULT_BORDER) ->
 
 def luma(pixels: Levels) -> Values:
     """Return Y of (H, W, 3) RGB, not rounded, in 16..235, or the grey values of (H, W)."""
-    return 16 + pixels @ _LUMA if pixels.ndim == 3 else pixels.astype(np.float64)
+    return 16 + pixels @ (np.array(LUMA) / 255) if pixels.ndim == 3 else pixels.astype(np.float64)
 
 
 def psnr(first: Levels | Values, second: Levels | Values) -> float:
@@ -72,9 +74,19 @@ def psnr(first: Levels | Values, second: Levels | Values) -> float:
     return decibels(float(np.mean(np.square(np.subtract(first, second, dtype=np.float64)))))
 
 
-def decibels(error: float) -> float:
-    """Return the PSNR of a mean squared error in levels squared; infinite for none."""
-    return 10 * math.log10(PEAK**2 / error) if error > 0 else math.inf
+def decibels(error: float, most: float = math.inf) -> float:
+    """Return a PSNR in dB.
+
+    Args:
+        error: mean squared error in levels squared.
+        most: what is returned where nothing differs, and for all that is closer than that; means need a finite number.
+
+    Raises:
+        ModelError: the error is infinite or not a number, so it is no picture's.
+    """
+    if not 0 <= error < math.inf:
+        raise ModelError("the network makes no finite picture; restore its weights, or choose another network")
+    return min(most, 10 * math.log10(PEAK**2 / error)) if error else most
 
 
 def ssim(first: Levels | Values, second: Levels | Values) -> float | None:

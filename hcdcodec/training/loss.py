@@ -1,4 +1,6 @@
-"""What training minimises: the reconstruction's error through the rounded LR, and the LR's distance from a picture."""
+"""What training minimises: the reconstruction's error through the rounded LR, the LR's bits, and its distance from a
+picture.
+"""
 
 import contextlib
 import math
@@ -7,14 +9,17 @@ from dataclasses import dataclass
 
 import torch
 
+from hcdcodec.codec.search.bit_cost import bit_value, estimate_bits
 from hcdcodec.codec.search.options import Ste
+from hcdcodec.codec.search.step import Likeness, Moments, fade, first_size, round_to_steps, ste_step
 from hcdcodec.engine.devices import precise
+from hcdcodec.engine.gradient import residual_slope
 from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.training.recipe import Recipe
 
-_STE = Ste(0)
+_LUMA = Ste(0).luma
 DB = 10 / math.log(10)
 """dB of a natural logarithm of squared errors."""
 
@@ -75,40 +80,58 @@ class Objective:
         """
         with precise(batch.hr.device, self.precision):
             lr = self.downscale(batch.hr).float()
-        plain = Bicubic(self.recipe.scale).downscale(batch.hr)
+        bicubic_lr = Bicubic(self.recipe.scale).downscale(batch.hr)
         given = lr
         if searched:
             first = Batch(batch.hr[:searched], batch.grid[:searched])
-            given = torch.cat(
-                (self._searched(lr[:searched].detach(), plain[:searched], first, likeness_db), lr[searched:])
-            )
+            given = torch.cat((self.search(lr[:searched].detach(), bicubic_lr[:searched], first), lr[searched:]))
         error = self._log_error(given, batch).mean()
-        distance = self._log_distance(lr, plain)
+        distance = self._log_distance(lr, bicubic_lr)
         total = error + self.recipe.likeness_weight * _excess(distance, likeness_db).mean()
+        total = total + self._bit_cost(lr, batch).mean()
         return Losses(self.recipe.loss_scale * total, error.detach(), distance.detach().mean())
 
-    def _searched(self, lr: torch.Tensor, plain: torch.Tensor, batch: Batch, likeness_db: float) -> torch.Tensor:
-        """Return the LR after some steps of `hcd.Ste` against the decoder as it is."""
+    def search(self, lr: torch.Tensor, bicubic_lr: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return LRs after some steps of the codec's own search against the decoder as it is.
+
+        Args:
+            lr: (B, 3, h, w), the encoder's.
+            bicubic_lr: (B, 3, h, w).
+            batch: what they are of.
+        """
+        recipe = self.recipe
+        search = Ste(recipe.search_steps, recipe.search_pace, per_bit=recipe.bit_weight)
         lr = lr.clamp(0, 1)
-        mean, square = torch.zeros_like(lr), torch.zeros_like(lr)
+        moments, likeness = Moments.of(lr), Likeness.of(lr, bicubic_lr, search)
+        before = size = torch.zeros(())
         with _frozen(self.network):
-            for step in range(self.recipe.search_steps):
-                gradient = self._gradient(lr, plain, batch, likeness_db)
-                mean.lerp_(gradient, 1 - _STE.momentum)
-                square.lerp_(gradient.square(), 1 - _STE.memory)
-                pace = (square / (1 - _STE.memory ** (step + 1))).sqrt()
-                pace = pace + _STE.softness * pace.square().mean((1, 2, 3), keepdim=True).sqrt() + 1e-20
-                schedule = 0.5 * (1 + math.cos(math.pi * step / self.recipe.search_steps))
-                stride = schedule * self.recipe.search_pace / 255 / (1 - _STE.momentum ** (step + 1))
-                lr = (lr - stride * mean / pace).clamp(0, 1)
+            for step in range(search.steps):
+                error, slope = self._slope(lr, batch, search.luma)
+                if step == 0:
+                    before, size = error, first_size(search, error).view(-1, 1, 1, 1)
+                gradient = slope + self._bit_slope(lr, batch, before)
+                lr = ste_step(lr, gradient, moments, likeness, search, fade(step, search.steps) * size)
         return lr
 
-    def _gradient(self, lr: torch.Tensor, plain: torch.Tensor, batch: Batch, likeness_db: float) -> torch.Tensor:
-        """Return the gradient by the LR of what is minimised, summed over the crops."""
-        lr = lr.detach().requires_grad_()
-        likeness = _excess(self._log_distance(lr, plain), likeness_db)
-        total = (self._log_error(lr, batch) + self.recipe.likeness_weight * likeness).sum()
-        return torch.autograd.grad(total, lr)[0]
+    def _slope(self, lr: torch.Tensor, batch: Batch, luma: float) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (B,) squared errors of the decoder in levels squared, and their slope as of `loss_gradient`."""
+        windows = round_to_steps(lr, batch.grid).contiguous(memory_format=torch.channels_last).requires_grad_()
+        with precise(lr.device, self.precision):
+            made = self.upscale(windows).float()
+        residual = made.detach().clamp(0, 1) - batch.hr
+        (slope,) = torch.autograd.grad(made, windows, residual_slope(residual, luma))
+        return residual.square().mean((1, 2, 3)) * 255**2, slope
+
+    def _bit_slope(self, lr: torch.Tensor, batch: Batch, error: torch.Tensor) -> torch.Tensor:
+        """Return the slope of what bits cost where errors were `error`, (B,), as of `Price.bits_and_slope`."""
+        lr = round_to_steps(lr, batch.grid).requires_grad_()
+        values = bit_value(self.recipe.bit_weight, batch.grid.flatten()) * error / 255**2
+        return torch.autograd.grad((values * estimate_bits(lr, batch.grid)).sum(), lr)[0]
+
+    def _bit_cost(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
+        """Return (B,) what the bits of rounded LRs cost as shares of the errors, which are so many logarithms more."""
+        bits = estimate_bits(rounded(lr, batch.grid), batch.grid)
+        return bit_value(self.recipe.bit_weight, batch.grid.flatten()) * bits / batch.hr[0].numel()
 
     def _log_error(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return (B,) logarithms of the decoder's squared error, luma weighed as in the search, for the rounded LR."""
@@ -116,11 +139,11 @@ class Objective:
         with precise(lr.device, self.precision):
             made = self.upscale(lr).float()
         residual = made - batch.hr
-        return torch.log((residual * weighed(residual, _STE.luma)).mean((1, 2, 3)) + self.recipe.floor)
+        return torch.log((residual * weighed(residual, _LUMA)).mean((1, 2, 3)) + self.recipe.floor)
 
-    def _log_distance(self, lr: torch.Tensor, plain: torch.Tensor) -> torch.Tensor:
+    def _log_distance(self, lr: torch.Tensor, bicubic_lr: torch.Tensor) -> torch.Tensor:
         """Return (B,) logarithms of the LR's squared distance from the bicubic LR."""
-        return torch.log((lr - plain).square().mean((1, 2, 3)) + self.recipe.floor)
+        return torch.log((lr - bicubic_lr).square().mean((1, 2, 3)) + self.recipe.floor)
 
 
 def rounded(lr: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
@@ -130,8 +153,7 @@ def rounded(lr: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         lr: (B, 3, h, w) float32.
         grid: (B, 1, 1, 1) step in levels.
     """
-    nearest = (torch.round(lr * 255 / grid) * grid / 255).clamp(0, 1)
-    return lr + (nearest - lr).detach()
+    return lr + (round_to_steps(lr, grid) - lr).detach()
 
 
 @contextlib.contextmanager

@@ -13,10 +13,11 @@ _GOAL = ("backbone", "scale", "minutes")
 class Recipe:
     """What is trained, for how long, and all numbers of the training.
 
-    The loss of a crop is `loss_scale * (log(error) + likeness_weight * max(0, log(distance / allowed distance)))`, with
-    the mean squared error of the reconstruction, luma weighed as in the search, and the mean squared distance of the LR
-    from the bicubic one. Its mean is a mean PSNR, which is what a codec is judged by: easy crops count as much as hard
-    ones.
+    The loss of a crop is `loss_scale * (log(error) + bit_weight * (grid step - 1) * bits / samples + likeness_weight *
+    max(0, log(distance / allowed distance)))`: the mean squared error of the reconstruction, luma weighed as in the
+    search; the search's estimate of the bits of the rounded LR, over the samples of the crop; and the mean squared
+    distance of the LR from the bicubic one. Its mean is a mean PSNR, which is what a codec is judged by: easy crops
+    count as much as hard ones.
 
     Attributes:
         backbone: name in the table of backbones.
@@ -53,7 +54,8 @@ class Recipe:
             others keep the encoder trained.
         search_steps: steps of the LR by the default search, each a forward and a backward pass of the decoder; few, so
             that time is left for updates.
-        search_pace: size of the first step in LR levels, falling along a cosine.
+        search_pace: `Ste.step_size` there: the largest first step in LR levels.
+        bit_weight: `Ste.per_bit` in the loss and in the search: what bits are worth.
         encoder_from: part of the time box after which the decoder holds still, nothing is searched, and the encoder
             alone is trained against what it has to write for; only where encoder and decoder share no weights.
             Training on searched LRs neglects the encoder: in 12 minutes this won back 0.05 dB without a search.
@@ -87,6 +89,7 @@ class Recipe:
     search_share: float = 0.6
     search_steps: int = 3
     search_pace: float = 5.0
+    bit_weight: float = 0.4
     encoder_from: float = 1.0
     encoder_rate: float = 4e-4
     uniform_share: float = 0.5
@@ -103,7 +106,7 @@ class Recipe:
         shares = [field.name for field in fields(self) if field.name.endswith(("_share", "_from", "_until"))]
         wrong += [name for name in ("average", *shares) if not 0 <= getattr(self, name) <= 1]
         wrong += [name for name in ("momentum", "memory") if not 0 <= getattr(self, name) < 1]
-        counts = ("warm_iterations", "search_steps", "likeness_weight", "search_pace", "seed")
+        counts = ("warm_iterations", "search_steps", "likeness_weight", "search_pace", "bit_weight", "seed")
         wrong += [name for name in counts if not getattr(self, name) >= 0]
         wrong += [] if 1 <= self.coarsest <= 255 else ["coarsest"]
         if wrong:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from hcdcodec.training.gallery import Gallery
 from hcdcodec.training.log import Clock, Meter
 from hcdcodec.training.loss import Batch, Objective
 from hcdcodec.training.recipe import Recipe
+from hcdcodec.training.state import read_state
 
 
 @dataclass(frozen=True)
@@ -192,21 +192,23 @@ class Trainer:
         """Take up what `save` wrote.
 
         Raises:
-            ModelError: it is damaged.
+            ModelError: it is damaged, or no state of this network.
             UsageError: it is a training by another recipe.
         """
-        content = _read_state(path)
+        content = read_state(path, list(self.network.parameters()))
         own, other = asdict(self.recipe), content["recipe"]
         differing = [name for name in own if other.get(name) != own[name]]
         if differing:
             name = differing[0]
             raise UsageError(
-                f"the output directory holds a training with {name} {other.get(name)}, not {own[name]}; "
+                f"the output directory holds a training with {name} {other.get(name, 'unknown')}, not {own[name]}; "
                 "continue that one, start over with --no-resume, or name another directory"
             )
         fill(self.network, content["network"])
         fill(self.average, content["average"])
-        self.optimiser.load_state_dict(content["optimiser"])
+        # Its options are the recipe's, whatever a file says.
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": content["optimiser"]["state"], "param_groups": groups})
         self.iteration, self.start_hash = content["iteration"], content["start"]
         self.clock = Clock(content["minutes"])
         if content["is_decoder_held"]:
@@ -239,18 +241,3 @@ def _rate(recipe: Recipe, iteration: int, progress: float) -> float:
         begun, ended, highest = recipe.encoder_from, 1.0, recipe.encoder_rate
     share = (progress - begun) / max(ended - begun, 1e-9)
     return highest * min(1.0, (iteration + 1) / max(recipe.warm_iterations, 1)) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _read_state(path: Path) -> Mapping[str, Any]:
-    """Read what a run left; only tensors and plain numbers are ever rebuilt.
-
-    Raises:
-        ModelError: it is damaged or something else.
-    """
-    try:
-        content: Mapping[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        if isinstance(content["recipe"], dict):
-            return content
-    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
-        raise ModelError(f"{path.name} in the output directory is damaged; start over with --no-resume") from error
-    raise ModelError(f"{path.name} in the output directory is no training; name another directory")

@@ -4,15 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-import numpy as np
-import torch
-
-from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.lr_likeness import lr_likeness
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
-from hcdcodec.networks.bicubic import Bicubic
-from hcdcodec.networks.weights import model_hash
+from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
 
 
@@ -39,20 +36,8 @@ def score(engine: Engine, pictures: Sequence[Picture], effort: int) -> Score:
         pictures: RGB, sizes multiples of the network's.
         effort: of the search, 0 = none.
     """
-    engine.backbone.model_hash = model_hash(engine.backbone.state_dict())
     encoded = encode_pictures(engine, pictures, EncodeOptions(search_of(effort)))
-    likeness = [
-        _likeness(picture, item, engine.backbone.scale) for picture, item in zip(pictures, encoded, strict=True)
-    ]
-    return Score(fmean(_psnr(item.refined.error) for item in encoded), fmean(likeness), min(likeness))
-
-
-def _likeness(picture: Picture, encoded: Encoded, scale: int) -> float:
-    hr = torch.from_numpy(picture.pixels).permute(2, 0, 1)[None].float() / 255
-    plain = Bicubic(scale).downscale(hr)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()
-    return _psnr(float(np.square(plain - encoded.lr).mean()))
-
-
-def _psnr(error: float) -> float:
-    """Return dB of a mean squared error in levels; what is exact counts as 100 dB, so that means stay finite."""
-    return float(min(100.0, 10 * np.log10(255**2 / max(error, 1e-12))))
+    scale = engine.backbone.scale
+    likeness = [lr_likeness(picture, item.lr, scale) for picture, item in zip(pictures, encoded, strict=True)]
+    # What is exact counts as 100 dB, so that means stay finite.
+    return Score(fmean(decibels(item.refined.error, 100.0) for item in encoded), fmean(likeness), min(likeness))

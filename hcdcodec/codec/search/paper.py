@@ -5,34 +5,43 @@ from collections.abc import Sequence
 import torch
 
 from hcdcodec.codec.search.options import Paper
-from hcdcodec.codec.search.subject import Proposal, Subject, quantise
+from hcdcodec.codec.search.picture_search import PictureSearch
+from hcdcodec.codec.search.subject import Subject, quantise
 from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.gradient import loss_gradient
+from hcdcodec.engine.grey import as_channels, as_rgb
 
 
-def search_paper(
-    engine: Engine, subjects: Sequence[Subject], starts: Sequence[torch.Tensor], search: Paper
-) -> list[Proposal]:
+def search_paper(engine: Engine, pictures: Sequence[PictureSearch], search: Paper) -> None:
     """Run Algorithm 1 on one picture after the other: its l2 ball spans a whole picture."""
-    return [_algorithm_1(engine, subject, start, search) for subject, start in zip(subjects, starts, strict=True)]
+    for picture in pictures:
+        picture.last = _algorithm_1(engine, picture.subject, picture.start, search)
+        picture.passes += 4 * search.hr_steps + (1 if search.hr_steps else 0) + 2 * search.lr_steps
 
 
-def _algorithm_1(engine: Engine, subject: Subject, start: torch.Tensor, search: Paper) -> Proposal:
-    """Source: Xu et al., Algorithm 1; random start, l2 ball over the whole picture, last iterate, as released."""
+def _algorithm_1(engine: Engine, subject: Subject, start: torch.Tensor, search: Paper) -> torch.Tensor:
+    """Return the last iterate, rounded.
+
+    Source: Xu et al., Algorithm 1; random start, l2 ball over the whole picture, last iterate, as released.
+    """
     generator = torch.Generator().manual_seed(search.seed)
-    hr = subject.canvas.to(engine.device).to(torch.float32).div_(255)
+    hr = engine.to_unit(subject.canvas)
     ball = _Ball(hr, search, generator)
     for _ in range(search.hr_steps):
         ball.descend(_hr_gradient(engine, subject, ball.moved()))
     if search.hr_steps:
         start = _whole_downscale(engine, ball.moved()).detach().clamp(0, 1)
     base = quantise(start, subject.grid)
-    passes = 4 * search.hr_steps + (1 if search.hr_steps else 0) + 2 * search.lr_steps
     if not search.lr_steps:  # no random start either
-        return Proposal(base, passes)
+        return base
     ball = _Ball(base, search, generator)
     for _ in range(search.lr_steps):
-        ball.descend(engine.gradients([ball.moved()], [subject.task], [subject.target])[1][0])
-    return Proposal(quantise(ball.moved(), subject.grid), passes)
+        ball.descend(_lr_gradient(engine, subject, ball.moved()))
+    return quantise(ball.moved(), subject.grid)
+
+
+def _lr_gradient(engine: Engine, subject: Subject, lr: torch.Tensor) -> torch.Tensor:
+    return loss_gradient(engine, [lr], [subject.task], [subject.target]).slopes[0]
 
 
 def _hr_gradient(engine: Engine, subject: Subject, hr: torch.Tensor) -> torch.Tensor:
@@ -40,18 +49,14 @@ def _hr_gradient(engine: Engine, subject: Subject, hr: torch.Tensor) -> torch.Te
     hr = hr.detach().requires_grad_()
     with torch.enable_grad():
         lr = _whole_downscale(engine, hr)
-        _, slopes = engine.gradients(
-            [quantise(lr.detach().clamp(0, 1), subject.grid)], [subject.task], [subject.target]
-        )
-        (gradient,) = torch.autograd.grad(lr, hr, slopes[0])
+        slope = _lr_gradient(engine, subject, quantise(lr.detach().clamp(0, 1), subject.grid))
+        (gradient,) = torch.autograd.grad(lr, hr, slope)
     return gradient
 
 
 def _whole_downscale(engine: Engine, hr: torch.Tensor) -> torch.Tensor:
     """(C, H, W) -> (C, h, w) in one window, differentiable: the paper's l2 ball spans the whole picture."""
-    grey = hr.shape[0] == 1
-    lr = engine.backbone.downscale((hr.expand(3, -1, -1) if grey else hr)[None])[0]
-    return lr.mean(0, keepdim=True) if grey else lr
+    return as_channels(engine.backbone.downscale(as_rgb(hr)[None])[0], hr.shape[0])
 
 
 class _Ball:

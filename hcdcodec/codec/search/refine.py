@@ -9,7 +9,6 @@ An integer polish of the result (benchmarks/polish.py: single samples moved by a
 no more than as many passes of `Ste`, at quality 100 and at 75; it was left out.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,8 +17,9 @@ import torch
 from hcdcodec.codec.search.bit_cost import Price
 from hcdcodec.codec.search.options import Paper, Search
 from hcdcodec.codec.search.paper import search_paper
+from hcdcodec.codec.search.picture_search import PictureSearch
 from hcdcodec.codec.search.straight_through import search_ste
-from hcdcodec.codec.search.subject import Proposal, Refined, Subject, quantise
+from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.engine.engine import Engine
 
 
@@ -33,60 +33,51 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
 
     Returns:
         One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
+
+    Raises:
+        ModelError: the network makes no finite picture.
     """
+    pictures = _begin(engine, subjects, 0.0 if isinstance(search, Paper) else search.per_bit)
+    if isinstance(search, Paper):
+        search_paper(engine, pictures, search)
+    else:
+        search_ste(engine, pictures, search)
+    return _accept(engine, pictures)
+
+
+def _begin(engine: Engine, subjects: Sequence[Subject], per_bit: float) -> list[PictureSearch]:
+    """Downscale the pictures, and measure the error of their rounded LRs."""
     # Every step compares with the picture: it goes over to a GPU once, not each time.
     subjects = [replace(subject, canvas=engine.sent(subject.canvas)) for subject in subjects]
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
-    plain = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
-    before = _judge(engine, subjects, plain)
-    per_bit = 0.0 if isinstance(search, Paper) else search.per_bit
-    prices = [
-        Price(subject.grid, per_bit, error, subject.target.numel())
-        for subject, error in zip(subjects, before, strict=True)
+    rounded = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
+    errors = _errors(engine, subjects, rounded)
+    return [
+        PictureSearch(subject, start, rounded_start, Price(subject.grid, per_bit, error, subject.target.numel()))
+        for subject, start, rounded_start, error in zip(subjects, starts, rounded, errors, strict=True)
     ]
-    if isinstance(search, Paper):
-        proposals = search_paper(engine, subjects, starts, search)
-    else:
-        proposals = search_ste(engine, subjects, starts, prices, search)
-    return _accept(engine, subjects, list(zip(before, plain, strict=True)), proposals, prices)
 
 
-def _accept(
-    engine: Engine,
-    subjects: Sequence[Subject],
-    plain: Sequence[tuple[float, torch.Tensor]],
-    proposals: Sequence[Proposal],
-    prices: Sequence[Price],
-) -> list[Refined]:
-    """Keep, for each picture, the candidate that costs least of those whose reference decode is no worse than before.
-
-    The start, `plain` with its error, which everything is compared with, is one of them.
-    """
-    last = _judge(engine, subjects, [proposal.lr for proposal in proposals])
-    called = [
-        proposal.rival if proposal.lr is not None and proposal.rival_cost < error + price.of(proposal.lr) else None
-        for proposal, error, price in zip(proposals, last, prices, strict=True)
-    ]
-    rivals = _judge(engine, subjects, called)
-    refined = []
-    for index, proposal in enumerate(proposals):
-        before = plain[index][0]
-        candidates = [plain[index]]
-        for error, lr in ((last[index], proposal.lr), (rivals[index], called[index])):
-            if lr is not None and error < before:
-                candidates.append((error, lr))
-        costs = [error + prices[index].of(lr) for error, lr in candidates]
-        error, kept = candidates[costs.index(min(costs))]
-        checks = 1 + (proposal.lr is not None) + (called[index] is not None)
-        levels = kept.mul(255).round().to(torch.uint8).cpu()
-        refined.append(Refined(levels, 1 + proposal.passes + checks, before, error))
-    return refined
+def _accept(engine: Engine, pictures: Sequence[PictureSearch]) -> list[Refined]:
+    """Judge what was found by the reference decode, and keep the best for each picture."""
+    _judge(engine, [(picture, picture.last) for picture in pictures if picture.last is not None])
+    rivals = [(picture, picture.rival()) for picture in pictures if picture.last is not None]
+    _judge(engine, [(picture, rival) for picture, rival in rivals if rival is not None])
+    bits = _bits([(picture, picture.rounded_start) for picture in pictures])
+    return [picture.best(start_bits) for picture, start_bits in zip(pictures, bits, strict=True)]
 
 
-def _judge(engine: Engine, subjects: Sequence[Subject], lrs: Sequence[torch.Tensor | None]) -> list[float]:
-    """Return the reference error of each LR; infinity where there is none."""
-    present = [(lr, subject) for lr, subject in zip(lrs, subjects, strict=True) if lr is not None]
-    errors = iter(
-        engine.errors([lr for lr, _ in present], [s.task for _, s in present], [s.target for _, s in present])
-    )
-    return [math.inf if lr is None else next(errors) for lr in lrs]
+def _judge(engine: Engine, found: Sequence[tuple[PictureSearch, torch.Tensor]]) -> None:
+    """Measure error and bits of an LR of each picture."""
+    errors = _errors(engine, [picture.subject for picture, _ in found], [lr for _, lr in found])
+    for (picture, lr), error, count in zip(found, errors, _bits(found), strict=True):
+        picture.judge(lr, error, count)
+
+
+def _bits(found: Sequence[tuple[PictureSearch, torch.Tensor]]) -> list[float]:
+    """Return the bits of an LR of each picture, with one look at the device."""
+    return torch.stack([picture.price.bits(lr) for picture, lr in found]).tolist() if found else []
+
+
+def _errors(engine: Engine, subjects: Sequence[Subject], lrs: Sequence[torch.Tensor]) -> list[float]:
+    return engine.errors(lrs, [subject.task for subject in subjects], [subject.target for subject in subjects])

@@ -1,103 +1,89 @@
-"""Search of the LR alone, with rounding inside the loop."""
+"""Search of the LR alone, with rounding inside the loop: gradients pass the rounding as if it were not there."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 
-from hcdcodec.codec.search.bit_cost import Price
 from hcdcodec.codec.search.options import Ste
-from hcdcodec.codec.search.subject import Proposal, Subject, quantise
+from hcdcodec.codec.search.picture_search import PictureSearch
+from hcdcodec.codec.search.step import Likeness, Moments, fade, first_size, ste_step
+from hcdcodec.codec.search.subject import quantise
 from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.gradient import loss_gradient
 from hcdcodec.networks.bicubic import Bicubic
+from hcdcodec.pictures.metrics import decibels
+
+_EXACT_DB = 140.0
+"""From here on, far less than one sample in a picture differs by a level."""
 
 
-def search_ste(
-    engine: Engine,
-    subjects: Sequence[Subject],
-    starts: Sequence[torch.Tensor],
-    prices: Sequence[Price],
-    search: Ste,
-) -> list[Proposal]:
+def search_ste(engine: Engine, pictures: Sequence[PictureSearch], search: Ste) -> None:
     """Descend on all pictures together; those that stopped leave the batches."""
-    plain = replace(engine, backbone=Bicubic(engine.backbone.scale))
-    climbs = [
-        _Climb(start, plain.downscale(subject.canvas, subject.task.tiles), price)
-        for start, subject, price in zip(starts, subjects, prices, strict=True)
+    if not search.steps:
+        return
+    bicubic = replace(engine, backbone=Bicubic(engine.backbone.scale))
+    descents = [
+        _Descent(picture, bicubic.downscale(picture.subject.canvas, picture.subject.task.tiles), search)
+        for picture in pictures
     ]
     for step in range(search.steps):
-        active = [index for index, climb in enumerate(climbs) if not climb.stopped(search)]
+        active = [descent for descent in descents if not descent.has_stopped()]
         if not active:
             break
-        errors, gradients = engine.gradients(
-            [climbs[index].rounded() for index in active],
-            [subjects[index].task for index in active],
-            [subjects[index].target for index in active],
-            search.luma,
-        )
-        for index, error, gradient in zip(active, errors, gradients, strict=True):
-            climbs[index].note(error)
-            climbs[index].move(gradient, search, 0.5 * (1 + math.cos(math.pi * step / search.steps)))
-    return [climb.proposal() for climb in climbs]
+        _step(engine, active, fade(step, search.steps))
+    for descent in descents:
+        descent.propose()
 
 
-class _Climb:
-    """The state of one picture's search: float LR, Adam's moments, cheapest rounded iterate."""
+def _step(engine: Engine, descents: Sequence["_Descent"], share: float) -> None:
+    """Take one step with every picture, `share` of the first one in size."""
+    lrs, subjects = [descent.rounded for descent in descents], [descent.picture.subject for descent in descents]
+    found = loss_gradient(
+        engine, lrs, [one.task for one in subjects], [one.target for one in subjects], descents[0].search.luma
+    )
+    bits, slopes = zip(*(descent.picture.price.bits_and_slope(descent.rounded) for descent in descents), strict=True)
+    # The only look at numbers in a step: a GPU stops for each.
+    numbers = torch.stack((found.errors, torch.stack(bits)), dim=1).tolist()
+    for descent, (error, count), slope, bit_slope in zip(descents, numbers, found.slopes, slopes, strict=True):
+        descent.note(error, count)
+        descent.move(slope + bit_slope, share)
 
-    def __init__(self, lr: torch.Tensor, plain: torch.Tensor, price: Price) -> None:
-        self.lr = lr
-        self.plain = plain
-        self.reach = float((lr - plain).square().mean())
-        self.price = price
-        self.mean = torch.zeros_like(lr)
-        self.square = torch.zeros_like(lr)
-        self.history: list[float] = []
-        self.champion = lr
-        self.passes = 0
 
-    def rounded(self) -> torch.Tensor:
-        """Return the LR on its grid."""
-        return quantise(self.lr, self.price.grid)
+class _Descent:
+    """The state of one picture's search: LR, moments of its gradients, cheapest iterate on the grid."""
 
-    def note(self, error: float) -> None:
+    def __init__(self, picture: PictureSearch, bicubic_lr: torch.Tensor, search: Ste) -> None:
+        self.picture, self.search, self.lr = picture, search, picture.start
+        self.rounded = picture.rounded_start
+        self.moments = Moments.of(self.lr)
+        self.likeness = Likeness.of(self.lr, bicubic_lr, search)
+        self.size = first_size(search, torch.tensor(picture.price.error, dtype=torch.float64))
+        self.costs: list[float] = []
+        self.champion = self.rounded
+
+    def note(self, error: float, bits: float) -> None:
         """Record what the current rounded LR costs, in error and bits."""
-        cost = error + self.price.of(self.rounded())
-        if not self.history or cost < min(self.history):
-            self.champion = self.lr.clone()
-        self.history.append(cost)
-        self.passes += 2
+        cost = self.picture.price.cost(error, bits)
+        if not self.costs or cost < min(self.costs):
+            self.champion = self.rounded
+        self.costs.append(cost)
 
-    def move(self, gradient: torch.Tensor, search: Ste, schedule: float) -> None:
-        """Take one step, each sample at its own pace, and stay in [0, 1].
+    def move(self, gradient: torch.Tensor, share: float) -> None:
+        """Take one step, `share` of the first one in size."""
+        self.lr = ste_step(self.lr, gradient, self.moments, self.likeness, self.search, share * self.size)
+        self.rounded = quantise(self.lr, self.picture.subject.grid)
 
-        Args:
-            gradient: of the squared error.
-            search: options.
-            schedule: 1 at the beginning, towards 0.
-        """
-        gradient = gradient + self.price.slope(self.rounded())
-        count = len(self.history)
-        self.mean.lerp_(gradient, 1 - search.momentum)
-        self.square.lerp_(gradient.square(), 1 - search.memory)
-        mean = self.mean / (1 - search.momentum**count)
-        pace = (self.square / (1 - search.memory**count)).sqrt_()
-        pace += search.softness * pace.square().mean().sqrt() + 1e-20
-        step = schedule * search.step_size * min(1.0, math.sqrt(self.price.error) / search.full_step_error)
-        strayed = self.lr - step / 255 * mean / pace - self.plain
-        allowed = max(self.reach * 10 ** (search.leeway_db / 10), 10 ** (-search.likeness_db / 10))
-        strayed *= (allowed / strayed.square().mean().clamp_(min=1e-20)).sqrt_().clamp_(max=1)
-        self.lr = (self.plain + strayed).clamp_(0, 1)
-
-    def stopped(self, search: Ste) -> bool:
+    def has_stopped(self) -> bool:
         """Tell whether the last `patience` steps were not worth their passes."""
-        if len(self.history) <= max(search.patience, search.steps * 3 // 4):
+        patience = self.search.patience
+        if len(self.costs) <= max(patience, self.search.steps * 3 // 4):
             return False
-        earlier, now = min(self.history[: -search.patience]), min(self.history)
-        return 10 * math.log10(max(earlier, 1e-9) / max(now, 1e-9)) < search.tolerance
+        earlier, now = min(self.costs[:-patience]), min(self.costs)
+        return decibels(now, _EXACT_DB) - decibels(earlier, _EXACT_DB) < self.search.tolerance
 
-    def proposal(self) -> Proposal:
-        """Propose the last iterate, which nothing has judged yet, with the best judged one as its rival."""
-        if not self.history:
-            return Proposal(None, 0)
-        return Proposal(self.rounded(), self.passes, quantise(self.champion, self.price.grid), min(self.history))
+    def propose(self) -> None:
+        """Hand over the last iterate, which nothing has judged yet, and the best judged one."""
+        self.picture.passes += 2 * len(self.costs)
+        self.picture.last, self.picture.champion = self.rounded, self.champion
+        self.picture.champion_cost = min(self.costs)

@@ -1,0 +1,116 @@
+"""The gradient of a reconstruction's error by the LR: one forward and one backward pass of the upscaling network."""
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from hcdcodec.engine.devices import precise
+from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.grey import as_channels
+from hcdcodec.engine.luma_weight import weighed
+from hcdcodec.engine.tile_batches import Batch, TileTask, gather_details, gather_windows
+from hcdcodec.networks.base import Backbone
+
+Upscale = Callable[[torch.Tensor, tuple[torch.Tensor, ...]], torch.Tensor]
+"""`Backbone.upscale`, or what torch.compile makes of it."""
+
+_COMPILED_MOST = 64
+_COMPILING = threading.Lock()
+"""Workers compile in turn; backward passes are compiled when they first run."""
+
+
+@dataclass(frozen=True)
+class LossGradient:
+    """What a forward and a backward pass found; all of it stays on the device.
+
+    Attributes:
+        errors: (pictures,) float64, mean squared errors in levels squared, not weighed.
+        slopes: for each picture the gradient by its LR, (C, h, w), of the weighed squared error of values in [0, 1],
+            summed over all pixels.
+    """
+
+    errors: torch.Tensor
+    slopes: list[torch.Tensor]
+
+
+def loss_gradient(
+    engine: Engine,
+    lrs: Sequence[torch.Tensor],
+    tasks: Sequence[TileTask],
+    targets: Sequence[torch.Tensor],
+    luma: float = 0.0,
+) -> LossGradient:
+    """Run one forward and one backward pass in the engine's fast type.
+
+    Args:
+        engine: network, device and precision.
+        lrs: (C, h, w) float32 in [0, 1] on the device, one a picture.
+        tasks: one a picture.
+        targets: (C, H, W) uint8 on any device, the true HR.
+        luma: weight of luma in what the gradient is of, see `luma_weight.weighed`.
+    """
+    sums = torch.zeros(len(lrs), dtype=torch.float64, device=engine.device)
+    slopes = [torch.zeros_like(lr) for lr in lrs]
+
+    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
+        return _differentiate(engine, lrs, tasks, targets, luma, batch)
+
+    for batch, found in engine.batches(tasks).run(differentiate):
+        for (index, tile), square, slope in zip(batch, *found, strict=True):
+            sums[index] += square
+            # The LR of a grey picture fed three channels, so it collects the gradients of all three.
+            whole = slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
+            slopes[index][:, *tile.window.slices()] += whole
+    samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64).to(engine.device)
+    return LossGradient(sums * 255**2 / samples, slopes)
+
+
+def residual_slope(residual: torch.Tensor, luma: float) -> torch.Tensor:
+    """Return the gradient of the weighed, summed square of a residual of clamped values.
+
+    It passes the clamp: a pixel that overshoots into its target costs nothing, but one that hangs outside is still
+    pulled back.
+    """
+    return 2 * weighed(residual, luma)
+
+
+def _differentiate(
+    engine: Engine,
+    lrs: Sequence[torch.Tensor],
+    tasks: Sequence[TileTask],
+    targets: Sequence[torch.Tensor],
+    luma: float,
+    batch: Batch,
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return the squared error of each tile, and the gradient of the weighed one by the windows, (B, 3, h, w)."""
+    squares = []
+    turn = _COMPILING if engine.is_compiled else contextlib.nullcontext()
+    with turn, torch.enable_grad(), precise(engine.device, engine.fast):
+        upscale = _compile(engine.backbone) if engine.is_compiled else engine.backbone.upscale
+        windows = gather_windows(lrs, batch)
+        made = upscale(windows, gather_details(tasks, batch, engine.device))
+        slopes = torch.zeros_like(made)
+        for slot, (index, tile) in enumerate(batch):
+            channels, scale = lrs[index].shape[0], engine.backbone.scale
+            area, seen = tasks[index].visible(tile, scale, as_channels(made[slot].detach(), channels))
+            residual = seen.clamp(0, 1) - engine.to_unit(targets[index][:, *area.slices()])
+            squares.append(residual.square().sum(dtype=torch.float64))
+            inner = area.within(tile.window.times(scale)).slices()
+            slopes[slot, :, *inner] = residual_slope(residual, luma) / (3 / channels)
+        (back,) = torch.autograd.grad(made, windows, slopes)
+    return squares, back
+
+
+@cache
+def _compile(backbone: Backbone) -> Upscale:
+    """Return the network's upscaling, compiled for all sizes of windows at once; as it is, where nothing can compile.
+
+    All networks of a kind share one cache of what is compiled, and each device and special size takes a place in it.
+    """
+    torch._dynamo.config.recompile_limit = max(_COMPILED_MOST, torch._dynamo.config.recompile_limit)
+    torch._dynamo.config.suppress_errors = True
+    return torch.compile(backbone.upscale, dynamic=True)

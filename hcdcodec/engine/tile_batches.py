@@ -1,0 +1,127 @@
+"""Tiles of one or several pictures in full batches, which become smaller where memory does not suffice."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from hcdcodec.engine.devices import is_shortage
+from hcdcodec.engine.grey import as_rgb
+from hcdcodec.tiles import Rect, Tile
+
+Details = Callable[[Rect], tuple[torch.Tensor, ...]]
+"""Details z, each (1, C, h, w), for a window of LR samples."""
+
+Batch = Sequence[tuple[int, Tile]]
+"""Tiles whose windows have one size, each with the index of its picture."""
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """The geometry of one picture on its way through a network.
+
+    Attributes:
+        height: HR rows that count; the canvas may have more.
+        width: HR columns that count.
+        tiles: tile plan over the LR.
+        details: details z by window; None = zeros.
+    """
+
+    height: int
+    width: int
+    tiles: tuple[Tile, ...]
+    details: Details | None = None
+
+    def visible(self, tile: Tile, scale: int, hr: torch.Tensor) -> tuple[Rect, torch.Tensor]:
+        """Return the HR area of a tile's core without the padding of the canvas, and its part of the window `hr`."""
+        core = tile.core.times(scale)
+        height, width = min(core.height, self.height - core.top), min(core.width, self.width - core.left)
+        area = Rect(core.top, core.left, max(height, 0), max(width, 0))
+        return area, hr[:, *area.within(tile.window.times(scale)).slices()]
+
+
+@dataclass
+class MemoryLimit:
+    """How much a device's memory was seen to hold; copies of an engine share what was learnt.
+
+    Attributes:
+        pixels: HR pixels in flight that are still worth a try; None = nothing has failed yet.
+    """
+
+    pixels: int | None = None
+
+
+@dataclass(frozen=True)
+class TileBatches:
+    """The tiles of some pictures, in batches of one shape each.
+
+    Attributes:
+        tasks: one a picture.
+        scale: HR size / LR size.
+        batch_px: HR pixels in flight; at least one tile always is.
+        limit: what memory was seen to hold; it falls where a batch fails.
+    """
+
+    tasks: Sequence[TileTask]
+    scale: int
+    batch_px: int
+    limit: MemoryLimit
+
+    def run(self, compute: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:
+        """Yield every batch, and what `compute` makes of it.
+
+        Raises:
+            MemoryError: it does not suffice for a single tile.
+        """
+        for group in self._by_shape():
+            tile_px = group[0][1].window.times(self.scale).area
+            start = 0
+            while start < len(group):
+                batch = group[start : start + max(1, self._in_flight_px() // tile_px)]
+                made = self._try(compute, batch, tile_px)
+                if made is not None:
+                    yield batch, made
+                    start += len(batch)
+
+    def _try(self, compute: Callable[[Batch], Made], batch: Batch, tile_px: int) -> Made | None:
+        """Return what `compute` makes of a batch; None where memory does not suffice: then the next ones are smaller.
+
+        Nothing is lost by that, since `compute` changes nothing. What it took is free again once this has returned.
+        """
+        try:
+            return compute(batch)
+        except RuntimeError as error:
+            if not is_shortage(error):
+                raise
+            if len(batch) == 1:
+                raise MemoryError from error
+        self.limit.pixels = len(batch) // 2 * tile_px
+        return None
+
+    def _in_flight_px(self) -> int:
+        return self.batch_px if self.limit.pixels is None else min(self.batch_px, self.limit.pixels)
+
+    def _by_shape(self) -> list[list[tuple[int, Tile]]]:
+        """Return lists of (picture, tile) whose windows have one size, and all or none of which have details."""
+        groups: dict[tuple[int, int, bool], list[tuple[int, Tile]]] = {}
+        for index, task in enumerate(self.tasks):
+            for tile in task.tiles:
+                key = (tile.window.height, tile.window.width, task.details is None)
+                groups.setdefault(key, []).append((index, tile))
+        return list(groups.values())
+
+
+def gather_windows(lrs: Sequence[torch.Tensor], batch: Batch) -> torch.Tensor:
+    """Return the LR windows of a batch, (B, 3, h, w) float32, as a leaf that takes gradients where they are on."""
+    windows = torch.stack([as_rgb(lrs[index][:, *tile.window.slices()]) for index, tile in batch])
+    windows = windows.detach().contiguous(memory_format=torch.channels_last)
+    return windows.requires_grad_(torch.is_grad_enabled())
+
+
+def gather_details(tasks: Sequence[TileTask], batch: Batch, device: torch.device) -> tuple[torch.Tensor, ...]:
+    """Return the details z of a batch, each (B, C, h, w); empty where they are zeros."""
+    made = [source(tile.window) for index, tile in batch if (source := tasks[index].details)]
+    return tuple(torch.cat(planes).to(device) for planes in zip(*made, strict=True))
