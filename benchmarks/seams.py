@@ -19,9 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE
 from hcdcodec.engine.engine import Details, Engine, Task, details_source
-from hcdcodec.tiles import Tile, plan
+from hcdcodec.tiles import DISTANT_HALO, DISTANT_TILE, Tile, plan
 
 import pictures
 import record

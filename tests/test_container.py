@@ -22,7 +22,7 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
-from hcdcodec.format.container import LEVELS, Packed, is_ours, pack, peek, pixel_digest, unpack
+from hcdcodec.format.container import LEVELS, Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.formats import sniff
@@ -244,7 +244,7 @@ def test_text_rewritten_as_another_kind_is_found(kind: bytes) -> None:
     assert peek(rewritten) == peek(data)
     assert is_ours(rewritten)
     with pytest.raises(PictureError, match="already encoded"):
-        read_picture(rewritten)
+        refuse_encoded(rewritten)
 
 
 def test_edited_pixels_are_noticed() -> None:
