@@ -29,7 +29,7 @@ from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import Format, losses, write_picture
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Decoding:
             name=job.name,
             target=job.target,
             status=Status.DONE,
-            message=warning,
+            message="; ".join(filter(None, (warning, *losses(picture.metadata, self.target_format)))),
             source_bytes=package.size,
             target_bytes=len(data),
             height=picture.height,

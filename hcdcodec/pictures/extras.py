@@ -1,13 +1,16 @@
-"""What stands beside the pixels of a JPEG, TIFF or AVIF and Pillow does not hand over: carried, warned of, or refused.
+"""What stands beside the pixels of a file and Pillow does not hand over: carried, warned of, or refused.
 
-IPTC            JPEG APP13, TIFF tag 33723   carried as a PNG text chunk
-comments        JPEG                         carried as PNG text chunks
-extended XMP    JPEG                         joined to the main packet
-gain map, depth map, preview, film           warned of: the picture is complete without them
-several views   multi-picture JPEG           refused: each of them is the picture
-camera raw      TIFF                         refused: the picture that is read is none
+    IPTC            JPEG APP13, TIFF tag 33723   carried as a PNG text chunk
+    comments        JPEG, GIF, JPEG 2000         carried as PNG text chunks
+    extended XMP    JPEG                         joined to the main packet
+    gain map, depth map, preview, film           warned of: the picture is complete without them
+    several views   multi-picture JPEG           refused: each of them is the picture
+    camera raw      TIFF                         refused: the picture that is read is a preview
+
+What can be carried goes where PNG tools look for it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hcdcodec.errors import PictureError
@@ -66,6 +69,14 @@ def read_extras(data: bytes) -> Extras:
     return Extras(remarks=(_lost("gain map"),) if is_mapped else ())
 
 
+def read_comments(comments: Iterable[bytes]) -> Extras:
+    """Make texts of comments, whose encoding no file tells."""
+    texts = [text for comment in comments if (text := comment.rstrip(b"\0"))]
+    chunks = tuple(text_chunk(_COMMENT_KEYWORD, text) for text in texts if b"\0" not in text)
+    lost = Remark(Strip.TEXT, "a comment that is no text cannot be carried; keep the source for it")
+    return Extras(chunks, remarks=() if len(chunks) == len(texts) else (lost,))
+
+
 def _of_jpeg(jpeg: Jpeg) -> Extras:
     if any(kind >> 16 == _MULTI_VIEW for kind in jpeg.picture_types):
         raise PictureError("JPEG holds several views of its subject; save each as a single picture")
@@ -76,12 +87,11 @@ def _of_jpeg(jpeg: Jpeg) -> Extras:
         if xmp is None:
             xmp = jpeg.xmp
             remarks.append(Remark(Strip.XMP, "a part of its XMP cannot be joined to the rest; keep the source for it"))
-    comments = [text for comment in jpeg.comments if (text := comment.rstrip(b"\0"))]
-    if any(b"\0" in text for text in comments):
-        remarks.append(Remark(Strip.TEXT, "a comment that is no text cannot be carried; keep the source for it"))
-    chunks = [text_chunk(_COMMENT_KEYWORD, text) for text in comments if b"\0" not in text]
-    behind = _name_of_what_follows(jpeg)
-    return Extras((*_iptc_chunk(jpeg.iptc), *chunks), xmp, (*remarks, *((_lost(behind),) if behind else ())))
+    comments = read_comments(jpeg.comments)
+    remarks += comments.remarks
+    if behind := _name_of_what_follows(jpeg):
+        remarks.append(_lost(behind))
+    return Extras((*_iptc_chunk(jpeg.iptc), *comments.chunks), xmp, tuple(remarks))
 
 
 def _of_tiff(directory: tiff.Directory) -> Extras:

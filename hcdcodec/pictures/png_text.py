@@ -62,13 +62,18 @@ def profile_chunk(name: bytes, payload: bytes) -> Chunk:
     return Chunk(b"zTXt", _PROFILE + name + b"\0\0" + zlib.compress(text, 9))
 
 
+def is_profile(chunk: Chunk, name: bytes) -> bool:
+    """Tell whether a chunk is the text form of the binary block of this name."""
+    return has_keyword(chunk, _PROFILE + name)
+
+
 def read_profile(chunk: Chunk, name: bytes, *, limit: int) -> bytes | None:
     """Return the binary block of this name; None where the chunk is another text.
 
     Raises:
         DamagedError: the block is broken, or its text is longer than the limit.
     """
-    if not has_keyword(chunk, _PROFILE + name):
+    if not is_profile(chunk, name):
         return None
     try:
         _, _, digits = read_text(chunk, limit=limit).strip().split(maxsplit=2)

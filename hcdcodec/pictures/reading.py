@@ -8,7 +8,7 @@ from PIL import Image
 
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, png_chunks
-from hcdcodec.pictures.extras import read_extras
+from hcdcodec.pictures.extras import read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, Strip, strip_chunks, strip_metadata
@@ -16,6 +16,7 @@ from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
 _PART = 2048
+_COMMENTED = ("GIF", "JPEG2000")  # the kinds of which Pillow hands over the comment
 
 
 def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, strip: Collection[Strip] = ()) -> Picture:
@@ -89,9 +90,12 @@ def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Pictu
         formats.load(image)
         metadata = Metadata.from_pillow(image)
         pixels, alpha = _arrays(image)
-    metadata = replace(metadata, xmp=extras.xmp or metadata.xmp, chunks=metadata.chunks + extras.chunks)
+    comment = image.info.get("comment") if image.format in _COMMENTED else None
+    comments = read_comments([comment] if isinstance(comment, bytes) else ())
+    chunks = metadata.chunks + extras.chunks + comments.chunks
+    metadata = replace(metadata, xmp=extras.xmp or metadata.xmp, chunks=chunks)
     metadata = strip_metadata(metadata, strip)
-    warnings = tuple(remark.words for remark in extras.remarks if remark.kind not in strip)
+    warnings = tuple(remark.words for remark in extras.remarks + comments.remarks if remark.kind not in strip)
     return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata, warnings)
 
 

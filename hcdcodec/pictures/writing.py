@@ -8,8 +8,8 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from hcdcodec.errors import DamagedError, OutputError
-from hcdcodec.pictures import formats, png_chunks
-from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures import formats, png_chunks, png_text
+from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
 from hcdcodec.pictures.picture import Mode, Picture, expand
 
 _WEBP_SIDE_MAX = 16383
@@ -49,6 +49,18 @@ def write_picture(picture: Picture, fmt: Format, *, marks: Iterable[png_chunks.C
     if fmt is Format.WEBP:
         return _save_webp(_to_pillow(picture), metadata)
     return _save_tiff(_to_pillow(picture), metadata)
+
+
+def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
+    """Return what to tell about metadata that a kind of file cannot hold; density is not worth a word."""
+    names = []
+    for kind, name in ((Strip.TEXT, "texts"), (Strip.COLOUR, "colour space")):
+        chunks = [chunk for chunk in metadata.chunks if kind in kinds_of(chunk) and chunk.type != b"sRGB"]
+        if fmt is Format.TIFF:  # it has a tag for IPTC
+            chunks = [chunk for chunk in chunks if not png_text.is_profile(chunk, IPTC_PROFILE)]
+        if chunks and fmt is not Format.PNG:
+            names.append(name)
+    return (f"{fmt.upper()} cannot hold its {' and '.join(names)}; decode to PNG to keep them",) if names else ()
 
 
 def _to_pillow(picture: Picture) -> Image.Image:
