@@ -170,7 +170,7 @@ def test_metadata_that_explodes_is_left_out_with_a_word(tmp_path: Path, hcdcodec
     put(tmp_path, {name: BOMBS[name]})
     ran = hcdcodec("encode", tmp_path / name, tmp_path / "a.hcd.png", "-v", *FAST)
     assert ran.status == 0
-    assert "warning: a compressed PNG chunk holds more than 67108864 bytes; it was left out" in ran.err
+    assert "warning: a compressed PNG chunk holds more than 67108864 bytes (" in ran.err
     assert container.unpack((tmp_path / "a.hcd.png").read_bytes()).metadata == Metadata()
 
 

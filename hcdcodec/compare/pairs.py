@@ -20,7 +20,7 @@ from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
-from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format
 
@@ -151,7 +151,7 @@ def compare(
         lr, size = None, None if read_lr_digest(data) else len(data)
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
-    figures = Figures(pair.name, scores, bool(np.array_equal(original, decoded)), size, bpp)
+    figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
     return Comparison(figures, original, decoded, lr)
 
 

@@ -20,6 +20,7 @@ import enum
 import zlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
 
@@ -86,14 +87,14 @@ class Metadata:
         """
         metadata, faults = cls.salvage(chunks)
         if faults:
-            raise faults[0]
+            raise faults[0].error
         return metadata
 
     @classmethod
-    def salvage(cls, chunks: Iterable[png_chunks.Chunk]) -> tuple["Metadata", tuple[DamagedError, ...]]:
+    def salvage(cls, chunks: Iterable[png_chunks.Chunk]) -> tuple["Metadata", tuple["Fault", ...]]:
         """Take what is sound out of a PNG's chunks, and return what is wrong with the rest beside it."""
         payloads = dict[Strip, bytes | None]()
-        kept, faults = list[png_chunks.Chunk](), list[DamagedError]()
+        kept, faults = list[png_chunks.Chunk](), list[Fault]()
         for chunk in chunks:
             try:
                 if chunk.type == b"iCCP":
@@ -105,7 +106,7 @@ class Metadata:
                 elif kinds_of(chunk):
                     kept.append(chunk)
             except DamagedError as error:
-                faults.append(error)
+                faults.append(Fault(chunk.type.decode(), error))
         return cls(**payloads, chunks=tuple(kept)), tuple(faults)
 
     @classmethod
@@ -186,6 +187,13 @@ class Metadata:
             return None
         x, y = (int.from_bytes(density[at : at + 4], "big") * _METRES_PER_INCH for at in (0, 4))
         return x, y
+
+
+class Fault(NamedTuple):
+    """A chunk that cannot be read, and why."""
+
+    type: str
+    error: DamagedError
 
 
 def kinds_of(chunk: png_chunks.Chunk) -> Collection[Strip]:

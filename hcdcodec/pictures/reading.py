@@ -77,7 +77,7 @@ def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture
     if head.colour == png_chunks.PALETTE:
         pixels = _from_palette(pixels, metadata)
     found = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
-    found += [str(fault).partition(";")[0] for fault in faults]
+    found += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
     return Picture(pixels, alpha, metadata, tuple(f"{words}; it was left out" for words in dict.fromkeys(found)))
 
 
