@@ -24,13 +24,14 @@ from conftest import Draw, Ran, Tiny
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.format import container
 from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Mode
+from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.writing import Format, write_picture
 
 Run = Callable[..., Ran]
 
@@ -172,6 +173,27 @@ def test_metadata_that_explodes_is_left_out_with_a_word(tmp_path: Path, hcdcodec
     assert ran.status == 0
     assert "warning: a compressed PNG chunk holds more than 67108864 bytes (" in ran.err
     assert container.unpack((tmp_path / "a.hcd.png").read_bytes()).metadata == Metadata()
+
+
+def shared_exif(tags: int, size: int) -> bytes:
+    """Build EXIF whose group of exposure has tags that share the same bytes."""
+    group = b"II*\0\x08\0\0\0" + struct.pack("<HHHIII", 1, 34665, 4, 1, 26, 0)
+    entries = b"".join(struct.pack("<HHII", 40_000 + tag, 7, size, 32 + 12 * tags) for tag in range(tags))
+    return group + struct.pack("<H", tags) + entries + bytes(4) + bytes(size)
+
+
+def test_exif_whose_tags_share_bytes_takes_no_memory() -> None:
+    """A TIFF takes EXIF apart, and other kinds carry it as it is."""
+    block = shared_exif(3000, 1 << 20)
+    with pytest.raises(OutputError, match="damaged EXIF"):
+        write_picture(Picture(np.zeros((1, 1), np.uint8), None, Metadata(exif=block)), Format.TIFF)
+    assert write_picture(Picture(np.zeros((1, 1), np.uint8), None, Metadata(exif=block)), Format.PNG)
+    block = shared_exif(2000, 30_000)
+    parts = [block[at : at + 60_000] for at in range(0, len(block), 60_000)]
+    segments = [b"\xff\xe1" + struct.pack(">H", len(part) + 8) + b"Exif\0\0" + part for part in parts]
+    data = saved("JPEG")
+    with pytest.raises(PictureError, match="more bytes than the file"):
+        read_picture(data[:2] + b"".join(segments) + data[2:])
 
 
 @pytest.mark.parametrize("name", ["pages.tif", "overlapping.tif", "scans.jpg"])

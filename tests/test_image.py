@@ -549,6 +549,15 @@ def test_extended_xmp_that_cannot_be_joined_is_warned_of(parts: list[bytes]) -> 
     assert read_picture(data, strip=(Strip.XMP,)).warnings == ()
 
 
+@pytest.mark.parametrize("numbers", [[(1, 2)], [(2, 2)], [(1, 3), (3, 3)]])
+def test_a_profile_without_all_its_parts_is_warned_of(numbers: list[tuple[int, int]]) -> None:
+    data = jpeg(*(segment(0xE2, b"ICC_PROFILE\0" + bytes(number) + ICC) for number in numbers))
+    picture = read_picture(data)
+    assert picture.metadata.icc is None
+    assert picture.warnings == ("a part of its colour profile is missing; it was left out",)
+    assert read_picture(data, strip=(Strip.ICC,)).warnings == ()
+
+
 def mpf(*kinds: int) -> bytes:
     entries = b"".join(struct.pack("<IIIHH", kind, 500, 0, 0, 0) for kind in kinds)
     fields = (

@@ -64,6 +64,7 @@ def read_extras(data: bytes) -> Extras:
     if data.startswith(b"\xff\xd8"):
         return _of_jpeg(read_jpeg(data))
     if data.startswith((b"II", b"MM")):
+        tiff.check_sizes(data)
         return _of_tiff(tiff.read_directory(data))
     is_mapped = data[4:8] == b"ftyp" and b"tmap" in data[:_BOXES]
     return Extras(remarks=(_lost("gain map"),) if is_mapped else ())
@@ -80,7 +81,10 @@ def read_comments(comments: Iterable[bytes]) -> Extras:
 def _of_jpeg(jpeg: Jpeg) -> Extras:
     if any(kind >> 16 == _MULTI_VIEW for kind in jpeg.picture_types):
         raise PictureError("JPEG holds several views of its subject; save each as a single picture")
+    tiff.check_sizes(jpeg.exif)
     xmp, remarks = jpeg.xmp, list[Remark]()
+    if not jpeg.has_whole_icc:
+        remarks.append(Remark(Strip.ICC, "a part of its colour profile is missing; it was left out"))
     if jpeg.has_extended_xmp:
         extension = jpeg.extended_xmp
         xmp = join_packets(jpeg.xmp or b"", extension) if extension is not None else None
@@ -95,7 +99,6 @@ def _of_jpeg(jpeg: Jpeg) -> Extras:
 
 
 def _of_tiff(directory: tiff.Directory) -> Extras:
-    tiff.check_sizes(directory)
     tiff.check_is_picture(directory)
     return Extras(_iptc_chunk(directory.value(tiff.IPTC)))
 

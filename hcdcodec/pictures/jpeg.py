@@ -21,6 +21,7 @@ from hcdcodec.pictures.tiff import read_directory
 
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # neither a stuffed FF 00 nor a restart
 _START, _END, _SCAN, _COMMENT, _APP1, _APP2, _APP13 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1, 0xE2, 0xED
+_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})")
@@ -67,6 +68,17 @@ class Jpeg:
     def comments(self) -> tuple[bytes, ...]:
         """All comments."""
         return tuple(segment.payload for segment in self.segments if segment.marker == _COMMENT)
+
+    @property
+    def exif(self) -> bytes:
+        """The EXIF block, joined of its segments; empty where there is none."""
+        return b"".join(self._named(_APP1, _EXIF))
+
+    @property
+    def has_whole_icc(self) -> bool:
+        """Whether the colour profile has as many parts as it says, or there is none; Pillow asks for no more."""
+        parts = [part for part in self._named(_APP2, _ICC) if len(part) > 1]
+        return not parts or len(parts) == min(parts)[1]
 
     @property
     def xmp(self) -> bytes | None:

@@ -148,8 +148,7 @@ class Metadata:
     def to_tiff(self) -> Image.Exif:
         """Make the tags of a TIFF: what EXIF says about the picture and not about a file, and the XMP packet."""
         source, tags = Image.Exif(), Image.Exif()
-        if self.exif is not None:
-            tiff.check_sizes(tiff.read_directory(self.exif))
+        tiff.check_sizes(self.exif or b"")
         source.load(self.exif or b"")
         tags.load(_descriptive(source, (*_TIFF_TAGS, ExifTags.Base.Orientation)) or b"")
         if self.xmp is not None:

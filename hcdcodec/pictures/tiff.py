@@ -22,6 +22,7 @@ X_RESOLUTION, RESOLUTION_UNIT = 282, 296
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _WIDTH, _HEIGHT, _PHOTOMETRIC, _SUB_IFDS, _DNG_VERSION = 256, 257, 262, 330, 50706
+_GROUPS = (34665, 34853)  # EXIF and GPS
 _REDUCED_RESOLUTION = 1  # bit 0 of the one tag
 _OLD_REDUCED_RESOLUTION = 2  # the value of the other
 _SENSOR_COLOURS = (32803, 34892)  # colour filter array, linear raw
@@ -53,7 +54,7 @@ class Directory:
         data: the file.
         order: "<" or ">".
         entries: by tag; of a tag that occurs twice, the first.
-        size: bytes of the values of all tags.
+        size: bytes of the values of all tags, as far as the file has them.
     """
 
     data: bytes
@@ -104,13 +105,21 @@ def read_directory(data: bytes, offset: int | None = None) -> Directory:
         raise DamagedError("TIFF directory is truncated or damaged; fetch the file again") from error
 
 
-def check_sizes(directory: Directory) -> None:
+def check_sizes(data: bytes) -> None:
     """Refuse tags that share bytes, since whoever copies them takes many times the file's memory.
 
+    Args:
+        data: a TIFF file or an EXIF block; one that cannot be read has no tags that anyone copies.
+
     Raises:
-        DamagedError: they do.
+        DamagedError: tags of the first directory, or of the groups in it, share bytes.
     """
-    if directory.size > len(directory.data) + _SHARED_MOST:
+    try:
+        first = read_directory(data)
+        groups = [read_directory(data, place) for group in _GROUPS for place in first.numbers(group)]
+    except DamagedError:
+        return
+    if sum(directory.size for directory in (first, *groups)) > len(data) + _SHARED_MOST:
         raise DamagedError("TIFF tags hold more bytes than the file; save the picture again")
 
 
@@ -157,6 +166,6 @@ def _read_entries(data: bytes, order: str, offset: int, number: str, count_code:
         found = Entry(kind, values, place)
         if found.size > slot:
             found = Entry(kind, values, struct.unpack_from(order + number, data, place)[0])
-        size += found.size
+        size += min(found.size, max(len(data) - found.start, 0))
         entries.setdefault(tag, found)
     return Directory(data, order, entries, size)
