@@ -84,14 +84,15 @@ def overlapping_tags(size: int = 1 << 20) -> bytes:
 
 
 def pages(count: int) -> bytes:
-    """Chain empty directories behind the picture of a TIFF."""
+    """Chain copies of a TIFF's directory, all of the same pixels, behind it."""
     data = saved("TIFF")
     (first,) = struct.unpack_from("<I", data, 4)
     (entries,) = struct.unpack_from("<H", data, first)
     place = first + 2 + 12 * entries
-    start = len(data) + len(data) % 2
-    chain = b"".join(struct.pack("<HI", 0, start + 6 * (n + 1)) for n in range(count - 2)) + bytes(6)
-    return data[:place] + struct.pack("<I", start) + data[place + 4 :].ljust(start - place - 4, b"\0") + chain
+    copy, start = data[first:place], len(data) + len(data) % 2
+    chain = (copy + struct.pack("<I", start + (len(copy) + 4) * (n + 1)) for n in range(count - 2))
+    head = data[:place] + struct.pack("<I", start) + data[place + 4 :].ljust(start - place - 4, b"\0")
+    return b"".join((head, *chain, copy, bytes(4)))
 
 
 PIXEL = (b"IDAT", zlib.compress(b"\0\1\2\3"))
