@@ -11,17 +11,19 @@ from conftest import Draw, Tiny, float32_engine
 
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, _header, encode_pictures
+from hcdcodec.codec.encode import _header, encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import ContainerError, DamagedError, EditedError
 from hcdcodec.format.container import Packed
 from hcdcodec.format.geometry import check_geometry, check_sizes
 from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
-from hcdcodec.networks.registry import FAMILIES, build
+from hcdcodec.networks.families import FAMILIES, SCALES
+from hcdcodec.networks.registry import build
+from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
-from hcdcodec.pictures.reading import DEFAULT_MAX_PIXELS
 from hcdcodec.tiles import plan, usual_tile
 
 
@@ -29,9 +31,8 @@ def networks() -> Iterator[Backbone]:
     """Yield a network of every name and scale, without memory for its weights."""
     with torch.device("meta"):
         for name, family in FAMILIES.items():
-            scales = () if family.build is None else family.scales or range(2, 17)
-            yield from (build(name, scale) for scale in scales)
-    for scale in range(2, 17):
+            yield from (build(name, scale) for scale in family.scales or SCALES if name != "sr")
+    for scale in SCALES:
         network = Backbone()  # of another's weights, as `networks.sr` describes it
         network.name, network.scale, network.multiple, network.halo_px = "sr", scale, scale, None
         yield network

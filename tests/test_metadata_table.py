@@ -16,7 +16,8 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
