@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import DISTANT_HALO, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
@@ -31,6 +31,7 @@ from hcdcodec.networks.native import winograd
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.tiles import DISTANT_HALO
 
 import pictures
 import record

@@ -17,6 +17,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from hcdcodec.engine.engine import Details, Engine, Task, details_source
+from hcdcodec.tiles import DISTANT_HALO, DISTANT_TILE, Tile, plan
+
 import pictures
 import record
 import torch

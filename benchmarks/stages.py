@@ -18,6 +18,7 @@ from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL, Packed
+from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
@@ -110,7 +111,7 @@ def _unpack(path: Path) -> Packed:
 
 
 def _write(folder: Path, picture: Picture) -> None:
-    _store(folder, write_picture(picture, Format.PNG, lr_digest=bytes(8)))
+    _store(folder, write_picture(picture, Format.PNG, marks=(lr_digest_chunk(bytes(8)),)))
 
 
 def _store(folder: Path, data: bytes) -> None:

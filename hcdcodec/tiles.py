@@ -8,8 +8,11 @@ the borders, never filled: a network sees the same border in a tile as in the wh
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_WINDOW_MAX, _COUNT_MAX, _OVERLAP_MAX = 1 << 20, 1 << 17, 16
-"""Samples of a window, windows, and samples of all of them for each of the LR, in the plan of a header."""
+TILE = 256
+"""Largest core of a tile in LR samples: at x4, pictures up to about one megapixel are one tile."""
+
+DISTANT_TILE, DISTANT_HALO = 96, 16
+"""Core and halo for networks that see farther than is worth computing; the search then sees the same tiles."""
 
 
 @dataclass(frozen=True)
@@ -66,16 +69,16 @@ def plan(height: int, width: int, tile: int, halo: int) -> tuple[Tile, ...]:
     )
 
 
-def is_reasonable(height: int, width: int, tile: int, halo: int) -> bool:
-    """Tell whether a plan, which a stranger may have written into a header, costs no more than ours do.
+def usual_tile(halo_px: int | None) -> tuple[int, int]:
+    """Return the core and halo with which the encoder plans for a network that sees so far; None: farther."""
+    return (DISTANT_TILE, DISTANT_HALO) if halo_px is None else (TILE, halo_px)
 
-    Ours take windows of less than 2**17 samples, and cover less than 4 times the LR.
-    """
+
+def count_windows(height: int, width: int, tile: int, halo: int) -> tuple[int, int]:
+    """Return how many windows a plan has, and the samples of each, without making it."""
     down, high = _count(height, tile, halo)
     across, wide = _count(width, tile, halo)
-    count, window = down * across, high * wide
-    covered = max(_OVERLAP_MAX * height * width, _WINDOW_MAX)
-    return window <= _WINDOW_MAX and count <= _COUNT_MAX and count * window <= covered
+    return down * across, high * wide
 
 
 def _count(length: int, tile: int, halo: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 import hcdcodec
+from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.writing import Format, write_picture
@@ -69,9 +70,15 @@ def test_an_lr_is_decoded_in_memory(tmp_path: Path, lr: bytes) -> None:
 def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(tmp_path: Path, lr: bytes) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     decoded = tmp_path / "decoded.png"
-    decoded.write_bytes(write_picture(Picture(ORIGINAL), Format.PNG, lr_digest=bytes(16)))
+    decoded.write_bytes(write_picture(Picture(ORIGINAL), Format.PNG, marks=(lr_digest_chunk(bytes(16)),)))
     members = json.loads(compare(original, decoded, "--json").stdout)
     assert (members["bytes"], members["bpp"], members["exact"], members["psnr_y"]) == (None, None, True, None)
+
+
+def test_neutral_colours_and_one_channel_are_the_same_picture(tmp_path: Path) -> None:
+    grey = ORIGINAL[..., 0]
+    original, decoded = save(tmp_path / "a.png", np.dstack([grey] * 3)), save(tmp_path / "b.png", grey)
+    assert json.loads(compare(original, decoded, "--json").stdout)["exact"] is True
 
 
 def test_plain_pictures_need_no_torch(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
-from hcdcodec.format.container import LEVELS, Packed, is_ours, pack, peek, pixel_digest, unpack
+from hcdcodec.format.container import LEVELS, Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.formats import sniff
@@ -144,6 +144,32 @@ def test_an_rgb_profile_never_stands_in_a_grey_png() -> None:
     assert png_chunks.ihdr(next(png_chunks.walk(packed(lr, level=6)))).colour in (0, 3)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_grey_lr_under_an_rgb_profile_is_stored_with_three_channels(level: int) -> None:
+    for lr in (noise(5, 6), noise(5, 6) // 64):
+        data = packed(lr, alpha=noise(19, 23), metadata=FULL, level=level)
+        assert png_chunks.ihdr(next(png_chunks.walk(data))).colour in (2, 3)
+        assert unpack(data).header.mode is Mode.GREY
+        assert np.array_equal(unpack(data).lr, lr)
+
+
+def test_files_of_the_first_release_with_a_grey_lr_under_an_rgb_profile_are_read() -> None:
+    lr = noise(5, 6)
+    plain = packed(lr)
+    old = png_chunks.insert(plain, FULL.to_chunks(compact=True))
+    assert png_chunks.ihdr(next(png_chunks.walk(old))).colour == 0
+    assert same(unpack(old), replace(unpack(plain), metadata=FULL))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_grey_profile_never_stands_beside_a_palette(level: int) -> None:
+    profile = Metadata(icc=bytes(12) + b"mntrGRAYXYZ " + bytes(300))
+    lr = np.array([0, 7, 200], np.uint8)[noise(5, 6) % 3]
+    data = packed(lr, metadata=profile, level=level)
+    assert png_chunks.ihdr(next(png_chunks.walk(data))).colour == 0
+    assert np.array_equal(unpack(data).lr, lr)
+
+
 def test_the_header_stands_in_the_first_bytes() -> None:
     data = packed(noise(5, 6, 3), alpha=noise(19, 23), metadata=FULL)
     assert peek(data[:200]) == unpack(data).header
@@ -244,7 +270,7 @@ def test_text_rewritten_as_another_kind_is_found(kind: bytes) -> None:
     assert peek(rewritten) == peek(data)
     assert is_ours(rewritten)
     with pytest.raises(PictureError, match="already encoded"):
-        read_picture(rewritten)
+        refuse_encoded(rewritten)
 
 
 def test_edited_pixels_are_noticed() -> None:

@@ -15,7 +15,7 @@ from parity import official_tensors, parity_network
 
 from hcdcodec.cli.command import cli
 from hcdcodec.codec.decode import decode_picture, decode_pictures
-from hcdcodec.codec.encode import DISTANT_HALO, DISTANT_TILE, encode_pictures
+from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper, Search, Ste
 from hcdcodec.engine.engine import Engine, details_source
@@ -32,7 +32,7 @@ from hcdcodec.networks.weights import model_hash
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.tiles import plan
+from hcdcodec.tiles import DISTANT_HALO, DISTANT_TILE, plan
 
 SEARCHES = [Ste(2), Paper(hr_steps=1, lr_steps=1)]
 NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}

@@ -8,7 +8,6 @@ import pytest
 import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 
-from hcdcodec.codec.encode import TILE
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
@@ -17,7 +16,7 @@ from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of
 from hcdcodec.networks.crn import Crn
-from hcdcodec.tiles import plan
+from hcdcodec.tiles import TILE, plan
 
 FINE = Grid(1, 1, 1)
 SEARCHES = [Ste(6), Paper(hr_steps=2, lr_steps=3), Paper(hr_steps=0, lr_steps=4)]

@@ -4,18 +4,20 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
-from hcdcodec.errors import OutputError, PictureError, UsageError
+from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
+from hcdcodec.format.lr_digest import lr_digest_chunk, read_lr_digest
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
-from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Mode, Picture, single_channel
-from hcdcodec.pictures.reading import png_pixels, read_lr_digest, read_picture
+from hcdcodec.pictures.metadata import Metadata, Strip
+from hcdcodec.pictures.picture import Mode, Picture, drop_neutral_colours, single_channel
+from hcdcodec.pictures.reading import png_pixels, read_picture
 from hcdcodec.pictures.writing import Format, write_picture
 
 DATA = Path(__file__).parent / "data"
@@ -255,12 +257,6 @@ def test_size_is_checked_before_pixels_are_looked_at() -> None:
         read_picture(data)
 
 
-@pytest.mark.parametrize("mark", [png_chunks.Chunk(b"hcDC", b"HCDC"), png_chunks.Chunk(b"tEXt", b"hcdcodec\0SENE")])
-def test_an_encoded_picture_is_no_source(mark: png_chunks.Chunk) -> None:
-    with pytest.raises(PictureError, match="already encoded"):
-        read_picture(png_chunks.insert(saved(rgb(), "PNG"), [mark]))
-
-
 def test_hostile_bytes_raise_nothing_else() -> None:
     random = np.random.default_rng(1)
     kinds = ("PNG", "BMP", "PPM", "WEBP", "QOI", "JPEG2000", "JPEG", "GIF", "AVIF")
@@ -405,9 +401,302 @@ def test_density_of_a_jpeg_becomes_the_png_chunk() -> None:
         png_chunks.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes((1 << 26) + 1), 9)),
     ],
 )
-def test_broken_or_exploding_metadata_is_refused(chunk: png_chunks.Chunk) -> None:
-    with pytest.raises(PictureError, match=r"metadata|remove it"):
-        read_picture(png_chunks.insert(saved(rgb(), "PNG"), [chunk]))
+def test_broken_or_exploding_metadata_is_left_out_with_a_word(chunk: png_chunks.Chunk) -> None:
+    data = png_chunks.insert(saved(rgb(), "PNG"), [chunk])
+    picture = read_picture(data)
+    assert np.array_equal(picture.pixels, noise(9, 13, 3))
+    (warning,) = picture.warnings
+    assert warning.endswith("; it was left out") and "\n" not in warning
+    assert ("67108864 bytes" in warning) is (len(chunk.payload) > 1000)
+    kind = Strip.ICC if chunk.type == b"iCCP" else Strip.XMP
+    assert read_picture(data, strip=(kind,)).warnings == ()
+    with pytest.raises(DamagedError):
+        Metadata.from_chunks([chunk])  # files of ours are never guessed at
+
+
+@pytest.mark.parametrize("kind", [b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"gAMA", b"tIME", b"bKGD"])
+def test_a_chunk_that_fails_its_checksum_is_left_out_with_a_word(kind: bytes) -> None:
+    data = png_chunks.insert(saved(rgb(), "PNG"), [png_chunks.Chunk(kind, b"Title\0\0" + zlib.compress(b"x"))])
+    place = data.index(kind) + 5
+    data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    picture = read_picture(data)
+    assert np.array_equal(picture.pixels, noise(9, 13, 3))
+    assert picture.metadata == Metadata()
+    assert picture.warnings == (f"PNG chunk {kind.decode()} fails its checksum; it was left out",)
+    assert read_picture(data, strip=tuple(Strip)).warnings == () or kind in (b"tIME", b"bKGD")
+
+
+@pytest.mark.parametrize("kind", [b"tRNS", b"acTL"])
+def test_chunks_on_which_pixels_depend_are_never_left_out(kind: bytes) -> None:
+    data = png_chunks.insert(saved(rgb(), "PNG"), [png_chunks.Chunk(kind, bytes(8))])
+    place = data.index(kind) + 5
+    with pytest.raises(PictureError, match="fails its checksum"):
+        read_picture(data[:place] + b"\1" + data[place + 1 :])
+
+
+# What Pillow does not hand over
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    return bytes((0xFF, marker)) + struct.pack(">H", 2 + len(payload)) + payload
+
+
+def jpeg(*segments: bytes, tail: bytes = b"", **options: object) -> bytes:
+    data = saved(rgb(), "JPEG", **options)
+    return data[:2] + b"".join(segments) + data[2:] + tail
+
+
+def irb(kind: int, data: bytes, name: bytes = b"") -> bytes:
+    named = bytes([len(name)]) + name
+    return b"8BIM" + struct.pack(">H", kind) + named + bytes(len(named) % 2) + struct.pack(">I", len(data)) + data
+
+
+IPTC = b"\x1c\x02\x78\0\x0fHarbour at dawn" + b"\x1c\x02\x50\0\x0cA. Nonymous" + b"."
+PHOTOSHOP = b"Photoshop 3.0\0"
+
+
+def test_iptc_and_comments_of_a_jpeg_become_texts() -> None:
+    resources = irb(0x03ED, bytes(16)) + irb(0x0404, IPTC, b"odd name") + bytes(len(IPTC) % 2) + irb(0x0425, bytes(16))
+    comments = (b"scanned by hand\0", "gr\u00fcn".encode(), "gr\u00fcn".encode("latin-1"))
+    data = jpeg(
+        segment(0xED, PHOTOSHOP + resources[:50]),
+        segment(0xED, PHOTOSHOP + resources[50:]),
+        *(segment(0xFE, comment) for comment in comments),
+    )
+    picture = read_picture(data)
+    assert picture.warnings == ()
+    assert picture.metadata.iptc == IPTC
+    assert picture.metadata.chunks[1:] == (
+        png_chunks.Chunk(b"tEXt", b"Comment\0scanned by hand"),
+        png_chunks.Chunk(b"iTXt", b"Comment\0\0\0\0\0" + "gr\u00fcn".encode()),
+        png_chunks.Chunk(b"tEXt", b"Comment\0" + "gr\u00fcn".encode("latin-1")),
+    )
+    back = write_picture(picture, Format.PNG)
+    assert read_picture(back).metadata == picture.metadata
+    with Image.open(io.BytesIO(back)) as image:  # in ImageMagick's form
+        assert image.info["Raw profile type iptc"].split()[:2] == ["iptc", str(len(IPTC))]
+    assert read_picture(write_picture(picture, Format.TIFF)).metadata.iptc == IPTC
+    assert read_picture(data, strip=(Strip.TEXT,)).metadata == Metadata()
+
+
+def test_a_comment_that_is_no_text_is_warned_of() -> None:
+    picture = read_picture(jpeg(segment(0xFE, b"a\0b")))
+    assert picture.metadata == Metadata() and "comment" in picture.warnings[0]
+    assert read_picture(jpeg(segment(0xFE, b"a\0b")), strip=(Strip.TEXT,)).warnings == ()
+
+
+@pytest.mark.filterwarnings("ignore:Metadata Warning, tag 33723:UserWarning")
+@pytest.mark.parametrize("kind", [1, 4, 7])
+def test_iptc_of_a_tiff_becomes_a_text(kind: int) -> None:
+    """Adobe's own programs wrote it as LONG."""
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[33723] = iptc = IPTC + bytes(-len(IPTC) % 4)
+    tags.tagtype[33723] = 7
+    width = 4 if kind == 4 else 1
+    old, new = (struct.pack("<HHI", 33723, *of) for of in ((7, len(iptc)), (kind, len(iptc) // width)))
+    assert read_picture(saved(rgb(), "TIFF", tiffinfo=tags).replace(old, new)).metadata.iptc == iptc
+
+
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+GUID = "60910B370F3B59D1B471C4EB983A10A6"
+
+
+def packet(content: str, note: str = "") -> bytes:
+    return (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}"><rdf:Description rdf:about=""{note}/>'
+        f"{content}</rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+NOTE = f' xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="{GUID}"'
+HISTORY = '<rdf:Description rdf:about="" xmlns:p="http://ns.adobe.com/photoshop/1.0/" p:History="%s"/>'
+
+
+def extension(data: bytes, *, guid: str = GUID, part: int = 700) -> list[bytes]:
+    head = b"http://ns.adobe.com/xmp/extension/\0" + guid.encode()
+    places = range(0, len(data), part)
+    return [segment(0xE1, head + struct.pack(">II", len(data), at) + data[at : at + part]) for at in places]
+
+
+def test_extended_xmp_is_joined_by_its_name() -> None:
+    main = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet("", NOTE))
+    parts = extension(packet(HISTORY % ("retouched; " * 200)))
+    others = extension(packet(HISTORY % "of another picture"), guid=GUID[::-1])
+    picture = read_picture(jpeg(main, *others, *parts[::-1]))
+    assert picture.warnings == ()
+    xmp = picture.metadata.xmp
+    assert xmp is not None and b"HasExtendedXMP" not in xmp and b"another" not in xmp
+    assert xmp.count(b"retouched; ") == 200
+    assert len(ElementTree.fromstring(xmp)[0]) == 3
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [],
+        extension(packet(HISTORY % ("x" * 2000)))[1:],
+        extension(packet(HISTORY % ("x" * 2000)))[:-1],
+        extension(b"no packet"),
+        extension(packet("<unbound:a/>")),
+    ],
+)
+def test_extended_xmp_that_cannot_be_joined_is_warned_of(parts: list[bytes]) -> None:
+    main = packet("", NOTE)
+    data = jpeg(segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + main), *parts)
+    picture = read_picture(data)
+    assert picture.metadata.xmp == main
+    assert len(picture.warnings) == 1 and "XMP" in picture.warnings[0] and "; " in picture.warnings[0]
+    assert read_picture(data, strip=(Strip.XMP,)).warnings == ()
+
+
+@pytest.mark.parametrize("numbers", [[(1, 2)], [(2, 2)], [(1, 3), (3, 3)]])
+def test_a_profile_without_all_its_parts_is_warned_of(numbers: list[tuple[int, int]]) -> None:
+    data = jpeg(*(segment(0xE2, b"ICC_PROFILE\0" + bytes(number) + ICC) for number in numbers))
+    picture = read_picture(data)
+    assert picture.metadata.icc is None
+    assert picture.warnings == ("a part of its colour profile is missing; it was left out",)
+    assert read_picture(data, strip=(Strip.ICC,)).warnings == ()
+
+
+def mpf(*kinds: int) -> bytes:
+    entries = b"".join(struct.pack("<IIIHH", kind, 500, 0, 0, 0) for kind in kinds)
+    fields = (
+        (0xB000, 7, 4, b"0100"),
+        (0xB001, 4, 1, struct.pack("<I", len(kinds))),
+        (0xB002, 7, len(entries), b"2\0\0\0"),
+    )
+    table = b"".join(struct.pack("<HHI", *field[:3]) + field[3] for field in fields)
+    return segment(0xE2, b"MPF\0II*\0\x08\0\0\0\3\0" + table + bytes(4) + entries)
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (jpeg(mpf(0x030000, 0x010001), tail=saved(grey(), "JPEG")), "the preview behind"),
+        (jpeg(mpf(0x030000, 0), tail=saved(grey(), "JPEG")), "the second picture, such as a gain or depth map"),
+        (jpeg(mpf(0x030000, 0), tail=saved(grey(), "JPEG"), xmp=b'<x hdrgm:Version="1.0"/>'), "the gain map behind"),
+        (jpeg(tail=saved(grey(), "JPEG"), xmp=b'<x Item:Semantic="GainMap"/>'), "the gain map behind"),
+        (jpeg(tail=bytes(24) + b"\0\0\0\x18ftypmp42" + bytes(99)), "the film behind"),
+    ],
+)
+def test_what_stands_behind_a_jpeg_is_warned_of(data: bytes, words: str) -> None:
+    picture = read_picture(data)
+    assert np.array_equal(picture.pixels, read_picture(saved(rgb(), "JPEG")).pixels)
+    (warning,) = picture.warnings
+    assert words in warning and "; " in warning
+    assert read_picture(data, strip=tuple(Strip)).warnings == picture.warnings
+
+
+@pytest.mark.parametrize("kinds", [(0x020002, 0x020002), (0x20030000, 0x020003), (0x020001, 0x020001)])
+def test_several_views_are_refused(kinds: tuple[int, ...]) -> None:
+    with pytest.raises(PictureError, match="several views"):
+        read_picture(jpeg(mpf(*kinds), tail=saved(grey(), "JPEG")))
+
+
+@pytest.mark.parametrize("tail", [b"", b"\0" * 99, b"\r\n"])
+def test_filling_behind_a_jpeg_is_nothing_to_tell(tail: bytes) -> None:
+    assert read_picture(jpeg(tail=tail)).warnings == ()
+
+
+def test_density_is_never_invented() -> None:
+    artist = Image.Exif()
+    artist[ExifTags.Base.Artist] = "A. Nonymous"
+    data = saved(rgb(), "JPEG", exif=artist)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.info["dpi"] == (72, 72)
+    assert read_picture(data).metadata.chunks == ()
+    artist.update({ExifTags.Base.XResolution: 300.0, ExifTags.Base.ResolutionUnit: 2})
+    assert read_picture(saved(rgb(), "JPEG", exif=artist)).metadata.dpi == pytest.approx((300, 300), abs=0.02)
+    artist[ExifTags.Base.ResolutionUnit] = 1
+    assert read_picture(saved(rgb(), "JPEG", exif=artist)).metadata.chunks == ()
+
+
+# TIFF files that are no pictures, and those that look so
+
+
+def tiff_of(tags: dict[int, tuple[int, int]], *, sub: tuple[int, int] | None = None) -> bytes:
+    """Add tags, (type, value), to a TIFF of 13 x 9 pixels, and a SubIFD (width, height) that is only described."""
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    if sub is not None:
+        info[330] = 0xABCD
+        info.tagtype[330] = 13
+    for tag, (kind, value) in tags.items():
+        info[tag] = bytes((1, 4, 0, 0)) if kind == 1 else value
+        info.tagtype[tag] = kind
+    data = saved(rgb(), "TIFF", tiffinfo=info)
+    if sub is None:
+        return data
+    directory = struct.pack("<HHHIIHHIII", 2, 256, 4, 1, sub[0], 257, 4, 1, sub[1], 0)
+    data += bytes(len(data) % 2)
+    return data.replace(struct.pack("<I", 0xABCD), struct.pack("<I", len(data)), 1) + directory
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (tiff_of({254: (4, 1)}), "reduced resolution"),
+        (tiff_of({255: (3, 2)}), "reduced resolution"),
+        (tiff_of({50706: (1, 0)}), "DNG"),
+        (tiff_of({}, sub=(14, 9)), "a larger picture"),
+        (tiff_of({}).replace(struct.pack("<HHIHH", 262, 3, 1, 2, 0), struct.pack("<HHIHH", 262, 3, 1, 32803, 0)),
+         "sensor"),
+        (b"II*\0\x10\0\0\0CR\2\0" + bytes(4) + struct.pack("<HI", 0, 0) + bytes(64), "CR2"),
+    ],
+)  # fmt: skip
+def test_camera_raw_is_no_picture(data: bytes, words: str) -> None:
+    with pytest.raises(PictureError, match=f"camera raw.*{words}.*; "):
+        read_picture(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tiff_of({}, sub=(6, 4)),
+        tiff_of({254: (4, 0)}),
+        tiff_of({254: (4, 2)}),
+        tiff_of({37724: (7, 0)} | {34377: (1, 0)}),
+    ],
+    ids=["pyramid", "full", "page", "Photoshop"],
+)
+def test_tiff_files_with_more_than_the_picture_are_read(data: bytes) -> None:
+    assert np.array_equal(read_picture(data).pixels, noise(9, 13, 3))
+
+
+def test_big_tiff_is_read() -> None:
+    assert np.array_equal(read_picture(saved(rgb(), "TIFF", big_tiff=True)).pixels, noise(9, 13, 3))
+
+
+def test_tiff_groups_are_written_only_where_there_are_some() -> None:
+    artist = Image.Exif()
+    artist[ExifTags.Base.Artist] = "A. Nonymous"
+    block = artist.tobytes().removeprefix(b"Exif\0\0")
+    data = write_picture(Picture(noise(9, 13, 3), None, Metadata(exif=block)), Format.TIFF)
+    with Image.open(io.BytesIO(data)) as image:
+        assert isinstance(image, TiffImagePlugin.TiffImageFile)
+        assert image.tag_v2[ExifTags.Base.Artist] == "A. Nonymous"
+        assert not image.tag_v2.keys() & {ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo}
+        assert image.info["compression"] == "tiff_adobe_deflate"
+
+
+# Grey
+
+
+@pytest.mark.parametrize("fmt", Format)
+@pytest.mark.parametrize("alpha", [False, True])
+def test_grey_pixels_under_an_rgb_profile_are_stored_as_rgb(fmt: Format, alpha: bool) -> None:
+    data = write_picture(Picture(noise(9, 13), noise(9, 13) if alpha else None, Metadata(icc=ICC)), fmt)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.mode == ("RGBA" if alpha else "RGB")
+        assert np.array_equal(np.asarray(image)[..., 0], noise(9, 13))
+
+
+def test_neutral_colours_are_dropped_unless_the_profile_says_rgb() -> None:
+    neutral = np.stack([noise(9, 13)] * 3, axis=-1)
+    dropped = drop_neutral_colours(Picture(neutral, noise(9, 13), warnings=("first; of all",)))
+    assert np.array_equal(dropped.pixels, noise(9, 13)) and dropped.alpha is not None
+    assert dropped.warnings[0] == "first; of all" and "one channel" in dropped.warnings[1]
+    for kept in (Picture(neutral, None, Metadata(icc=ICC)), Picture(noise(9, 13, 3)), Picture(noise(9, 13))):
+        assert drop_neutral_colours(kept) is kept
 
 
 def test_xmp_is_smaller_in_compact_form_and_the_same() -> None:
@@ -422,7 +711,7 @@ def test_xmp_is_smaller_in_compact_form_and_the_same() -> None:
 
 def test_lr_digest_comes_back_from_the_beginning_of_the_file() -> None:
     picture = Picture(noise(40, 40, 3), None, Metadata(icc=ICC))
-    data = write_picture(picture, Format.PNG, lr_digest=bytes(range(16)))
+    data = write_picture(picture, Format.PNG, marks=(lr_digest_chunk(bytes(range(16))),))
     assert read_lr_digest(data) == read_lr_digest(data[:100]) == bytes(range(16))
     assert np.array_equal(read_picture(data).pixels, picture.pixels)
 

@@ -28,7 +28,8 @@ from hcdcodec.files.job import Job
 from hcdcodec.files.plan import plan_decode, plan_encode
 from hcdcodec.format import container
 from hcdcodec.format.source_files import refuse_source
-from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.metadata import Metadata, Strip
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
@@ -156,6 +157,64 @@ def test_metadata_comes_back_byte_for_byte(folder: Folder, draw: Draw) -> None:
         assert (back.metadata.icc, back.metadata.xmp) == (metadata.icc, metadata.xmp)
         if fmt is not Format.TIFF:
             assert back.metadata.exif == metadata.exif
+
+
+def test_neutral_colours_come_back_as_one_channel_and_say_so(folder: Folder, draw: Draw) -> None:
+    """Stored as RGB they came back with colours of up to 18 levels."""
+    grey = draw(24, 20)
+    folder.put("a.png", np.dstack([grey] * 3))
+    (outcome,) = folder.encode()
+    assert outcome.status is Status.DONE and "comes back with one channel" in outcome.message
+    folder.decode()
+    assert pixels_of(folder.path / "out/a.png").shape == grey.shape
+    (again,) = folder.encode()
+    assert again.status is Status.SKIPPED
+
+
+def test_neutral_colours_under_an_rgb_profile_stay_three_channels_unless_it_is_stripped(
+    folder: Folder, draw: Draw
+) -> None:
+    profile = Metadata(icc=struct.pack(">I", 132) + bytes(12) + b"RGB XYZ " + bytes(12) + b"acsp" + bytes(92))
+    path = folder.path / "in/a.png"
+    path.parent.mkdir()
+    path.write_bytes(write_picture(Picture(np.dstack([draw(24, 20)] * 3), None, profile), Format.PNG))
+    (outcome,) = folder.encode()
+    assert outcome.message == ""
+    folder.decode()
+    assert pixels_of(folder.path / "out/a.png").shape == (24, 20, 3)
+    stripping = replace(folder.encoding, options=replace(OPTIONS, strip=(Strip.ICC,)))
+    (outcome,) = folder.encode(stripping)
+    assert outcome.status is Status.DONE and "one channel" in outcome.message
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+def test_grey_under_an_rgb_profile_makes_valid_files_only(folder: Folder, draw: Draw, alpha: bool) -> None:
+    """PNG forbids a grey picture with such a profile; JPEG has them."""
+    profile = Metadata(icc=struct.pack(">I", 132) + bytes(12) + b"RGB XYZ " + bytes(12) + b"acsp" + bytes(92))
+    grey = Picture(draw(24, 20), draw(24, 20, seed=1) if alpha else None)
+    folder.put("a.png")
+    path = folder.path / "in/a.png"
+    path.write_bytes(png_chunks.insert(write_picture(grey, Format.PNG), profile.to_chunks(compact=False)))
+    assert statuses(folder.encode()) == statuses(folder.decode()) == [Status.DONE]
+    for name in ("small/a.png.hcd.png", "out/a.png"):
+        chunks = tuple(png_chunks.walk((folder.path / name).read_bytes()))
+        assert png_chunks.ihdr(chunks[0]).colour in (2, 3, 6)
+        assert b"iCCP" in [chunk.type for chunk in chunks]
+    back = pixels_of(folder.path / "out/a.png")
+    assert np.array_equal(back[..., 0], back[..., 1]) and np.array_equal(back[..., 0], back[..., 2])
+
+
+def test_what_cannot_be_carried_is_told_in_the_outcome(folder: Folder) -> None:
+    path = folder.put("a.png")
+    damaged = png_chunks.Chunk(b"iCCP", b"icc\0\0no profile")
+    path.write_bytes(png_chunks.insert(path.read_bytes(), [damaged, png_chunks.Chunk(b"tEXt", b"Title\0a")]))
+    (outcome,) = folder.encode()
+    assert outcome.status is Status.DONE
+    assert outcome.message == "a compressed PNG chunk is broken (iCCP); it was left out"
+    (outcome,) = folder.decode(Decoding((Engines(),), Format.WEBP))
+    assert outcome.message == "WEBP cannot hold its texts; decode to PNG to keep them"
+    (outcome,) = folder.decode()
+    assert outcome.message == ""
 
 
 def test_formats_hold_the_same_pixels(folder: Folder, draw: Draw) -> None:

@@ -17,7 +17,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.metadata import Metadata, Strip, stripped
+from hcdcodec.pictures.metadata import Metadata, Strip, strip_metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format, write_picture
@@ -34,7 +34,7 @@ FULL = Metadata(ICC, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x:xmpmeta/>", tuple(c fo
 
 @pytest.mark.parametrize("kind", Strip)
 def test_one_kind_goes_and_the_rest_stays(kind: Strip) -> None:
-    left = stripped(FULL, [kind])
+    left = strip_metadata(FULL, [kind])
     for name in (Strip.ICC, Strip.EXIF, Strip.XMP):
         assert getattr(left, name) == (None if name is kind else getattr(FULL, name))
     assert left.chunks == tuple(c for name, chunks in CHUNKS.items() if name is not kind for c in chunks)
@@ -43,7 +43,7 @@ def test_one_kind_goes_and_the_rest_stays(kind: Strip) -> None:
 @pytest.mark.parametrize("keyword", [b"Raw profile type exif", b"Raw profile type APP1", b"exif:GPSLatitude"])
 def test_exif_that_a_tool_repeats_as_text_goes_with_it(keyword: bytes) -> None:
     twins = tuple(png_chunks.Chunk(kind, keyword + b"\0\0x") for kind in (b"tEXt", b"zTXt"))
-    left = stripped(replace(FULL, chunks=FULL.chunks + twins), [Strip.EXIF])
+    left = strip_metadata(replace(FULL, chunks=FULL.chunks + twins), [Strip.EXIF])
     assert left.chunks == FULL.chunks
 
 
@@ -52,12 +52,12 @@ def test_what_could_not_be_read_back_is_not_written(name: Strip) -> None:
     huge = replace(FULL, **{name: bytes((1 << 26) + 1)})
     with pytest.raises(PictureError, match=f"--strip {name}"):
         huge.to_chunks(compact=True)
-    assert stripped(huge, [name]).to_chunks(compact=True)
+    assert strip_metadata(huge, [name]).to_chunks(compact=True)
 
 
 def test_nothing_and_all() -> None:
-    assert stripped(FULL, ()) == FULL
-    assert stripped(FULL, Strip) == Metadata()
+    assert strip_metadata(FULL, ()) == FULL
+    assert strip_metadata(FULL, Strip) == Metadata()
 
 
 def test_the_command_line_offers_every_kind() -> None:

@@ -27,8 +27,9 @@ from hcdcodec.errors import OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 from hcdcodec.format import container
+from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import Format, losses, write_picture
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class Decoding:
     def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
         start = time.perf_counter()
         picture, seconds = made
-        data = write_picture(picture, self.target_format, lr_digest=package.digest)
+        data = write_picture(picture, self.target_format, marks=(lr_digest_chunk(package.digest),))
         if self.target_format is Format.PNG:
             refuse_foreign(job, read_decoded_stamp, self.files)
         elif package.was_missing and not self.files.force and job.target and job.target.exists():
@@ -110,7 +111,7 @@ class Decoding:
             name=job.name,
             target=job.target,
             status=Status.DONE,
-            message=warning,
+            message="; ".join(filter(None, (warning, *losses(picture.metadata, self.target_format)))),
             source_bytes=package.size,
             target_bytes=len(data),
             height=picture.height,

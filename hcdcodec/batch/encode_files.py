@@ -22,9 +22,8 @@ from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.oxipng_pool import Optimisers
-from hcdcodec.pictures.metadata import stripped
 from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.picture import Picture, drop_neutral_colours
 from hcdcodec.pictures.reading import read_picture
 
 
@@ -89,9 +88,9 @@ class Encoding:
                 name=job.name, target=job.target, status=Status.SKIPPED, message="up to date", is_older=older
             )
         data, status = load_source(job, given, self.files)
-        picture = read_picture(data, max_pixels=self.files.max_pixels)
-        picture = replace(picture, metadata=stripped(picture.metadata, self.options.strip))
-        return _Source(picture, len(data), disk.source_digest(data), status)
+        container.refuse_encoded(data)
+        picture = read_picture(data, max_pixels=self.files.max_pixels, strip=self.options.strip)
+        return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data), status)
 
     def _work(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
         """Encode pictures; return each with the seconds that it took."""
@@ -130,7 +129,7 @@ class Encoding:
             name=job.name,
             target=job.target,
             status=Status.SKIPPED if needless else Status.DONE,
-            message=_needless(job) if needless else shortfall,
+            message="; ".join(filter(None, (_needless(job) if needless else shortfall, *picture.warnings))),
             source_bytes=source.size,
             target_bytes=len(data),
             height=picture.height,

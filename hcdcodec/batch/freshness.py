@@ -30,8 +30,8 @@ from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
 from hcdcodec.files.job import Job
 from hcdcodec.format import container
+from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.networks.manifest import NetworkId
-from hcdcodec.pictures.reading import read_lr_digest
 
 Mark = TypeVar("Mark")
 

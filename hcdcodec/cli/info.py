@@ -4,7 +4,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,9 +12,6 @@ from hcdcodec.cli import output
 from hcdcodec.cli.each_file import do_each
 from hcdcodec.cli.options import MAX_PIXELS, Examples, option
 from hcdcodec.files.names import printable
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(cls=Examples, epilog="hcdcodec info small/photo.jpg.hcd.png\nhcdcodec info --json small/*.hcd.png")
@@ -52,12 +49,15 @@ def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pi
     from hcdcodec.codec.engines import Engines
     from hcdcodec.files import disk
     from hcdcodec.format import container
+    from hcdcodec.format.geometry import check_geometry
 
     engines = Engines("cpu", weights_dir)
 
     def check(path: str) -> None:
         packed = container.unpack(disk.read(Path(path), limit=disk.most_bytes(max_pixels)), max_pixels=max_pixels)
-        engines.get(packed.header)
+        backbone = engines.get(packed.header).backbone
+        height, width = packed.lr.shape[:2]
+        check_geometry(packed.header, height, width, multiple=backbone.multiple, halo_px=backbone.halo_px)
         if not quiet:
             header = packed.header
             output.write(

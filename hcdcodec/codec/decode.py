@@ -9,8 +9,9 @@ from hcdcodec.engine.engine import NOT_A_NUMBER, Engine, details_source
 from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import DamagedError, ModelError
 from hcdcodec.format.container import Packed
+from hcdcodec.format.geometry import check_geometry
 from hcdcodec.pictures.picture import Mode, Picture
-from hcdcodec.tiles import is_reasonable, plan
+from hcdcodec.tiles import plan
 
 
 def decode_picture(engine: Engine, packed: Packed) -> Picture:
@@ -49,12 +50,7 @@ def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]
 def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, TileTask]:
     """Return the LR, (C, h, w) float32 in [0, 1] on the device, and its geometry."""
     header, backbone, lr = packed.header, engine.backbone, np.atleast_3d(packed.lr)
-    multiple, scale = backbone.multiple, backbone.scale
-    expected = tuple(-(-size // multiple) * multiple // scale for size in (header.height, header.width))
-    if lr.shape[:2] != expected:
-        raise DamagedError("the LR's size does not fit the header; restore the file from a copy")
-    if not is_reasonable(lr.shape[0], lr.shape[1], header.tile, header.halo):
-        raise DamagedError("the header's tiles are none that hcdcodec makes; restore the file from a copy")
+    check_geometry(header, *lr.shape[:2], multiple=backbone.multiple, halo_px=backbone.halo_px)
     details = details_source(backbone, header.details_rule, header.details_seed, header.details_scale)
     levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
     planes = levels.to(engine.device).to(torch.float32).div_(255)

@@ -18,13 +18,7 @@ from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.tiles import plan
-
-TILE = 256
-"""Largest core of a tile in LR samples: at x4, pictures up to about one megapixel are one tile."""
-
-DISTANT_TILE, DISTANT_HALO = 96, 16
-"""Core and halo for networks that see farther than is worth computing; the search then sees the same tiles."""
+from hcdcodec.tiles import plan, usual_tile
 
 
 @dataclass(frozen=True)
@@ -106,7 +100,7 @@ def preview(engine: Engine, picture: Picture, options: EncodeOptions) -> Preview
 
 def _header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Header:
     """Fill in everything that the decoder must know."""
-    tile, halo = (DISTANT_TILE, DISTANT_HALO) if backbone.halo_px is None else (TILE, backbone.halo_px)
+    tile, halo = usual_tile(backbone.halo_px)
     details_scale = backbone.details_scale if options.details_scale is None else options.details_scale
     random = bool(backbone.details and details_scale)
     return Header(

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Search, search_of
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import DEFAULT_QUALITY
+from hcdcodec.format.header import DETAILS_SCALE_MAX
 from hcdcodec.pictures.metadata import Strip
-
-DETAILS_SCALE_MAX = 16
-"""Networks are trained with a deviation of 1; far beyond, reconstructions are noise."""
 
 PSNR_MAX = 100.0
 """Largest PSNR that a target may ask for, in dB."""

@@ -15,12 +15,13 @@ from hcdcodec.files import disk
 from hcdcodec.files.find import is_directory, search
 from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
+from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
-from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.pictures.reading import read_lr_digest, read_picture
+from hcdcodec.pictures.picture import Levels, Picture, expand
+from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format
 
 Restore = Callable[[container.Packed], Picture]
@@ -135,7 +136,9 @@ def compare(
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
-    original = read_picture(disk.read(pair.original, limit=limit), max_pixels=max_pixels).pixels
+    data = disk.read(pair.original, limit=limit)
+    container.refuse_encoded(data)
+    original = read_picture(data, max_pixels=max_pixels).pixels
     data = disk.read(pair.other, limit=limit)
     if container.is_ours(data[:_HEAD]):
         packed = container.unpack(data, max_pixels=max_pixels)
@@ -148,7 +151,7 @@ def compare(
         lr, size = None, None if read_lr_digest(data) else len(data)
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
-    figures = Figures(pair.name, scores, bool(np.array_equal(original, decoded)), size, bpp)
+    figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
     return Comparison(figures, original, decoded, lr)
 
 

@@ -17,8 +17,6 @@ CRC anywhere, a byte behind IEND: an error, never a guess. A reader allocates no
 Metadata names colours and orientation of the stored pixels, LR and HR alike, so viewers show the LR as the HR would be.
 """
 
-import base64
-import binascii
 import hashlib
 import struct
 from collections.abc import Callable, Sequence
@@ -27,26 +25,28 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hcdcodec.errors import (
-    ContainerError,
     DamagedError,
     EditedError,
     NotOursError,
     PictureError,
     UsageError,
 )
+from hcdcodec.format.geometry import check_sizes, fits
 from hcdcodec.format.header import MAGIC, RESTORE, AlphaRule, Header
+from hcdcodec.format.header_text import KEYWORD, header_text, is_header_text, read_header_text
 from hcdcodec.format.oxipng_worker import Raw, optimise
-from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures import png_chunks, png_text
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
-from hcdcodec.pictures.metadata import Metadata, is_header_twin, twin_text
-from hcdcodec.pictures.picture import Levels, Mode, single_channel
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.picture import Levels, Mode, expand, single_channel
 from hcdcodec.pictures.reading import png_pixels
 
 LEVELS = range(7)
 """How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""
 
-_LR_SLACK = 16
-_CANVAS_MIN = 1 << 16
+HEADER_CHUNK = b"hcDC"  # ancillary, private, unsafe to copy: true for exactly the pixels it stands with
+ALPHA_CHUNK = b"hcDA"
+
 _NO_HEADER = "PNG carries no hcdcodec header; encode it first, or restore it from a copy if a tool has stripped it"
 
 
@@ -92,16 +92,18 @@ def pack(
     _check_pack(header, lr, alpha, level)
     rule = AlphaRule.NONE if alpha is None else AlphaRule.PLANE
     payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr)).to_bytes()
-    # Pixels are compressed alone, so that the optimiser can neither drop nor move what follows. It must not see grey in
-    # colours under an RGB profile: such a PNG would be invalid.
-    pixels = optimise(_raw(lr, level, to_grey=not metadata.has_rgb_profile))
+    # Pixels are compressed alone, so that the optimiser can neither drop nor move what follows. Grey samples under an
+    # RGB profile would make the PNG invalid, and so would a palette under a grey one.
+    stored = expand(lr) if metadata.has_rgb_profile else lr
+    raw = _raw(stored, level, to_grey=not metadata.has_rgb_profile, to_palette=not metadata.has_grey_profile)
+    pixels = optimise(raw)
     chunks = [
-        png_chunks.Chunk(png_chunks.HEADER_CHUNK, payload),
-        png_chunks.Chunk(b"tEXt", png_chunks.HEADER_KEYWORD + b"\0" + base64.b64encode(payload)),
+        png_chunks.Chunk(HEADER_CHUNK, payload),
+        header_text(payload),
         *metadata.to_chunks(compact=True),
     ]
     if alpha is not None:
-        chunks.append(png_chunks.Chunk(png_chunks.ALPHA_CHUNK, optimise(_raw(alpha, level, to_grey=True))))
+        chunks.append(png_chunks.Chunk(ALPHA_CHUNK, optimise(_raw(alpha, level))))
     return png_chunks.insert(pixels, chunks)
 
 
@@ -124,8 +126,10 @@ def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
     if png_chunks.size(chunks) != len(data):
         raise DamagedError(f"there are bytes behind the end of the PNG; {RESTORE}")
     header = Header.from_bytes(_payload(chunks))
-    _check_sizes(header, png_chunks.ihdr(chunks[0]), max_pixels)
-    return Packed(header, _read_lr(header, chunks), _read_alpha(header, chunks), Metadata.from_chunks(chunks))
+    stored = png_chunks.ihdr(chunks[0])
+    check_sizes(header, stored.height, stored.width, max_pixels)
+    metadata = Metadata.from_chunks(chunk for chunk in chunks if not is_header_text(chunk))
+    return Packed(header, _read_lr(header, chunks), _read_alpha(header, chunks), metadata)
 
 
 def peek(data: bytes) -> Header:
@@ -142,41 +146,47 @@ def peek(data: bytes) -> Header:
     _check_png(data)
     twin: bytes | None = None
     for chunk in png_chunks.walk(data):
-        if chunk.type == png_chunks.HEADER_CHUNK:
+        if chunk.type == HEADER_CHUNK:
             return Header.from_bytes(chunk.payload)
         if chunk.type == b"IDAT" and twin is not None:
             break
-        if is_header_twin(chunk):
-            twin = _read_twin(chunk)
+        if is_header_text(chunk):
+            twin = read_header_text(chunk)
     if twin is None:
         raise NotOursError(_NO_HEADER)
     return Header.from_bytes(twin)
 
 
 def is_ours(head: bytes) -> bool:
-    """Tell from the first kilobytes of a file whether it is one of ours, sound or not."""
+    """Tell whether a file is one of ours, sound or not: the first kilobytes do, unless other tools rewrote the file."""
     marks = (
-        png_chunks.HEADER_CHUNK + MAGIC,
-        *(kind + png_chunks.HEADER_KEYWORD + b"\0" for kind in (b"tEXt", b"zTXt", b"iTXt")),
+        HEADER_CHUNK + MAGIC,
+        *(kind + KEYWORD + b"\0" for kind in png_text.TYPES),
     )
     return head.startswith(png_chunks.SIGNATURE) and any(mark in head for mark in marks)
+
+
+def refuse_encoded(data: bytes) -> None:
+    """Refuse a file of ours where a source is wanted.
+
+    Raises:
+        PictureError: it is one, sound or not.
+    """
+    if is_ours(data):
+        raise PictureError("picture is already encoded by hcdcodec; decode it instead")
 
 
 def pixel_digest(lr: Levels) -> bytes:
     """Digest an LR picture, grey or RGB, in 16 bytes that no lossless rewriting of its PNG changes."""
     height, width = lr.shape[:2]
     digest = hashlib.sha256(struct.pack(">II", height, width))
-    digest.update(_expanded(lr).tobytes())
+    digest.update(expand(lr).tobytes())
     return digest.digest()[:16]
 
 
-def _expanded(lr: Levels) -> Levels:
-    return lr if lr.ndim == 3 else np.repeat(lr[..., None], 3, axis=-1)
-
-
-def _raw(pixels: Levels, level: int, *, to_grey: bool) -> Raw:
+def _raw(pixels: Levels, level: int, *, to_grey: bool = True, to_palette: bool = True) -> Raw:
     height, width = pixels.shape[:2]
-    return Raw(pixels.tobytes(), height, width, 1 if pixels.ndim == 2 else 3, level, to_grey)
+    return Raw(pixels.tobytes(), height, width, 1 if pixels.ndim == 2 else 3, level, to_grey, to_palette)
 
 
 def _check_pack(header: Header, lr: Levels, alpha: Levels | None, level: int) -> None:
@@ -186,7 +196,7 @@ def _check_pack(header: Header, lr: Levels, alpha: Levels | None, level: int) ->
         raise UsageError("the LR is no uint8 array of the header's mode; convert it first")
     if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != (header.height, header.width)):
         raise UsageError("alpha is no uint8 array of the header's height and width; convert it first")
-    if not _fits(header, *lr.shape[:2]):
+    if not fits(header, *lr.shape[:2]):
         raise UsageError("the LR's size does not fit the header's; downscale again")
 
 
@@ -197,10 +207,10 @@ def _check_png(data: bytes) -> None:
 
 def _payload(chunks: Sequence[png_chunks.Chunk]) -> bytes:
     """Find the header in the chunk or, where a tool has dropped it, in its twin."""
-    found = _only([chunk.payload for chunk in chunks if chunk.type == png_chunks.HEADER_CHUNK], "header")
-    twin = _only([_read_twin(chunk) for chunk in chunks if is_header_twin(chunk)], "text header")
+    found = _only([chunk.payload for chunk in chunks if chunk.type == HEADER_CHUNK], "header")
+    twin = _only([read_header_text(chunk) for chunk in chunks if is_header_text(chunk)], "text header")
     types = [chunk.type for chunk in chunks]
-    if found is not None and types.index(png_chunks.HEADER_CHUNK) > types.index(b"IDAT"):
+    if found is not None and types.index(HEADER_CHUNK) > types.index(b"IDAT"):
         raise DamagedError(f"the header stands behind the pixels; {RESTORE}")
     if found is not None and twin is not None and found != twin:
         raise DamagedError(f"the header and its text form differ; {RESTORE}")
@@ -216,27 +226,6 @@ def _only(found: list[bytes], name: str) -> bytes | None:
     return found[0] if found else None
 
 
-def _read_twin(chunk: png_chunks.Chunk) -> bytes:
-    try:
-        return base64.b64decode(twin_text(chunk), validate=True)
-    except binascii.Error as error:
-        raise DamagedError(f"the header's text form is broken; {RESTORE}") from error
-
-
-def _fits(header: Header, lr_height: int, lr_width: int) -> bool:
-    slack = (lr_height - -(-header.height // header.scale), lr_width - -(-header.width // header.scale))
-    return all(0 <= extra < _LR_SLACK for extra in slack)
-
-
-def _check_sizes(header: Header, lr: png_chunks.Ihdr, max_pixels: int) -> None:
-    if not _fits(header, lr.height, lr.width):
-        raise EditedError(f"the picture was resized or cropped after encoding; {RESTORE}")
-    # Encoding was limited by the picture itself; what its padding adds only has to be bounded.
-    pixels, canvas = header.pixel_count, lr.height * lr.width * header.scale**2
-    if pixels > max_pixels or canvas > 4 * max_pixels + _CANVAS_MIN:
-        raise ContainerError(f"decoding would give {pixels} pixels, the limit is {max_pixels}; raise the limit")
-
-
 def _read_lr(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels:
     try:
         stored, alpha = png_pixels(chunks)
@@ -244,11 +233,11 @@ def _read_lr(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels:
         raise EditedError(f"the picture was converted after encoding; {RESTORE}") from error
     if (alpha is not None and alpha.min() < 255) or pixel_digest(stored) != header.lr_digest:
         raise EditedError(f"the pixels were changed after encoding; {RESTORE}")
-    return _grey(stored) if header.mode is Mode.GREY else _expanded(stored)
+    return _grey(stored) if header.mode is Mode.GREY else expand(stored)
 
 
 def _read_alpha(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels | None:
-    data = _only([chunk.payload for chunk in chunks if chunk.type == png_chunks.ALPHA_CHUNK], "alpha")
+    data = _only([chunk.payload for chunk in chunks if chunk.type == ALPHA_CHUNK], "alpha")
     if data is None:
         if header.alpha_rule is AlphaRule.PLANE:
             raise DamagedError(f"the alpha chunk is missing, some tool has dropped it; {RESTORE}")

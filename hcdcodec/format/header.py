@@ -17,7 +17,7 @@
         51      2  halo                 context around the core in LR samples
         53      1  details_rule         0 zeros, 1 normal (see `hcdcodec.networks.noise`)
         54      4  details_seed
-        58      4  details_scale        IEEE 754 float32, finite
+        58      4  details_scale        IEEE 754 float32, 0 to 16
         62      3  grid                 step between LR levels for red, green, blue; at least 1
         65      1  quality              what the user chose, 0 when nothing was
         66      8  source_size          bytes of the source file
@@ -33,7 +33,6 @@ tests/golden hold every release to this.
 """
 
 import enum
-import math
 import re
 import struct
 from dataclasses import dataclass, replace
@@ -47,6 +46,9 @@ from hcdcodec.pictures.picture import Mode
 VERSION = 1
 MAGIC = b"HCDC"
 RESTORE = "restore the file from a copy"
+
+DETAILS_SCALE_MAX = 16
+"""Networks are trained with a deviation of 1; far beyond, reconstructions are noise, and at last no numbers."""
 
 _LAYOUT = struct.Struct(">4s3B16s16sII2BHHBIf3BBQ8s8s16s")
 _FLAG_ALPHA = 1
@@ -172,7 +174,8 @@ class Header:
             lr_digest=lr,
             version=version,
         )
-        if header.flags != flags or not all((scale, height, width, *header.grid, math.isfinite(z_scale))):
+        is_possible = all((scale, height, width, *header.grid)) and 0 <= z_scale <= DETAILS_SCALE_MAX
+        if header.flags != flags or not is_possible:
             raise DamagedError(f"the header contradicts itself; {RESTORE}")
         return header
 

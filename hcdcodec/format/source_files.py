@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files.plan import is_encoded
+from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 
-_RESTORED = b"hcDS"
 _RESTORED_AT = 37  # type of the chunk behind IHDR, where decoding puts its mark
 _APPLE_DOUBLE = b"\0\5\x16\7"  # "._photo.jpg": what macOS keeps beside photo.jpg on foreign disks, and no picture
 
@@ -42,7 +42,7 @@ def refuse_source(path: Path) -> str | None:
         return "already encoded"
     with path.open("rb") as file:
         head = file.read(SNIFF_BYTES)
-    if head[_RESTORED_AT:].startswith(_RESTORED):
+    if head[_RESTORED_AT:].startswith(LR_DIGEST_CHUNK):
         return "decoded by hcdcodec"
     if sniff(head):
         return None

@@ -94,8 +94,9 @@ def check_lossless(image: Image.Image, data: bytes) -> None:
     Raises:
         PictureError: several frames, more than 8 bits, or colours other than grey and RGB.
     """
-    # An MPO is a JPEG with previews, depth or gain maps behind it: its first frame is the photograph.
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+    # Not `n_frames`: to count a TIFF's directories takes time by the square of their number. What stands behind the
+    # photograph in an MPO is looked at in `hcdcodec.pictures.extras`.
+    if getattr(image, "is_animated", False) and image.format != "MPO":
         raise PictureError("picture has several frames or pages; save each as a single picture")
     kind = _LOSSY_MODES.get(image.mode.partition(";")[0])
     if kind is None and _bits(image, data) > 8:

@@ -2,42 +2,64 @@
 
     field   in a PNG                                              elsewhere
     icc     iCCP, decompressed                                    ICC profile as Pillow finds it
-    exif    eXIf                                                  EXIF without the leading b"Exif\\0\\0"
-    xmp     iTXt with keyword XML:com.adobe.xmp, decompressed     XMP packet as Pillow finds it
-    chunks  colour space, density and text chunks, untouched      pHYs made from dots per inch
+    exif    eXIf                                                  EXIF without the leading b"Exif\0\0"
+    xmp     iTXt with keyword XML:com.adobe.xmp, decompressed     XMP packet; a JPEG's extension is joined to it
+    chunks  colour space, density and text chunks, untouched      pHYs made from dots per inch, texts from a JPEG's
+                                                                  comments and from IPTC
 
 The payloads come back byte for byte. Nothing here interprets them: orientation stays a tag, colours stay as stored.
+docs/metadata.md shows each kind's way through encoding and decoding.
 
 Stripping: a thumbnail inside EXIF belongs to EXIF. It is kept byte for byte with it and left out with it, never alone,
 since cutting it out would move what maker notes point to. EXIF that some tools repeat in text chunks goes with it; what
-XMP repeats of it, such as the position, goes with XMP. Alpha is no metadata and always stays.
+XMP repeats of it, such as the position, goes with XMP. IPTC stands in a text chunk and goes with the texts. Alpha is no
+metadata and always stays.
 """
 
 import enum
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, PictureError
-from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures import png_chunks, png_text, tiff
 
-_KEPT = frozenset((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"pHYs", b"sRGB", b"iTXt", b"tEXt", b"zTXt"))
-_TEXTS = frozenset((b"iTXt", b"tEXt", b"zTXt"))
-_TWIN_MAX = 1024
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
+IPTC_PROFILE = b"iptc"
 _EXIF_PREFIX = b"Exif\0\0"
 _PAYLOAD_MAX = 1 << 26
 _METRES_PER_INCH = 0.0254
-_DPI_OF_NOTHING = 1  # what Pillow reports for a TIFF that says nothing
+_DPI_OF_NOTHING = 1  # what is written where there is nothing to say
+_UNITS = (2, 3)  # inch, centimetre; 1 is none
 # A TIFF's EXIF is spread over its tags; these say something about the picture and nothing about how it is stored.
 _TIFF_TAGS = tuple(
     ExifTags.Base[name]
     for name in ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
 )
 _TIFF_GROUPS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+
+class Strip(enum.StrEnum):
+    """One kind of metadata; the value is what users call it."""
+
+    EXIF = "exif"
+    ICC = "icc"
+    XMP = "xmp"
+    TEXT = "text"
+    DENSITY = "density"
+    COLOUR = "colour"
+
+
+_KINDS = {
+    b"iCCP": Strip.ICC,
+    b"eXIf": Strip.EXIF,
+    b"pHYs": Strip.DENSITY,
+    **dict.fromkeys((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"sRGB"), Strip.COLOUR),
+}
 
 
 @dataclass(frozen=True)
@@ -63,18 +85,29 @@ class Metadata:
         Raises:
             DamagedError: a compressed payload is broken or larger than 64 MiB.
         """
-        icc = exif = xmp = None
-        kept: list[png_chunks.Chunk] = []
+        metadata, faults = cls.salvage(chunks)
+        if faults:
+            raise faults[0].error
+        return metadata
+
+    @classmethod
+    def salvage(cls, chunks: Iterable[png_chunks.Chunk]) -> tuple["Metadata", tuple["Fault", ...]]:
+        """Take what is sound out of a PNG's chunks, and return what is wrong with the rest beside it."""
+        payloads = dict[Strip, bytes | None]()
+        kept, faults = list[png_chunks.Chunk](), list[Fault]()
         for chunk in chunks:
-            if chunk.type == b"iCCP":
-                icc = icc or _read_iccp(chunk.payload)
-            elif chunk.type == b"eXIf":
-                exif = exif or chunk.payload.removeprefix(_EXIF_PREFIX)
-            elif chunk.type == b"iTXt" and chunk.payload.startswith(_XMP_KEYWORD + b"\0"):
-                xmp = xmp or _read_itxt(chunk.payload, limit=_PAYLOAD_MAX)
-            elif chunk.type in _KEPT and not is_header_twin(chunk):
-                kept.append(chunk)
-        return cls(icc, exif or None, xmp, tuple(kept))
+            try:
+                if chunk.type == b"iCCP":
+                    payloads[Strip.ICC] = payloads.get(Strip.ICC) or _read_iccp(chunk.payload)
+                elif chunk.type == b"eXIf":
+                    payloads[Strip.EXIF] = payloads.get(Strip.EXIF) or chunk.payload.removeprefix(_EXIF_PREFIX) or None
+                elif _is_xmp(chunk):
+                    payloads[Strip.XMP] = payloads.get(Strip.XMP) or png_text.read_text(chunk, limit=_PAYLOAD_MAX)
+                elif kinds_of(chunk):
+                    kept.append(chunk)
+            except DamagedError as error:
+                faults.append(Fault(chunk.type.decode(), error))
+        return cls(**payloads, chunks=tuple(kept)), tuple(faults)
 
     @classmethod
     def from_pillow(cls, image: Image.Image) -> "Metadata":
@@ -86,7 +119,7 @@ class Metadata:
             icc=icc or None,
             exif=exif.removeprefix(_EXIF_PREFIX) or None if isinstance(exif, bytes) else None,
             xmp=xmp or None if isinstance(xmp, bytes) else None,
-            chunks=_density(image.info.get("dpi")),
+            chunks=_density(image.info.get("dpi")) if _tells_density(image) else (),
         )
 
     def to_chunks(self, *, compact: bool) -> tuple[png_chunks.Chunk, ...]:
@@ -115,16 +148,35 @@ class Metadata:
     def to_tiff(self) -> Image.Exif:
         """Make the tags of a TIFF: what EXIF says about the picture and not about a file, and the XMP packet."""
         source, tags = Image.Exif(), Image.Exif()
+        tiff.check_sizes(self.exif or b"")
         source.load(self.exif or b"")
         tags.load(_descriptive(source, (*_TIFF_TAGS, ExifTags.Base.Orientation)) or b"")
         if self.xmp is not None:
             tags[ExifTags.Base.XMLPacket] = self.xmp
+        if self.iptc is not None:
+            tags[tiff.IPTC] = self.iptc
         return tags
+
+    @property
+    def iptc(self) -> bytes | None:
+        """The IPTC records of the text chunk that holds them; None where there is none, or it is broken."""
+        for chunk in self.chunks:
+            try:
+                if iptc := png_text.read_profile(chunk, IPTC_PROFILE, limit=_PAYLOAD_MAX):
+                    return iptc
+            except DamagedError:
+                continue  # it still travels as the text that it is
+        return None
 
     @property
     def has_rgb_profile(self) -> bool:
         """Whether the profile describes RGB: such a one may stand only in a PNG that stores colours."""
         return self.icc is not None and self.icc[16:20] == b"RGB "
+
+    @property
+    def has_grey_profile(self) -> bool:
+        """Whether the profile describes grey: such a one may stand only in a PNG that stores no colours."""
+        return self.icc is not None and self.icc[16:20] == b"GRAY"
 
     @property
     def dpi(self) -> tuple[float, float] | None:
@@ -136,26 +188,39 @@ class Metadata:
         return x, y
 
 
-def is_header_twin(chunk: png_chunks.Chunk) -> bool:
-    """Whether a chunk is the text form of an hcdcodec header."""
-    return chunk.type in _TEXTS and chunk.payload.startswith(png_chunks.HEADER_KEYWORD + b"\0")
+class Fault(NamedTuple):
+    """A chunk that cannot be read, and why."""
+
+    type: str
+    error: DamagedError
 
 
-def is_exif_twin(chunk: png_chunks.Chunk) -> bool:
-    """Whether a text chunk holds EXIF, or tags of it: ImageMagick writes it so."""
-    return chunk.type in _TEXTS and chunk.payload.lower().startswith(_EXIF_KEYWORDS)
+def kinds_of(chunk: png_chunks.Chunk) -> Collection[Strip]:
+    """Return the kinds of metadata with which a chunk goes; none where it is no metadata that travels.
 
-
-def twin_text(chunk: png_chunks.Chunk) -> bytes:
-    """Return the text of what `is_header_twin` has found: tools rewrite tEXt as zTXt or iTXt as they like.
-
-    Raises:
-        DamagedError: it is compressed and broken, or longer than any header.
+    EXIF in a text chunk, as ImageMagick writes it, is both.
     """
-    if chunk.type == b"iTXt":
-        return _read_itxt(chunk.payload, limit=_TWIN_MAX)
-    _, _, text = chunk.payload.partition(b"\0")
-    return png_chunks.inflate(text[1:], limit=_TWIN_MAX) if chunk.type == b"zTXt" else text
+    if chunk.type not in png_text.TYPES:
+        return (_KINDS[chunk.type],) if chunk.type in _KINDS else ()
+    if _is_xmp(chunk):
+        return (Strip.XMP,)
+    is_exif = chunk.payload.lower().startswith(_EXIF_KEYWORDS)
+    return (Strip.TEXT, Strip.EXIF) if is_exif else (Strip.TEXT,)
+
+
+def strip_chunks(chunks: Iterable[png_chunks.Chunk], kinds: Collection[Strip]) -> tuple[png_chunks.Chunk, ...]:
+    """Return the chunks without those of some kinds of metadata."""
+    return tuple(chunk for chunk in chunks if not any(kind in kinds for kind in kinds_of(chunk)))
+
+
+def strip_metadata(metadata: Metadata, kinds: Collection[Strip]) -> Metadata:
+    """Return metadata without some kinds; all of `Strip` leave nothing."""
+    fields = {name: None for name in (Strip.EXIF, Strip.ICC, Strip.XMP) if name in kinds}
+    return replace(metadata, **fields, chunks=strip_chunks(metadata.chunks, kinds))
+
+
+def _is_xmp(chunk: png_chunks.Chunk) -> bool:
+    return chunk.type == b"iTXt" and png_text.has_keyword(chunk, _XMP_KEYWORD)
 
 
 def _read_iccp(payload: bytes) -> bytes:
@@ -165,21 +230,25 @@ def _read_iccp(payload: bytes) -> bytes:
     return png_chunks.inflate(compressed[1:], limit=_PAYLOAD_MAX)
 
 
-def _read_itxt(payload: bytes, *, limit: int) -> bytes:
-    _, _, rest = payload.partition(b"\0")
-    language_on = rest[2:].split(b"\0", 2)
-    if rest[:2] not in (b"\0\0", b"\1\0") or len(language_on) != 3:
-        raise DamagedError("a PNG text chunk is broken; remove it from the picture or fetch the file again")
-    return png_chunks.inflate(language_on[2], limit=limit) if rest[0] else language_on[2]
-
-
 def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
     """Copy some tags, and the groups that hold exposure and position, into an EXIF block of their own."""
     exif = Image.Exif()
     exif.update({tag: source[tag] for tag in tags if tag in source})
-    for group in _TIFF_GROUPS:
-        exif.get_ifd(group).update(source.get_ifd(group))
-    return exif.tobytes() if len(exif) or any(exif.get_ifd(group) for group in _TIFF_GROUPS) else None
+    # To ask either side for a group that it lacks would create an empty one.
+    groups = {group: source.get_ifd(group) for group in _TIFF_GROUPS if group in source}
+    for group, values in groups.items():
+        if values:
+            exif.get_ifd(group).update(values)
+    return exif.tobytes() if len(exif) or any(groups.values()) else None
+
+
+def _tells_density(image: Image.Image) -> bool:
+    """Tell whether the density that Pillow reports stands in the file: Pillow invents one for some JPEG and TIFF."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        tags = image.getexif()
+        is_in_exif = tags.get(tiff.RESOLUTION_UNIT) in _UNITS and tiff.X_RESOLUTION in tags
+        return image.info.get("jfif_unit") in (1, 2) or is_in_exif
+    return not isinstance(image, TiffImagePlugin.TiffImageFile) or tiff.X_RESOLUTION in image.tag_v2
 
 
 def _density(dpi: object) -> tuple[png_chunks.Chunk, ...]:
@@ -191,32 +260,3 @@ def _density(dpi: object) -> tuple[png_chunks.Chunk, ...]:
     except (ValueError, OverflowError, ZeroDivisionError):
         return ()  # a density that is no number is none
     return (png_chunks.Chunk(b"pHYs", payload),) if min(dpi) > _DPI_OF_NOTHING else ()
-
-
-class Strip(enum.StrEnum):
-    """One kind of metadata; the value is what users call it."""
-
-    EXIF = "exif"
-    ICC = "icc"
-    XMP = "xmp"
-    TEXT = "text"
-    DENSITY = "density"
-    COLOUR = "colour"
-
-
-_CHUNKS = {
-    Strip.TEXT: frozenset((b"iTXt", b"tEXt", b"zTXt")),
-    Strip.DENSITY: frozenset((b"pHYs",)),
-    Strip.COLOUR: frozenset((b"cHRM", b"cICP", b"cLLI", b"gAMA", b"mDCV", b"sRGB")),
-}
-
-
-def stripped(metadata: Metadata, kinds: Iterable[Strip]) -> Metadata:
-    """Return metadata without some kinds; all of `Strip` leave nothing."""
-    kinds = frozenset(kinds)
-    dropped = frozenset().union(*(types for kind, types in _CHUNKS.items() if kind in kinds))
-    fields = {name: None for name in (Strip.EXIF, Strip.ICC, Strip.XMP) if name in kinds}
-    chunks = [chunk for chunk in metadata.chunks if chunk.type not in dropped]
-    if Strip.EXIF in kinds:
-        chunks = [chunk for chunk in chunks if not is_exif_twin(chunk)]
-    return replace(metadata, **fields, chunks=tuple(chunks))

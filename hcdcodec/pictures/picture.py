@@ -5,7 +5,7 @@ A picture is 8-bit grey or RGB, with or without alpha, and goes out as it came i
 """
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -31,11 +31,13 @@ class Picture:
         pixels: (H, W) grey or (H, W, 3) RGB, uint8.
         alpha: (H, W) uint8, 255 is opaque; None when the picture has none.
         metadata: what travels with the pixels.
+        warnings: what of the source does not travel, one line each: `what is wrong; what to do`.
     """
 
     pixels: Levels
     alpha: Levels | None = None
     metadata: Metadata = field(default_factory=Metadata)
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what callers hand over.
@@ -70,9 +72,26 @@ class Picture:
         return Mode.GREY if self.pixels.ndim == 2 else Mode.RGB
 
 
+def drop_neutral_colours(picture: Picture) -> Picture:
+    """Make a picture grey where no pixel has a colour, so that decoding cannot give it any.
+
+    An RGB profile keeps it RGB: such a one describes three channels.
+    """
+    grey = None if picture.metadata.has_rgb_profile else single_channel(picture.pixels)
+    if picture.mode is Mode.GREY or grey is None:
+        return picture
+    words = "no pixel has a colour, so it comes back with one channel; nothing is lost"
+    return replace(picture, pixels=grey, warnings=(*picture.warnings, words))
+
+
 def single_channel(pixels: Levels) -> Levels | None:
     """Reduce (H, W, 3) whose channels all agree to (H, W), and leave (H, W) alone; None when there are colours."""
     if pixels.ndim == 2:
         return pixels
     red, green, blue = np.moveaxis(pixels, -1, 0)
     return red.copy() if np.array_equal(red, green) and np.array_equal(green, blue) else None
+
+
+def expand(pixels: Levels) -> Levels:
+    """Repeat (H, W) to (H, W, 3), and leave (H, W, 3) alone."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=-1)

@@ -19,10 +19,6 @@ from typing import NamedTuple
 from hcdcodec.errors import DamagedError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-HEADER_CHUNK = b"hcDC"  # ancillary, private, unsafe to copy: true for exactly the pixels it stands with
-HEADER_KEYWORD = b"hcdcodec"  # the text twin, for tools that drop private chunks
-ALPHA_CHUNK = b"hcDA"
-LR_DIGEST_CHUNK = b"hcDS"
 PALETTE = 3  # the colour type whose samples are indices
 
 _FRAME = struct.Struct(">I4s")
@@ -30,7 +26,10 @@ _FRAME_SIZE = 12
 _IHDR = struct.Struct(">IIBBBBB")
 _IHDR_END = len(SIGNATURE) + _FRAME_SIZE + _IHDR.size
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
+_PIXEL_CHUNKS = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))  # ancillary, and yet what pixels depend on
 _SIDE_MAX = 2**31 - 1
+_COUNT_MAX, _USUAL_BYTES = 1 << 17, 1 << 10
+"""Chunks of a file, and further ones for as many bytes of it: each takes memory, however small it is."""
 
 
 class Chunk(NamedTuple):
@@ -50,25 +49,34 @@ class Ihdr:
     colour: int
 
 
-def walk(data: bytes) -> Iterator[Chunk]:
+def walk(data: bytes, damaged: list[Chunk] | None = None) -> Iterator[Chunk]:
     """Yield the chunks up to IEND, each checked before it is yielded.
 
-    Lazy, so that who needs only the first chunks may pass only the beginning of a file.
+    Lazy, so a caller that needs the first chunks only may pass the beginning of a file only.
 
     Args:
         data: a PNG file; what follows IEND is not looked at.
+        damaged: takes the chunks that fail their checksum and on which no pixel depends, instead of an error.
 
     Raises:
-        DamagedError: the file is truncated, a CRC is wrong, or the chunks are out of order.
+        DamagedError: the file is truncated, a CRC is wrong, or the chunks are too many or out of order.
     """
     if not data.startswith(SIGNATURE):
         raise DamagedError("PNG signature is missing; fetch the file again")
     position, seen, last = len(SIGNATURE), set[bytes](), b""
+    left = _COUNT_MAX + len(data) // _USUAL_BYTES
     while last != b"IEND":
-        chunk = _chunk_at(data, position)
+        chunk, is_sound = _chunk_at(data, position)
+        if not is_sound and (damaged is None or chunk.type[:1].isupper() or chunk.type in _PIXEL_CHUNKS):
+            raise DamagedError(f"PNG chunk {chunk.type.decode()} fails its checksum; fetch the file again")
+        position, left = position + _FRAME_SIZE + len(chunk.payload), left - 1
+        if left < 0:
+            raise DamagedError("PNG consists of too many tiny chunks; save the picture again")
+        if not is_sound and damaged is not None:
+            damaged.append(chunk)
+            continue
         _check_order(chunk, seen, last)
         yield chunk
-        position += _FRAME_SIZE + len(chunk.payload)
         seen.add(last := chunk.type)
 
 
@@ -110,7 +118,7 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
 def essentials(chunks: Iterable[Chunk]) -> bytes:
     """Build the file that has only what the pixels need, so that a decoder never meets the rest.
 
-    A tRNS chunk is not among it: what it means is read by `hcdcodec.pictures.picture`.
+    A tRNS chunk is not among it: what it means is read by `hcdcodec.pictures.reading`.
     """
     return build(chunk for chunk in chunks if chunk.type in _CRITICAL)
 
@@ -123,15 +131,18 @@ def inflate(data: bytes, *, limit: int) -> bytes:
     """
     stream = zlib.decompressobj()
     try:
-        plain = stream.decompress(data, limit)
+        plain = stream.decompress(data, limit + 1)
     except zlib.error as error:
         raise DamagedError("a compressed PNG chunk is broken; remove the file's metadata or fetch it again") from error
-    if not stream.eof:
+    if len(plain) > limit:
         raise DamagedError(f"a compressed PNG chunk holds more than {limit} bytes; remove the file's metadata")
+    if not stream.eof:
+        raise DamagedError("a compressed PNG chunk is cut off; remove the file's metadata or fetch it again")
     return plain
 
 
-def _chunk_at(data: bytes, position: int) -> Chunk:
+def _chunk_at(data: bytes, position: int) -> tuple[Chunk, bool]:
+    """Return a chunk, and whether its checksum is right."""
     start = position + _FRAME.size
     if start > len(data):
         raise DamagedError("PNG is truncated; fetch the file again")
@@ -141,9 +152,8 @@ def _chunk_at(data: bytes, position: int) -> Chunk:
     if start + length + 4 > len(data):
         raise DamagedError("PNG is truncated; fetch the file again")
     payload = data[start : start + length]
-    if zlib.crc32(payload, zlib.crc32(name)) != int.from_bytes(data[start + length : start + length + 4], "big"):
-        raise DamagedError(f"PNG chunk {name.decode()} fails its checksum; fetch the file again")
-    return Chunk(name, payload)
+    checksum = int.from_bytes(data[start + length : start + length + 4], "big")
+    return Chunk(name, payload), zlib.crc32(payload, zlib.crc32(name)) == checksum
 
 
 def _check_order(chunk: Chunk, seen: set[bytes], last: bytes) -> None:

@@ -1,27 +1,31 @@
 """Picture files of any kind become pictures, or one line that says why not."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, png_chunks
+from hcdcodec.pictures.extras import read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
-from hcdcodec.pictures.metadata import Metadata, is_header_twin
+from hcdcodec.pictures.metadata import Metadata, Strip, strip_chunks, strip_metadata
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
 _PART = 2048
+_COMMENTED = ("GIF", "JPEG2000")  # the kinds of which Pillow hands over the comment
 
 
-def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, strip: Collection[Strip] = ()) -> Picture:
     """Read a picture file of any kind.
 
     Args:
         data: the whole file; its content decides of what kind it is.
         max_pixels: height * width above which nothing is decoded.
+        strip: metadata that is not even read, so that no damage of it matters.
 
     Raises:
         PictureError: no picture, damaged, too large, or one that cannot be kept without loss.
@@ -30,9 +34,8 @@ def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pictur
         raise PictureError(f"not a picture that can be read; give {formats.READABLE}")
     try:
         with formats.pillow_reads():
-            return (
-                _read_png(data, max_pixels) if data.startswith(png_chunks.SIGNATURE) else _read_other(data, max_pixels)
-            )
+            read = _read_png if data.startswith(png_chunks.SIGNATURE) else _read_other
+            return read(data, max_pixels, strip)
     except DamagedError as error:
         raise PictureError(str(error)) from error
 
@@ -64,38 +67,22 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
     return pixels, alpha
 
 
-def read_lr_digest(data: bytes) -> bytes | None:
-    """Read which LR file a decoded PNG was made from.
-
-    Args:
-        data: the file, or its beginning up to the pixels.
-
-    Returns:
-        What `write_picture` was given; None when the file says nothing or is no sound PNG.
-    """
-    try:
-        for chunk in png_chunks.walk(data):
-            if chunk.type == png_chunks.LR_DIGEST_CHUNK:
-                return chunk.payload
-            if chunk.type == b"IDAT":
-                return None
-    except DamagedError:
-        return None
-    return None
-
-
-def _read_png(data: bytes, max_pixels: int) -> Picture:
-    chunks = tuple(png_chunks.walk(data))
-    if any(chunk.type == png_chunks.HEADER_CHUNK or is_header_twin(chunk) for chunk in chunks):
-        raise PictureError("picture is already encoded by hcdcodec; decode it instead")
+def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture:
+    damaged = list[png_chunks.Chunk]()
+    chunks = strip_chunks(png_chunks.walk(data, damaged), strip)
     head = png_chunks.ihdr(chunks[0])
     check_size(head.height, head.width, max_pixels)
-    metadata = Metadata.from_chunks(chunks)
+    metadata, faults = Metadata.salvage(chunks)
     pixels, alpha = png_pixels(chunks)
-    return Picture(_from_palette(pixels, metadata) if head.colour == png_chunks.PALETTE else pixels, alpha, metadata)
+    if head.colour == png_chunks.PALETTE:
+        pixels = _from_palette(pixels, metadata)
+    found = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
+    found += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
+    return Picture(pixels, alpha, metadata, tuple(f"{words}; it was left out" for words in dict.fromkeys(found)))
 
 
-def _read_other(data: bytes, max_pixels: int) -> Picture:
+def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture:
+    extras = read_extras(data)
     image = formats.open_lazily(data)
     check_size(image.height, image.width, max_pixels)
     formats.check_lossless(image, data)
@@ -103,7 +90,13 @@ def _read_other(data: bytes, max_pixels: int) -> Picture:
         formats.load(image)
         metadata = Metadata.from_pillow(image)
         pixels, alpha = _arrays(image)
-    return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata)
+    comment = image.info.get("comment") if image.format in _COMMENTED else None
+    comments = read_comments([comment] if isinstance(comment, bytes) else ())
+    chunks = metadata.chunks + extras.chunks + comments.chunks
+    metadata = replace(metadata, xmp=extras.xmp or metadata.xmp, chunks=chunks)
+    metadata = strip_metadata(metadata, strip)
+    warnings = tuple(remark.words for remark in extras.remarks + comments.remarks if remark.kind not in strip)
+    return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata, warnings)
 
 
 def _from_palette(pixels: Levels, metadata: Metadata) -> Levels:

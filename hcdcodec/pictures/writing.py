@@ -2,14 +2,15 @@
 
 import enum
 import io
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import ExifTags, Image
 
 from hcdcodec.errors import DamagedError, OutputError
-from hcdcodec.pictures import formats, png_chunks
-from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures import formats, png_chunks, png_text
+from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
+from hcdcodec.pictures.picture import Mode, Picture, expand
 
 _WEBP_SIDE_MAX = 16383
 
@@ -29,30 +30,44 @@ class Format(enum.StrEnum):
     TIFF = "tiff"
 
 
-def write_picture(picture: Picture, fmt: Format, *, lr_digest: bytes | None = None) -> bytes:
+def write_picture(picture: Picture, fmt: Format, *, marks: Iterable[png_chunks.Chunk] = ()) -> bytes:
     """Store a picture without loss.
 
     Args:
-        picture: what to store. WebP knows no grey and stores it as RGB; TIFF takes EXIF apart into its own tags; only
-            PNG takes `Metadata.chunks`.
+        picture: what to store. WebP knows no grey and stores it as RGB, and so does every kind of file under a profile
+            that says RGB; TIFF takes EXIF apart into its own tags; only PNG takes `Metadata.chunks`.
         fmt: the kind of file.
-        lr_digest: of the LR file that this picture was decoded from (alpha and metadata count too); PNG only.
+        marks: further chunks, before those of the metadata; PNG only.
 
     Raises:
         OutputError: this kind of file cannot hold the picture.
     """
     metadata = picture.metadata
     if fmt is Format.PNG:
-        mark = () if lr_digest is None else (png_chunks.Chunk(png_chunks.LR_DIGEST_CHUNK, lr_digest),)
         data = _save(_to_pillow(picture), "PNG", compress_type=_RUNS)
-        return png_chunks.insert(data, (*mark, *metadata.to_chunks(compact=False)))
+        return png_chunks.insert(data, (*marks, *metadata.to_chunks(compact=False)))
     if fmt is Format.WEBP:
         return _save_webp(_to_pillow(picture), metadata)
     return _save_tiff(_to_pillow(picture), metadata)
 
 
+def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
+    """Return what to tell about metadata that a kind of file cannot hold; density is not worth a word."""
+    names = []
+    for kind, name in ((Strip.TEXT, "texts"), (Strip.COLOUR, "colour space")):
+        chunks = [chunk for chunk in metadata.chunks if kind in kinds_of(chunk) and chunk.type != b"sRGB"]
+        if fmt is Format.TIFF:  # it has a tag for IPTC
+            chunks = [chunk for chunk in chunks if not png_text.is_profile(chunk, IPTC_PROFILE)]
+        if chunks and fmt is not Format.PNG:
+            names.append(name)
+    return (f"{fmt.upper()} cannot hold its {' and '.join(names)}; decode to PNG to keep them",) if names else ()
+
+
 def _to_pillow(picture: Picture) -> Image.Image:
-    return Image.fromarray(picture.pixels if picture.alpha is None else np.dstack((picture.pixels, picture.alpha)))
+    pixels = picture.pixels
+    if picture.mode is Mode.GREY and picture.metadata.has_rgb_profile:
+        pixels = expand(pixels)
+    return Image.fromarray(pixels if picture.alpha is None else np.dstack((pixels, picture.alpha)))
 
 
 def _save(image: Image.Image, kind: str, **options: object) -> bytes:

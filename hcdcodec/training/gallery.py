@@ -14,6 +14,7 @@ import numpy.typing as npt
 from hcdcodec.errors import HcdError, PictureError, UsageError
 from hcdcodec.files.disk import read
 from hcdcodec.files.find import search
+from hcdcodec.format.container import refuse_encoded
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import read_picture
@@ -129,7 +130,9 @@ def _refuse(path: Path) -> str | None:
 def _read(path: Path) -> Levels | None:
     """Return (H, W, 3), or None for what cannot be encoded and so need not be learned."""
     try:
-        pixels = read_picture(read(path)).pixels
+        data = read(path)
+        refuse_encoded(data)
+        pixels = read_picture(data).pixels
     except HcdError:
         return None
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
