@@ -264,7 +264,7 @@ def test_a_source_inside_the_destination_is_taken_once_and_results_are_not(here:
 
 
 def test_a_folder_of_many_files_is_planned_in_linear_time(here: Path) -> None:
-    """Ten thousand take about a second; benchmarks/crash.py plans a hundred thousand."""
+    """Ten thousand take about a second; benchmarks/robustness/crash.py plans a hundred thousand."""
     Path("in").mkdir()
     for number in range(10_000):
         os.close(os.open(f"in/{number}.png.hcd.png", os.O_CREAT | os.O_WRONLY))

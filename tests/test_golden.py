@@ -4,7 +4,6 @@ import hashlib
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,9 @@ CASE = {case.name: case for case in CASES}
 
 
 @pytest.fixture(autouse=True)
-def family(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setitem(families.FAMILIES, "golden", FAMILY)  # type: ignore[arg-type]
-    monkeypatch.setitem(registry.BUILDERS, "golden", BUILDER)  # type: ignore[arg-type]
-    return
+def family(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(families.FAMILIES, "golden", FAMILY)
+    monkeypatch.setitem(registry.BUILDERS, "golden", BUILDER)
 
 
 def data_of(name: str, suffix: str) -> bytes:
@@ -73,7 +71,7 @@ def test_they_are_what_they_are_called(name: str) -> None:
     packed, picture = decoded(name)
     source = CASE[name].picture
     assert np.abs(picture.pixels.astype(int) - source.pixels).mean() < 25
-    assert picture.alpha is source.alpha is None or np.array_equal(picture.alpha, source.alpha)
+    np.testing.assert_equal(picture.alpha, source.alpha)
     assert picture.metadata == (METADATA if "metadata" in name else Metadata())
     assert packed.header.details_rule == ("normal" in name)
     assert (picture.pixels.ndim == 2) is ("grey" in name)

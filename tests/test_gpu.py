@@ -1,4 +1,4 @@
-"""What only a GPU can show. Skipped without one; `python benchmarks/pipeline.py overlap --device cuda` measures it."""
+"""What only a GPU can show. Skipped without one; `python -m benchmarks.speed.overlap --device cuda` measures it."""
 
 from collections.abc import Callable
 from pathlib import Path

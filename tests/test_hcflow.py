@@ -1,5 +1,7 @@
 """HCFlow against the reference's vectors, its inverse, its gradients, its start."""
 
+from typing import Any
+
 import pytest
 import torch
 from parity import error, parity_network, vectors
@@ -63,7 +65,7 @@ def test_clamped_samples_keep_their_gradient() -> None:
 
 
 def test_recomputing_changes_no_gradient(hcflow: HcFlow, reference: dict[str, torch.Tensor]) -> None:
-    gradients = []
+    gradients: list[tuple[Any, Any]] = []
     for threshold in (1, 2**40):
         hcflow.recompute_from_px = threshold
         lr = reference["lr_quantised"].clone().requires_grad_()

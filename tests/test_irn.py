@@ -1,5 +1,7 @@
 """IRN against the reference's vectors, its inverse, its gradients."""
 
+from typing import Any
+
 import pytest
 import torch
 from parity import error, parity_network, vectors
@@ -43,7 +45,7 @@ def test_details_are_as_announced(irn: Irn) -> None:
 
 
 def test_recomputing_changes_no_gradient(irn: Irn, reference: dict[str, torch.Tensor]) -> None:
-    gradients = []
+    gradients: list[tuple[Any, Any]] = []
     for threshold in (1, 2**40):
         irn.recompute_from_px = threshold
         lr = reference["lr_quantised"].clone().requires_grad_()
@@ -62,7 +64,9 @@ def test_untrained_is_the_area_mean_and_learns(scale: int) -> None:
     lr = irn.downscale(hr)
     torch.testing.assert_close(lr, torch.nn.functional.avg_pool2d(hr, scale))
     (irn.upscale(lr) - hr).square().sum().backward()
-    assert irn.levels[0][0].high_shift.conv5.weight.grad.abs().max() > 0
+    gradient = irn.get_parameter("levels.0.0.high_shift.conv5.weight").grad
+    assert gradient is not None
+    assert gradient.abs().max() > 0
 
 
 def test_parameters_are_the_papers() -> None:

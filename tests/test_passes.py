@@ -111,7 +111,7 @@ class Looks(TorchDispatchMode):
     """Counts how often a single number is fetched from the device, which a GPU would have to stop for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(
