@@ -25,6 +25,11 @@ REFERENCE = 4
 """Level that the others are compared with."""
 
 
+def main() -> None:
+    """Measure every set and write a table of each."""
+    surveys.conduct(__doc__, "png_levels", _rows)
+
+
 def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Row]:
     """Yield one row for each quality and level."""
     engine = round_trip.engine_of(given)
@@ -52,4 +57,4 @@ def _coded(made: list[Encoded], level: int) -> tuple[int, float]:
 
 
 if __name__ == "__main__":
-    surveys.conduct(__doc__, "png_levels", _rows)
+    main()

@@ -33,6 +33,11 @@ REFERENCE = "level 6"
 """Way that the others are compared with: Pillow's own choice."""
 
 
+def main() -> None:
+    """Measure every set and write a table of each."""
+    surveys.conduct(__doc__, "restored_png", _rows)
+
+
 def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Row]:
     """Yield one row for each way."""
     engine, options = round_trip.engine_of(given), EncodeOptions(search_of(EFFORT))
@@ -60,4 +65,4 @@ def _stored(restored: list[Levels], options: Mapping[str, int]) -> tuple[int, fl
 
 
 if __name__ == "__main__":
-    surveys.conduct(__doc__, "restored_png", _rows)
+    main()

@@ -41,7 +41,7 @@ def main() -> None:
     engine = round_trip.engine_of(given, scale=given.scale)
     for pictured in pictures.chosen(given, given.scale):
         rows = _measured(engine, pictured, given.repeat)
-        stem = given.out / f"speed_{given.backbone}_x{given.scale}_{engine.device.type}_{pictured.name}"
+        stem = given.out / f"per_picture_{given.backbone}_x{given.scale}_{engine.device.type}_{pictured.name}"
         record.say(rows)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         record.write_csv(stem.with_suffix(".csv"), rows, [f"peak memory of the process: {peak:.0f} MiB"])
