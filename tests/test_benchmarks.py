@@ -43,6 +43,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.picture_count": (COMMAND, "picture_count.csv"),
 }
 NEEDS = {"robustness.ray_workers": "ray"}
+TOO_LONG = {"robustness.lowest_versions": "it installs everything anew, and runs these tests"}
 ALONE = {"robustness.crash"}  # it forks, which a process with threads must not
 
 
@@ -63,6 +64,8 @@ def run(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in TOO_LONG:
+        pytest.skip(TOO_LONG[name])
     pytest.importorskip("matplotlib")
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])

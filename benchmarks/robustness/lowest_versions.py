@@ -3,9 +3,9 @@
     nice python -m benchmarks.robustness.lowest_versions
     nice python -m benchmarks.robustness.lowest_versions --only lowest
 
-Each gets a fresh virtual environment, which pip fills: what the package depends on, and what its extra `sr` adds, in the
-versions that are asked for; the tools of the tests in their newest. pip needs its usual index, or the environment's
-own settings (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL, such as PyTorch's index of CPU builds).
+pip fills a fresh virtual environment for each. What the package depends on, and what its extra `sr` adds, gets the
+version that is asked for; the tools of the tests get their newest. Settings of pip hold (PIP_EXTRA_INDEX_URL with
+PyTorch's index of CPU builds saves gigabytes).
 """
 
 import argparse
@@ -60,8 +60,8 @@ def _tried(end: str, tests: list[str]) -> dict[str, object]:
         python = Path(folder) / "bin" / "python"
         limits = Path(folder) / "limits.txt"
         limits.write_text("".join(_limits(end)))
-        command = [python, "-m", "pip", "install", "--quiet", "--constraint", limits, f"{record.ROOT}[test]"]
-        subprocess.run(command, check=True)
+        install = ["-m", "pip", "install", "--quiet", "--constraint", str(limits), f"{record.ROOT}[test]"]
+        subprocess.run([python, *install], check=True)
         listed = subprocess.run([python, "-m", "pip", "freeze"], check=True, capture_output=True, text=True).stdout
         arguments = ["-m", "pytest", "-p", "no:cacheprovider", *tests]
         tested = subprocess.run([python, *arguments], cwd=record.ROOT, capture_output=True, text=True, check=False)
