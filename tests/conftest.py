@@ -109,6 +109,15 @@ def draw() -> Draw:
     return drawn
 
 
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that tests can speak of names as users do."""
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
+
+
 @dataclass(frozen=True)
 class Ran:
     """What a run of the command line left behind."""

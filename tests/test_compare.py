@@ -152,6 +152,7 @@ def test_what_cannot_be_compared(
     assert len(run.err.splitlines()) == 1
 
 
+@pytest.mark.tools
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
 def test_a_browser_shows_the_page(compare: Callable[..., Ran], folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[0] / "c.png").unlink()

@@ -39,13 +39,6 @@ def targets(plan: Plan) -> list[str]:
     return [str(job.target) for job in plan.jobs]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, so that tests can speak of names as users do."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def put(*names: str, content: bytes = PICTURE) -> None:
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)

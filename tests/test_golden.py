@@ -99,6 +99,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_decoding_twice_gives_the_same_bits() -> None:
     names = [name for name in GOLDEN if "bicubic" in name]
     for name in GOLDEN:

@@ -21,7 +21,7 @@ from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format, write_picture
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 
 
 @pytest.fixture

@@ -160,6 +160,7 @@ def described(now: Metadata, before: Metadata) -> str:
     return ", ".join([*edited, *(["without " + ", ".join(lost)] if lost else [])]) or "all metadata"
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_survival(tool: Tool, file: tuple[str, bytes], tmp_path: Path) -> None:
     kind, data = file

@@ -447,6 +447,7 @@ def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:
     assert all(torch.equal(values, start.tensors[key]) for key, values in trainer.average.state_dict().items())
 
 
+@pytest.mark.slow
 def test_killed_command_leaves_its_state(photos: Path, tmp_path: Path) -> None:
     words = ["-s", "2", "--out", str(tmp_path / "out"), "--minutes", "60", "--set", "patch=16", "--set", "batch=1"]
     command = [sys.executable, "-c", "from hcdcodec.cli import main; main()", "train", str(photos), *words]
