@@ -18,8 +18,11 @@ import pytest
 if TYPE_CHECKING:
     from hcdcodec.engine.engine import Engine
 
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
+
 # The benchmarks are tested, too, and not installed. Last, so that an installed package comes before the checkout's.
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(ROOT))
 
 # Test pictures are so small that threads cost more than they save; subprocesses inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -4,11 +4,10 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 TEXTS = {"README": ROOT / "README.md", "weights": ROOT / "weights" / "README.md"}
 NUMBER = r"\d+(?:\.\d+)?"
 MEASURED = re.compile(r"(?<![\d.])(?:\d+\.\d+|\d+(?= %)|(?<=1/)\d+)(?![\d.])")

@@ -3,11 +3,11 @@
 import io
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import DATA
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.errors import OutputError, PictureError, UsageError
@@ -18,7 +18,6 @@ from hcdcodec.pictures.picture import Mode, Picture, single_channel
 from hcdcodec.pictures.reading import png_pixels, read_lr_digest, read_picture
 from hcdcodec.pictures.writing import Format, write_picture
 
-DATA = Path(__file__).parent / "data"
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/">ä</x:xmpmeta>'.encode()
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -15,7 +15,7 @@ import imageio.v3 as imageio
 import numpy as np
 import oxipng
 import pytest
-from conftest import Draw, float32_engine
+from conftest import ROOT, Draw, float32_engine
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.codec.decode import decode_picture
@@ -28,7 +28,7 @@ from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 COMMENT = png_chunks.Chunk(b"tEXt", b"Comment\0hello")
 KEPT_BY_ZOPFLI = "--keepchunks=hcDC,hcDA,tEXt,iTXt,eXIf,iCCP"
 ALL = "restored, all metadata"

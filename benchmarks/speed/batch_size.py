@@ -15,7 +15,8 @@ from itertools import islice
 import torch
 
 from benchmarks.common import command_runs, pictures, record, round_trip
-from hcdcodec.codec.encode import EncodeOptions, encode_pictures, preview
+from hcdcodec.codec.encode import encode_pictures, preview
+from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine, Room
 from hcdcodec.pictures.picture import Picture
