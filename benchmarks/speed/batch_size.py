@@ -18,7 +18,8 @@ from benchmarks.common import command_runs, pictures, record, round_trip
 from hcdcodec.codec.encode import encode_pictures, preview
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
-from hcdcodec.engine.engine import Engine, Room
+from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.tile_batches import MemoryLimit
 from hcdcodec.pictures.picture import Picture
 
 BATCHES = {"cpu": range(16, 21), "cuda": range(18, 27)}
@@ -59,7 +60,7 @@ def _by_batch(engine: Engine, crops: Iterator[Picture], effort: int, limit: int)
     options = EncodeOptions(search_of(effort))
     rows: list[record.Row] = []
     for exponent in exponents:
-        sized = replace(engine, batch_px=2**exponent, room=Room())
+        sized = replace(engine, batch_px=2**exponent, memory_limit=MemoryLimit())
         if sized.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(sized.device)
         rates = {

@@ -23,7 +23,8 @@ from benchmarks.common.stages import grouped
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper, Search, search_of
-from hcdcodec.engine.engine import Engine, Room
+from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.tile_batches import MemoryLimit
 from hcdcodec.networks.native import winograd
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
@@ -71,7 +72,7 @@ def _beside_paper(engine: Engine, taken: Sequence[Picture]) -> list[record.Row]:
     the shortest length that gains as much as ours, or else the longest.
     """
     megapixels = sum(crop.pixel_count for crop in taken) / 1e6
-    plain = replace(engine, fast=torch.float32, room=Room())
+    plain = replace(engine, fast=torch.float32, memory_limit=MemoryLimit())
     one_by_one, together = [[crop] for crop in taken], grouped(taken, engine)
     with patch.object(winograd, "applies", return_value=False):
         _searched(plain, one_by_one[:1], Paper(1, 1))  # the first call pays for the libraries' preparations
