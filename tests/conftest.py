@@ -18,6 +18,12 @@ import pytest
 if TYPE_CHECKING:
     from hcdcodec.engine.engine import Engine
 
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "tests" / "data"
+
+# The benchmarks are tested, too, and not installed. Last, so that an installed package comes before the checkout's.
+sys.path.append(str(ROOT))
+
 # Test pictures are so small that threads cost more than they save; subprocesses inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -75,8 +81,8 @@ def install_tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..
         weights_dir = tmp_path / "weights of tests"
         count = sum(values.numel() for values in state.values())
         install(state, Entry(name, scale, f"{name}_x{scale}.safetensors", model_hash(state), count), weights_dir)
-        monkeypatch.setitem(FAMILIES, name, Family("random", (scale,), "run the test"))  # type: ignore[arg-type]
-        monkeypatch.setitem(BUILDERS, name, Builder(lambda _: build()))  # type: ignore[arg-type]
+        monkeypatch.setitem(FAMILIES, name, Family("random", (scale,), "run the test"))
+        monkeypatch.setitem(BUILDERS, name, Builder(lambda _: build()))
         return Tiny(name, scale, weights_dir)
 
     return make
@@ -100,10 +106,19 @@ def draw() -> Draw:
             waves = 120 + 70 * np.sin(down * rows + across * columns + phase)
             disc = np.hypot(rows - height / 2, columns - width / 3) < min(height, width) / 4
             planes.append(waves + 40 * disc + random.normal(0, 4, (height, width)))
-        levels = np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
+        levels: Levels = np.clip(np.stack(planes, axis=-1), 0, 255).astype(np.uint8)
         return levels if channels else levels[..., 0]
 
     return drawn
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working directory, so that tests can speak of names as users do."""
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ def main() -> None:
 def _made(case: Case) -> dict[str, Any]:
     own = engine(case.backbone, case.scale)
     (encoded,) = encode_pictures(own, [case.picture], case.options)
-    header = replace(encoded.header, source_size=12_345, source_digest=b"golden!!", **dict(case.fields))
+    header = replace(encoded.header, source_size=12_345, source_digest=b"golden!!", **dict[str, Any](case.fields))
     picture = case.picture
     data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=6)
     packed = container.unpack(data)

@@ -32,15 +32,6 @@ OBEDIENT = (
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, so that tests can speak of names as users do."""
-    directory = tmp_path / "here"
-    directory.mkdir()
-    monkeypatch.chdir(directory)
-    return directory
-
-
-@pytest.fixture
 def put(draw: Draw, here: Path) -> Callable[..., None]:
     """A function that saves drawn pictures under names in the working directory."""
 
@@ -561,6 +552,7 @@ def test_one_picture_through_standard_streams(
     assert ran.err.startswith("hcdcodec: standard input: not a picture")
 
 
+@pytest.mark.slow
 def test_real_pipes(put: Callable[..., None], here: Path) -> None:
     put("a.png", size=(30, 40, 3))
     with (
@@ -574,6 +566,7 @@ def test_real_pipes(put: Callable[..., None], here: Path) -> None:
     assert np.array_equal(pixels_of(large.stdout), expected)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_a_failure_of_one_line(put: Callable[..., None], here: Path) -> None:
     put("a.png", size=(900, 900, 3))  # far more than a pipe holds
     with subprocess.Popen(
@@ -589,6 +582,7 @@ def test_a_reader_that_has_gone_is_a_failure_of_one_line(put: Callable[..., None
 # --- signals ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_leave_whole_files_and_nothing_else(
     put: Callable[..., None], here: Path, number: signal.Signals, status: int
@@ -613,6 +607,7 @@ def test_signals_leave_whole_files_and_nothing_else(
         assert package.decode((Path("small") / name).read_bytes()).shape == (200, 200, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_end_the_wait_for_standard_input(here: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-c", OBEDIENT, "encode", "-", "small.hcd.png", *FAST]

@@ -1,6 +1,6 @@
 """Work that comes back from dead workers: the picture to blame is found, and everything else is done, in order.
 
-Ray itself is met in benchmarks/cluster.py, which starts a cluster and kills workers.
+Ray itself is met in benchmarks/robustness/ray_workers.py, which starts a cluster and kills workers.
 """
 
 import math

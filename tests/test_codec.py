@@ -223,7 +223,7 @@ def test_a_network_of_the_future_is_unsupported(tiny: Tiny, draw: Draw, monkeypa
     from hcdcodec.networks.families import FAMILIES
 
     data = hcdcodec.encode(draw(16, 16, 3), backbone=tiny.name, effort=0, weights_dir=tiny.weights_dir)
-    monkeypatch.delitem(FAMILIES, tiny.name)  # type: ignore[arg-type]
+    monkeypatch.delitem(FAMILIES, tiny.name)
     with pytest.raises(hcdcodec.UnsupportedError, match="newer release"):
         hcdcodec.decode(data)
 
@@ -293,7 +293,8 @@ def test_networks_that_see_far_decode_with_the_tiles_they_were_searched_with(
     engine = install_tiny("distant", distant=True).engine()
     picture = Picture(draw(*size, 3))
     (encoded,) = encode_pictures(engine, [picture], EncodeOptions(Ste(2)))
-    assert len(plan(*encoded.lr.shape[:2], encoded.header.tile, encoded.header.halo)) > 1
+    height, width = encoded.lr.shape[:2]
+    assert len(plan(height, width, encoded.header.tile, encoded.header.halo)) > 1
     back = decode_picture(engine, Packed(encoded.header, encoded.lr, None, Metadata()))
     assert encoded.refined.error == pytest.approx(error(back.pixels, picture.pixels), rel=1e-6)
 
@@ -321,7 +322,8 @@ def test_tiles_decode_to_what_the_whole_picture_does(tiny: Tiny, draw: Draw, til
     assert (difference > 0).mean() < 1e-5 or (difference > 0).sum() <= 1
     halo = engine.backbone.halo_px
     assert halo is not None
-    assert len(plan(*encoded.lr.shape[:2], tile, halo)) > 1
+    height, width = encoded.lr.shape[:2]
+    assert len(plan(height, width, tile, halo)) > 1
 
 
 def test_a_smaller_halo_would_not_do(tiny: Tiny, draw: Draw) -> None:

@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Ran
 from PIL import Image
 
-import hcdcodec
+import hcdcodec as package
 from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels, Picture
@@ -22,9 +25,10 @@ ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
-def compare(*arguments: str | int | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from hcdcodec.cli import main; main()", "compare", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+@pytest.fixture
+def compare(hcdcodec: Callable[..., Ran]) -> Callable[..., Ran]:
+    """A function that runs `hcdcodec compare` in this process."""
+    return partial(hcdcodec, "compare")
 
 
 def save(path: Path, pixels: Levels) -> Path:
@@ -35,7 +39,7 @@ def save(path: Path, pixels: Levels) -> Path:
 
 @pytest.fixture(scope="module")
 def lr() -> bytes:
-    return hcdcodec.encode(ORIGINAL, backbone="bicubic", effort=0)
+    return package.encode(ORIGINAL, backbone="bicubic", effort=0)
 
 
 @pytest.fixture
@@ -50,13 +54,13 @@ def folders(tmp_path: Path, lr: bytes) -> tuple[Path, Path]:
     return tmp_path / "photos", tmp_path / "small"
 
 
-def test_an_lr_is_decoded_in_memory(tmp_path: Path, lr: bytes) -> None:
+def test_an_lr_is_decoded_in_memory(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     (tmp_path / "a.hcd.png").write_bytes(lr)
     run = compare(original, tmp_path / "a.hcd.png", "--json")
-    expected = metrics.score(ORIGINAL, hcdcodec.decode(lr))
-    assert run.returncode == 0, run.stderr
-    assert json.loads(run.stdout) == {
+    expected = metrics.score(ORIGINAL, package.decode(lr))
+    assert run.status == 0, run.err
+    assert json.loads(run.out) == {
         "name": str(original),
         "psnr_y": round(expected.psnr_y, 4),
         "psnr_rgb": round(expected.psnr_rgb, 4),
@@ -67,11 +71,13 @@ def test_an_lr_is_decoded_in_memory(tmp_path: Path, lr: bytes) -> None:
     }
 
 
-def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(tmp_path: Path, lr: bytes) -> None:
+def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(
+    compare: Callable[..., Ran], tmp_path: Path, lr: bytes
+) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     decoded = tmp_path / "decoded.png"
     decoded.write_bytes(write_picture(Picture(ORIGINAL), Format.PNG, marks=(lr_digest_chunk(bytes(16)),)))
-    members = json.loads(compare(original, decoded, "--json").stdout)
+    members = json.loads(compare(original, decoded, "--json").out)
     assert (members["bytes"], members["bpp"], members["exact"], members["psnr_y"]) == (None, None, True, None)
 
 
@@ -97,13 +103,11 @@ except SystemExit as leaving:
     assert "no error" in run.stdout
 
 
-def test_the_picture_shows_original_and_lr_unchanged(tmp_path: Path, lr: bytes) -> None:
+def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
     original = save(tmp_path / "a.png", ORIGINAL.repeat(5, 0).repeat(5, 1))
-    (tmp_path / "a.hcd.png").write_bytes(
-        hcdcodec.encode(np.asarray(Image.open(original)), backbone="bicubic", effort=0)
-    )
+    (tmp_path / "a.hcd.png").write_bytes(package.encode(np.asarray(Image.open(original)), backbone="bicubic", effort=0))
     run = compare(original, tmp_path / "a.hcd.png", "--picture", tmp_path / "sheet.png")
-    assert run.returncode == 0, run.stderr
+    assert run.status == 0, run.err
     sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
     small = np.asarray(Image.open(tmp_path / "a.hcd.png").convert("RGB"))
     assert sheet.shape == (2 * (240 + 24) + 8, 2 * (320 + 8) + 8, 3)
@@ -112,9 +116,9 @@ def test_the_picture_shows_original_and_lr_unchanged(tmp_path: Path, lr: bytes) 
     assert (sheet[2:22, 8:328] < 128).any(), "no caption"
 
 
-def test_folders_are_compared_name_by_name(folders: tuple[Path, Path], lr: bytes) -> None:
+def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
-    lines = [json.loads(line) for line in run.stdout.splitlines()]
+    lines = [json.loads(line) for line in run.out.splitlines()]
     jpeg = folders[1] / "deep/b.jpg"
     assert [(line["name"], line["bytes"]) for line in lines] == [
         ("a.png", len(lr)),
@@ -122,41 +126,44 @@ def test_folders_are_compared_name_by_name(folders: tuple[Path, Path], lr: bytes
     ]
     expected = metrics.score(ORIGINAL, np.asarray(Image.open(jpeg)))
     assert lines[1]["psnr_rgb"] == round(expected.psnr_rgb, 4)
-    assert run.returncode == 1
-    assert run.stderr == "hcdcodec: c.png: has no counterpart in the other folder; encode or decode it first\n"
+    assert run.status == 1
+    assert run.err == "hcdcodec: c.png: has no counterpart in the other folder; encode or decode it first\n"
 
 
-def test_the_table_ends_with_the_mean(folders: tuple[Path, Path]) -> None:
+def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
     (folders[0] / "c.png").unlink()
     run = compare(*folders)
-    heading, first, second, mean = (line.split() for line in run.stdout.splitlines())
+    heading, first, second, mean = (line.split() for line in run.out.decode().splitlines())
     assert heading == ["PSNR-Y", "PSNR-RGB", "SSIM", "bpp", "picture"]
     assert (first[-1], second[-1], mean[-1]) == ("a.png", "deep/b.png", "mean")
     for column, digits in enumerate((2, 2, 4, 3)):
         assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=10**-digits)
 
 
-def test_sizes_that_differ_fail_alone(folders: tuple[Path, Path]) -> None:
+def test_sizes_that_differ_fail_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
     save(folders[1] / "c.png", ORIGINAL[:-1])
     run = compare(*folders, "--json")
-    assert (run.returncode, len(run.stdout.splitlines())) == (1, 2)
-    assert "c.png: sizes differ (64x48 and 64x47)" in run.stderr
+    assert (run.status, len(run.out.splitlines())) == (1, 2)
+    assert "c.png: sizes differ (64x48 and 64x47)" in run.err
 
 
 @pytest.mark.parametrize(
     ("first", "second"), [("photos", "photos/a.png"), ("photos/a.png", "photos"), ("small", "photos/deep")]
 )
-def test_what_cannot_be_compared(folders: tuple[Path, Path], first: str, second: str) -> None:
+def test_what_cannot_be_compared(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], first: str, second: str
+) -> None:
     (folders[1] / "deep/b.jpg").unlink()
     run = compare(folders[0].parent / first, folders[0].parent / second)
-    assert (run.returncode, run.stdout) == (2, "")
-    assert len(run.stderr.splitlines()) == 1
+    assert (run.status, run.out) == (2, b"")
+    assert len(run.err.splitlines()) == 1
 
 
+@pytest.mark.tools
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium")
-def test_a_browser_shows_the_page(folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_a_browser_shows_the_page(compare: Callable[..., Ran], folders: tuple[Path, Path], tmp_path: Path) -> None:
     (folders[0] / "c.png").unlink()
-    assert compare(*folders, "--html", tmp_path / "page.html").returncode == 0
+    assert compare(*folders, "--html", tmp_path / "page.html").status == 0
     text = (tmp_path / "page.html").read_text()
     assert "http" not in text, "the page would fetch something"
     colours = browsed(tmp_path / "page.html")
@@ -175,28 +182,30 @@ def browsed(page: Path) -> set[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("option", ["--picture", "--html"])
-def test_a_report_never_replaces_what_it_is_about(tmp_path: Path, lr: bytes, option: str) -> None:
+def test_a_report_never_replaces_what_it_is_about(
+    compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
+) -> None:
     original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
     small.write_bytes(lr)
     before = original.read_bytes()
     for report in (original, small, tmp_path / "." / "a.png"):
         run = compare(original, small, option, report)
-        assert (run.returncode, run.stderr.count("\n")) == (2, 1)
-        assert "write the report elsewhere" in run.stderr
+        assert (run.status, run.err.count("\n")) == (2, 1)
+        assert "write the report elsewhere" in run.err
     assert (original.read_bytes(), small.read_bytes()) == (before, lr)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_cannot_be_read_fails_alone(folders: tuple[Path, Path]) -> None:
+def test_a_file_that_cannot_be_read_fails_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
     (folders[0] / "a.png").chmod(0)
     run = compare(*folders)
-    assert run.returncode == 1
-    assert "deep/b.png" in run.stdout
-    assert "Traceback" not in run.stderr
+    assert run.status == 1
+    assert b"deep/b.png" in run.out
+    assert "Traceback" not in run.err
 
 
-def test_larger_pictures_are_compared_when_asked(tmp_path: Path, lr: bytes) -> None:
+def test_larger_pictures_are_compared_when_asked(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
     original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
     small.write_bytes(lr)
-    assert compare(original, small, "--max-pixels", 48 * 64 - 1).returncode == 1
-    assert compare(original, small, "--max-pixels", 48 * 64).returncode == 0
+    assert compare(original, small, "--max-pixels", 48 * 64 - 1).status == 1
+    assert compare(original, small, "--max-pixels", 48 * 64).status == 0

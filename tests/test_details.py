@@ -85,7 +85,7 @@ def test_seed_and_plane_give_other_fields() -> None:
 def test_scale_multiplies_in_float32() -> None:
     window = Rect(0, 0, 4, 4)
     for full, scaled in zip(draw(window), draw(window, scale=0.7), strict=True):
-        assert torch.equal(scaled, full * np.float32(0.7))
+        assert torch.equal(scaled, full * float(np.float32(0.7)))
 
 
 def test_zeros_need_no_tensors() -> None:

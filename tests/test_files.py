@@ -39,13 +39,6 @@ def targets(plan: Plan) -> list[str]:
     return [str(job.target) for job in plan.jobs]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, so that tests can speak of names as users do."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def put(*names: str, content: bytes = PICTURE) -> None:
     for name in names:
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -264,7 +257,7 @@ def test_a_source_inside_the_destination_is_taken_once_and_results_are_not(here:
 
 
 def test_a_folder_of_many_files_is_planned_in_linear_time(here: Path) -> None:
-    """Ten thousand take about a second; benchmarks/crash.py plans a hundred thousand."""
+    """Ten thousand take about a second; benchmarks/robustness/crash.py plans a hundred thousand."""
     Path("in").mkdir()
     for number in range(10_000):
         os.close(os.open(f"in/{number}.png.hcd.png", os.O_CREAT | os.O_WRONLY))

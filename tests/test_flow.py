@@ -30,9 +30,13 @@ def done(job: Job, made: object) -> Outcome:
     return Outcome(name=job.name, status=Status.DONE, target=job.target, message=str(made))
 
 
+def negate(group: list[int]) -> list[int]:
+    return [-number for number in group]
+
+
 def stages(
     read: Callable[[Job], int | Outcome] = number_of,
-    work: Callable[[list[int]], list[int]] = lambda group: [-number for number in group],
+    work: Callable[[list[int]], list[int]] = negate,
     write: Callable[[Job, int, int], Outcome] = lambda job, _, made: done(job, made),
     weigh: Callable[[int], int] = lambda _: 1,
 ) -> Stages[int, int]:

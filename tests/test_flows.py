@@ -148,7 +148,7 @@ def overshooting() -> HcFlow:
     """Return the Haar transform as a network, whose reconstruction is 0.4 too bright before it is clamped."""
     network = HcFlow()
     with torch.no_grad():
-        network.fine.steps[0].norm.bias[:, :3] = -0.4
+        network.get_parameter("fine.steps.0.norm.bias")[:, :3] = -0.4
     return network
 
 
@@ -180,7 +180,7 @@ def test_the_command_line_carries_z(method: str, draw: Draw, tmp_path: Path, mon
     torch.save(official_tensors("irn_x2"), tmp_path / "irn.pth")
     Image.fromarray(draw(12, 10, 3)).save(tmp_path / "a.png")
 
-    def run(*arguments: str | Path) -> str:
+    def run(*arguments: object) -> str:
         result = CliRunner().invoke(cli, list(map(str, arguments)))
         assert result.exit_code == 0, result.output
         return result.stdout

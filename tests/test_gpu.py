@@ -1,4 +1,4 @@
-"""What only a GPU can show. Skipped without one; `python benchmarks/pipeline.py overlap --device cuda` measures it."""
+"""What only a GPU can show. Skipped without one; `python -m benchmarks.speed.overlap --device cuda` measures it."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format, write_picture
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 
 
 @pytest.fixture

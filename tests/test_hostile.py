@@ -316,6 +316,7 @@ for name in sys.argv[2:]:
 """
 
 
+@pytest.mark.slow
 def test_bombs_take_no_memory(tmp_path: Path) -> None:
     """Bombs of 300 MiB and more; a profile may take the 64 MiB that it is allowed, twice while it grows."""
     bomb = deflated(BOMB)

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 import hcdcodec
-
-PROJECT = Path(__file__).parent.parent
 
 
 def test_imports_point_downwards() -> None:
     """The contracts stand in pyproject.toml; import-linter names the chain of imports that breaks one."""
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
-    ran = subprocess.run([*command, "--no-cache"], cwd=PROJECT, capture_output=True, text=True, check=False)
+    ran = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
 
 

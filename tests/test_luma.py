@@ -1,11 +1,9 @@
 """Errors along luma count more, those across it less, and the search trades the one for the other."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from conftest import float32_engine
+from conftest import DATA, float32_engine
 from PIL import Image
 
 from hcdcodec.codec.encode import encode_pictures
@@ -15,7 +13,7 @@ from hcdcodec.engine.luma_weight import weighed
 from hcdcodec.pictures.metrics import score
 from hcdcodec.pictures.picture import Levels, Picture
 
-CHELSEA = Path(__file__).parent / "data" / "photos" / "chelsea.png"
+CHELSEA = DATA / "photos" / "chelsea.png"
 Y = torch.tensor([65.481, 128.553, 24.966])
 
 

@@ -20,12 +20,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(folder: Path, line: str, **named: object) -> "subprocess.CompletedProcess[str]":
+def run(folder: Path, line: str, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a command line of a shell, in which $HCDCODEC is the command."""
     command = ["sh", "-c", line.replace("$HCDCODEC", '"$0" -c "$1"'), sys.executable, PROGRAM]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, errors="surrogateescape", check=False, **named
-    )  # type: ignore[call-overload, no-any-return]
+        command, cwd=folder, capture_output=True, text=True, errors="surrogateescape", check=False, env=env
+    )
 
 
 def results(folder: Path) -> set[str]:

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import float32_engine
@@ -119,16 +120,16 @@ def test_times_that_cannot_be_kept_are_a_warning(folder: Path, monkeypatch: pyte
 
 
 def test_a_file_that_comes_to_the_place_of_a_result_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hcdcodec.batch import encode_files
+    from hcdcodec.format import container
 
-    target, pack = folder / "small/a.png.hcd.png", encode_files.container.pack
+    target, pack = folder / "small/a.png.hcd.png", container.pack
 
-    def interfere(*arguments: object, **named: object) -> bytes:
+    def interfere(*arguments: Any, **named: Any) -> bytes:
         target.parent.mkdir()
         target.write_bytes(b"of the user")
-        return pack(*arguments, **named)  # type: ignore[arg-type]
+        return pack(*arguments, **named)
 
-    monkeypatch.setattr(encode_files.container, "pack", interfere)
+    monkeypatch.setattr(container, "pack", interfere)
     outcome = encode(folder, FileOptions())
     assert outcome.status is Status.FAILED and "--force" in outcome.message
     assert target.read_bytes() == b"of the user"

@@ -1,11 +1,11 @@
 """The price of bits: what it estimates, its gradient, and that it makes files smaller."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import DATA
 
 from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
@@ -20,7 +20,7 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 
-PHOTOS = Path(__file__).parent / "data" / "photos"
+PHOTOS = DATA / "photos"
 STEP = Grid(4, 4, 4)
 
 

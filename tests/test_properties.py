@@ -1,4 +1,4 @@
-"""What holds for all inputs, tried on some that nobody thought of; benchmarks/fuzz.py tries many more."""
+"""What holds for all inputs, tried on some that nobody thought of; benchmarks/robustness/fuzz.py tries many more."""
 
 import io
 import zlib

@@ -1,10 +1,10 @@
 """Settings keep the digests that release 0.1.0 gave them: no archive becomes stale by a release."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, search_of
@@ -12,7 +12,7 @@ from hcdcodec.codec.settings import settings_digest
 from hcdcodec.networks.manifest import NetworkId
 from hcdcodec.pictures.metadata import Strip
 
-GOLDEN: list[dict[str, Any]] = json.loads((Path(__file__).parent / "golden" / "settings_0.1.0.json").read_text())
+GOLDEN: list[dict[str, Any]] = json.loads((ROOT / "tests/golden/settings_0.1.0.json").read_text())
 
 
 @pytest.mark.parametrize("row", GOLDEN, ids=lambda row: row["digest"])

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,7 +50,8 @@ def test_exif_that_a_tool_repeats_as_text_goes_with_it(keyword: bytes) -> None:
 
 @pytest.mark.parametrize("name", [Strip.ICC, Strip.XMP])
 def test_what_could_not_be_read_back_is_not_written(name: Strip) -> None:
-    huge = replace(FULL, **{name: bytes((1 << 26) + 1)})
+    fields: dict[str, Any] = {name: bytes((1 << 26) + 1)}
+    huge = replace(FULL, **fields)
     with pytest.raises(PictureError, match=f"--strip {name}"):
         huge.to_chunks(compact=True)
     assert strip_metadata(huge, [name]).to_chunks(compact=True)
@@ -57,7 +59,7 @@ def test_what_could_not_be_read_back_is_not_written(name: Strip) -> None:
 
 def test_nothing_and_all() -> None:
     assert strip_metadata(FULL, ()) == FULL
-    assert strip_metadata(FULL, Strip) == Metadata()
+    assert strip_metadata(FULL, tuple(Strip)) == Metadata()
 
 
 def test_the_command_line_offers_every_kind() -> None:

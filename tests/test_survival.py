@@ -15,7 +15,7 @@ import imageio.v3 as imageio
 import numpy as np
 import oxipng
 import pytest
-from conftest import Draw, float32_engine
+from conftest import ROOT, Draw, float32_engine
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.codec.decode import decode_picture
@@ -28,7 +28,7 @@ from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 
-README = Path(__file__).parents[1] / "README.md"
+README = ROOT / "README.md"
 COMMENT = png_chunks.Chunk(b"tEXt", b"Comment\0hello")
 KEPT_BY_ZOPFLI = "--keepchunks=hcDC,hcDA,tEXt,iTXt,eXIf,iCCP"
 ALL = "restored, all metadata"
@@ -147,7 +147,7 @@ def verdict(data: bytes, before: bytes) -> str:
     engine = float32_engine("bicubic", 4)
     one, other = decode_picture(engine, found), decode_picture(engine, original)
     assert np.array_equal(one.pixels, other.pixels)
-    assert one.alpha is other.alpha is None or np.array_equal(one.alpha, other.alpha)
+    np.testing.assert_equal(one.alpha, other.alpha)
     return "restored, " + described(one.metadata, other.metadata)
 
 
@@ -160,6 +160,7 @@ def described(now: Metadata, before: Metadata) -> str:
     return ", ".join([*edited, *(["without " + ", ".join(lost)] if lost else [])]) or "all metadata"
 
 
+@pytest.mark.tools
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
 def test_survival(tool: Tool, file: tuple[str, bytes], tmp_path: Path) -> None:
     kind, data = file

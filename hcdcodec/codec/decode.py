@@ -7,7 +7,7 @@ import torch
 
 from hcdcodec.engine.engine import NOT_A_NUMBER, Engine, details_source
 from hcdcodec.engine.tile_batches import TileTask
-from hcdcodec.errors import DamagedError, ModelError
+from hcdcodec.errors import ModelError
 from hcdcodec.format.container import Packed
 from hcdcodec.format.geometry import check_geometry
 from hcdcodec.pictures.picture import Mode, Picture

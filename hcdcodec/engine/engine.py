@@ -158,7 +158,7 @@ def engine_for(
         # The reference decode is float32 on every device; TF32 would flip levels.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-        stream = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream(place)
         return Engine(backbone.to(place), place, torch.bfloat16, batch_px, is_compiled, stream=stream)
     fast = torch.bfloat16 if gains_by_bfloat16() else torch.float32
     return Engine(backbone.to(place), place, fast, batch_px, is_compiled)

@@ -111,6 +111,7 @@ def _compile(backbone: Backbone) -> Upscale:
 
     All networks of a kind share one cache of what is compiled, and each device and special size takes a place in it.
     """
-    torch._dynamo.config.recompile_limit = max(_COMPILED_MOST, torch._dynamo.config.recompile_limit)
+    # PyTorch 2.6 knows the limit by this name alone; later releases take it for recompile_limit.
+    torch._dynamo.config.cache_size_limit = max(_COMPILED_MOST, torch._dynamo.config.cache_size_limit)
     torch._dynamo.config.suppress_errors = True
     return torch.compile(backbone.upscale, dynamic=True)

@@ -265,4 +265,4 @@ def _grey(pixels: Levels) -> Levels:
 
 
 PNG_LEVEL = 2
-"""Preset of oxipng: at most two fifths of level 4's time for up to 0.5 % more bytes (benchmarks/png_levels.py, val)."""
+"""Preset of oxipng: at most two fifths of level 4's time for up to 0.5 % more bytes (choices/png_levels.py, val)."""

@@ -18,7 +18,7 @@ _RUNS = 3
 """zlib's Z_RLE, for reconstructions: filtered photographs hold hardly anything but runs for zlib to find.
 
 0.07 instead of 0.29 CPU seconds a megapixel with Pillow's own choice, for 2.0 % more bytes on val and 1.8 % on Set14
-(benchmarks/restored_png.py); a drawn page of text took a fourth more (by hand).
+(choices/restored_png.py); a drawn page of text took a fourth more (by hand).
 """
 
 

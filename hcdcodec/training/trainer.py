@@ -140,7 +140,7 @@ class Trainer:
         searched = int(recipe.batch * recipe.search_share) if searching else 0
         losses = self.objective.losses(batch, searched, self.likeness_db)
         self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
+        losses.total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)
         for group in self.optimiser.param_groups:
             group["lr"] = _rate(recipe, self.iteration, progress)

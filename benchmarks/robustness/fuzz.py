@@ -1,0 +1,238 @@
+"""Throw changed files at the readers for a while and count what they say; anything but an answer or a refusal is a bug.
+
+    nice python -m benchmarks.robustness.fuzz --seconds 60
+    python -m benchmarks.robustness.fuzz --seconds 3600 --engine atheris
+
+Two readers: `container.unpack` for files of ours, `image.read_picture` for sources. Half of the changes to PNGs are
+made inside chunks whose checksums are then put right, else nothing would get past those. With atheris, coverage guides
+what is changed next; without, chance does. Inputs that break something are kept under --keep.
+"""
+
+import argparse
+import io
+import json
+import logging
+import mmap
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.common import record
+
+if TYPE_CHECKING:
+    from hcdcodec.pictures.png_chunks import Chunk
+
+GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
+CORPUS = "corpus"
+KINDS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "QOI", "PPM", "AVIF", "JPEG2000")
+COUNTERS = ("unpacked", "refused by unpack", "read", "refused by read_picture", "broken")
+MAX_PIXELS = 1 << 20
+_SLOTS = struct.Struct(f"<{len(COUNTERS)}Q")
+
+
+def main() -> None:
+    """Run one engine in a process of its own, so that its death, too, is counted."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=60, help="default: 60")
+    parser.add_argument("--engine", choices=["atheris", "chance"], help="default: atheris where it is installed")
+    parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--keep", type=Path, default=Path("broken"), metavar="DIR", help="default: broken")
+    parser.add_argument("--counters", type=Path, help=argparse.SUPPRESS)
+    record.add_options(parser)
+    given = parser.parse_args()
+    if given.counters:
+        _fuzz(given)
+    else:
+        _watch(given)
+
+
+def _watch(given: argparse.Namespace) -> None:
+    engine = given.engine or ("atheris" if _has_atheris() else "chance")
+    given.keep.mkdir(parents=True, exist_ok=True)
+    counters = given.keep / "counters"
+    counters.write_bytes(bytes(_SLOTS.size))
+    own = ["--engine", engine, "--counters", str(counters), "--keep", str(given.keep), "--seed", str(given.seed)]
+    start = time.monotonic()
+    child = subprocess.run([sys.executable, "-m", __spec__.name, "--seconds", str(given.seconds), *own], check=False)
+    counts = dict(zip(COUNTERS, _SLOTS.unpack(counters.read_bytes()), strict=True))
+    counters.unlink()
+    shutil.rmtree(given.keep / CORPUS, ignore_errors=True)  # libFuzzer leaves without a chance to clear up
+    result = {
+        "provenance": record.provenance(),
+        "engine": engine,
+        "seconds": round(time.monotonic() - start, 1),
+        "inputs": sum(counts.values()) // 2,
+        **counts,
+        "exit status": child.returncode,
+    }
+    given.out.mkdir(parents=True, exist_ok=True)
+    (given.out / "fuzz.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+    if not any(given.keep.iterdir()):
+        given.keep.rmdir()
+    sys.exit(1 if counts["broken"] or child.returncode else 0)
+
+
+def _has_atheris() -> bool:
+    return subprocess.run([sys.executable, "-c", "import atheris"], capture_output=True, check=False).returncode == 0
+
+
+def _fuzz(given: argparse.Namespace) -> None:
+    warnings.simplefilter("ignore")
+    logging.disable()
+    with given.counters.open("r+b") as file, mmap.mmap(file.fileno(), _SLOTS.size) as counters:
+        if given.engine == "atheris":
+            _fuzz_by_coverage(given, counters)
+        else:
+            _fuzz_by_chance(given, _judge(counters, given.keep))
+
+
+def _fuzz_by_chance(given: argparse.Namespace, judge: Callable[[bytes], None]) -> None:
+    seeds, dice = _seeds(), random.Random(given.seed)
+    end = time.monotonic() + given.seconds
+    while time.monotonic() < end:
+        judge(_mutated(dice.choice(seeds), dice))
+
+
+def _fuzz_by_coverage(given: argparse.Namespace, counters: mmap.mmap) -> None:
+    import atheris
+
+    with atheris.instrument_imports(include=["hcdcodec"]):
+        judge = _judge(counters, given.keep)
+    corpus = given.keep / CORPUS
+    corpus.mkdir(exist_ok=True)
+    for number, seed in enumerate(_seeds()):
+        (corpus / str(number)).write_bytes(seed)
+
+    def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        dice = random.Random(seed)
+        if dice.random() < 0.5:
+            return bytes(atheris.Mutate(data, max_size))
+        return _mutated(data, dice)[:max_size]
+
+    quiet = ["-verbosity=0", "-print_final_stats=0", f"-artifact_prefix={given.keep}/", "-max_len=8192"]
+    limits = [f"-max_total_time={given.seconds}", "-timeout=20", "-rss_limit_mb=4096", f"-seed={given.seed + 1}"]
+    atheris.Setup(["fuzz", *quiet, *limits, str(corpus)], judge, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+def _judge(counters: mmap.mmap, keep: Path) -> Callable[[bytes], None]:
+    """Return what gives one input to both readers and counts what came of it."""
+    from hcdcodec.errors import ContainerError, PictureError
+    from hcdcodec.format import container
+    from hcdcodec.pictures.reading import read_picture
+
+    readers: tuple[tuple[Callable[[bytes], Any], type[Exception], Callable[[Any], None]], ...] = (
+        (lambda data: container.unpack(data, max_pixels=MAX_PIXELS), ContainerError, _sound_packed),
+        (lambda data: read_picture(data, max_pixels=MAX_PIXELS), PictureError, _sound_picture),
+    )
+
+    def judge(data: bytes) -> None:
+        for index, (read, kind, sound) in enumerate(readers):
+            try:
+                found = read(data)
+                sound(found)
+                slot = 2 * index
+            except kind as error:
+                slot = 2 * index + 1 if "; " in str(error) and "\n" not in str(error) else 4
+            except Exception:
+                traceback.print_exc()
+                slot = 4
+            if slot == 4:
+                (keep / f"{len(os.listdir(keep))}.bin").write_bytes(data)  # noqa: PTH208
+            (count,) = struct.unpack_from("<Q", counters, 8 * slot)
+            struct.pack_into("<Q", counters, 8 * slot, count + 1)
+
+    return judge
+
+
+def _sound_packed(packed: object) -> None:
+    """Check that what is given out is what the digest names."""
+    from hcdcodec.format import container
+
+    assert isinstance(packed, container.Packed)
+    assert container.pixel_digest(packed.lr) == packed.header.lr_digest
+    assert packed.alpha is None or packed.alpha.shape == (packed.header.height, packed.header.width)
+
+
+def _sound_picture(picture: object) -> None:
+    from hcdcodec.pictures.picture import Picture
+
+    assert isinstance(picture, Picture)
+    assert 0 < picture.pixel_count <= MAX_PIXELS
+
+
+def _seeds() -> list[bytes]:
+    """Return the golden files, and a small picture of every kind that is read."""
+    from PIL import Image
+
+    found = [path.read_bytes() for path in sorted(GOLDEN.glob("*.png"))]
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4)).astype(np.uint8)
+    for kind in KINDS:
+        for picture in (Image.fromarray(pixels[..., :3]), Image.fromarray(pixels), Image.fromarray(pixels[..., 0])):
+            buffer = io.BytesIO()
+            try:
+                picture.save(buffer, kind)
+            except (OSError, ValueError):  # this kind knows no alpha
+                continue
+            found.append(buffer.getvalue())
+    return found
+
+
+def _mutated(data: bytes, dice: random.Random) -> bytes:
+    """Change a few bytes anywhere, or inside the chunks of a PNG and with sound checksums."""
+    from hcdcodec.errors import DamagedError
+    from hcdcodec.pictures import png_chunks
+
+    try:
+        if dice.random() < 0.5:
+            parts = list(png_chunks.walk(data))
+            for _ in range(dice.randint(1, 3)):
+                _change_chunks(parts, dice)
+            return png_chunks.build(parts)
+    except DamagedError:
+        pass
+    return _changed(data, dice)
+
+
+def _change_chunks(parts: list["Chunk"], dice: random.Random) -> None:
+    at = dice.randrange(len(parts))
+    choice = dice.random()
+    if choice < 0.6:
+        parts[at] = parts[at]._replace(payload=_changed(parts[at].payload, dice))
+    elif choice < 0.75:
+        parts.insert(dice.randrange(len(parts) + 1), parts[at])
+    elif choice < 0.9:
+        parts.insert(dice.randrange(len(parts)), parts.pop(at))
+    elif len(parts) > 1:
+        del parts[at]
+
+
+def _changed(data: bytes, dice: random.Random) -> bytes:
+    changed = bytearray(data)
+    for _ in range(dice.choice((1, 1, 2, 4, 16))):
+        at, choice = dice.randrange(len(changed) + 1), dice.random()
+        if choice < 0.6:
+            changed[at : at + 1] = bytes([dice.choice((0, 1, 127, 128, 255, dice.randrange(256)))])
+        elif choice < 0.75:
+            changed[at : at + 4] = struct.pack(">I", dice.choice((0, 1, 0x7FFFFFFF, 0xFFFFFFFF, len(data))))
+        elif choice < 0.85:
+            del changed[at : at + dice.randrange(1, 40)]
+        else:
+            changed[at:at] = dice.randbytes(dice.randrange(1, 40))
+    return bytes(changed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Every benchmark runs, on next to nothing: what it says is of no worth, but it still fits the package."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+FOLDER = ROOT / "benchmarks"
+SCRIPTS = sorted(
+    ".".join(path.relative_to(FOLDER).with_suffix("").parts)
+    for path in FOLDER.glob("*/*.py")
+    if path.parent.name != "common"
+)
+SMALL = ("--limit", "1", "--crop", "32")
+FAST = ("--backbone", "bicubic")
+COMMAND = ("--limit", "1", "--effort", "0", *FAST)
+
+# What makes each script quick, and what it must leave behind.
+CALLS: dict[str, tuple[tuple[str, ...], str]] = {
+    "checks.drift": ((*SMALL, "--backbones", "bicubic"), "drift.csv"),
+    "checks.seams": ((*SMALL, *FAST, "--tile", "4", "--halo", "1"), "seams_*.csv"),
+    "choices.png_levels": ((*SMALL, *FAST), "png_levels_*.csv"),
+    "choices.restored_png": ((*SMALL, *FAST), "restored_png_*.csv"),
+    "codecs.rate_distortion": ((*SMALL, *FAST, "--qualities", "100", "38", "--efforts", "1"), "*_conclusions.csv"),
+    "paper.adversarial": ((*SMALL, *FAST, "--steps", "1"), "adversarial_*.csv"),
+    "paper.gain": ((*SMALL, *FAST, "--efforts", "1", "--lengths", "1", "--windows"), "gain_*.csv"),
+    "paper.perturbation": ((*SMALL, *FAST, "--effort", "1"), "perturbation_*.csv"),
+    "paper.tables": (("table2", "figure7", *SMALL, *FAST), "figure7_*.csv"),
+    "robustness.crash": (("--rounds", "1", "--many", "9"), "crash.json"),
+    "robustness.fuzz": (("--seconds", "1", "--engine", "chance"), "fuzz.json"),
+    "robustness.ray_workers": (("--pictures", "6"), "ray_workers.json"),
+    "speed.batch_size": (("--limit", "1", "--side", "32", "--effort", "1", *FAST), "batch_size_*.csv"),
+    "speed.beside_paper": (("--limit", "1", "--side", "32", *FAST), "beside_paper_*.csv"),
+    "speed.defaults": ((*SMALL, *FAST), "defaults_*.csv"),
+    "speed.memory_growth": (COMMAND, "memory_growth.csv"),
+    "speed.memory_peak": (COMMAND, "memory_peak.csv"),
+    "speed.overlap": (COMMAND, "overlap.csv"),
+    "speed.per_picture": ((*SMALL, *FAST, "--repeat", "1"), "per_picture_*.csv"),
+    "speed.picture_count": (COMMAND, "picture_count.csv"),
+}
+NEEDS = {"robustness.ray_workers": "ray"}
+TOO_LONG = {"robustness.lowest_versions": "it installs everything anew, and runs these tests"}
+ALONE = {"robustness.crash"}  # it forks, which a process with threads must not
+
+
+def run(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a script as `python -m` does, in this process where that is possible."""
+    monkeypatch.chdir(ROOT)
+    if name in ALONE:
+        subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *arguments], check=True, capture_output=True)
+        return
+    module = importlib.import_module(f"benchmarks.{name}")
+    monkeypatch.setattr(sys, "argv", [module.__file__, *arguments])
+    try:
+        module.main()
+    except SystemExit as left:
+        assert not left.code, left.code
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name in TOO_LONG:
+        pytest.skip(TOO_LONG[name])
+    pytest.importorskip("matplotlib")
+    if name in NEEDS:
+        pytest.importorskip(NEEDS[name])
+    arguments, left = CALLS[name]
+    keep = ["--keep", str(tmp_path / "broken")] if name == "robustness.fuzz" else []
+    run(name, [*arguments, *keep, "--out", str(tmp_path)], monkeypatch)
+    (made,) = tmp_path.glob(left)
+    assert f"command: python -m benchmarks.{name} {arguments[0]} " in made.read_text()
+
+
+def test_scripts_import_no_scripts() -> None:
+    for path in FOLDER.glob("*/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            own = [name for name in names if name.startswith("benchmarks")]
+            assert all(name.startswith("benchmarks.common") for name in own), path
