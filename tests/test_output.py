@@ -16,7 +16,7 @@ FAST = ("-b", "bicubic", "-e", "0")
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "in").mkdir()
     for name in ("a.png", "b.png", "c.png"):
-        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "in" / name)
+        Image.fromarray(np.full((8, 8, 3), (10, 20, 30), np.uint8)).save(tmp_path / "in" / name)
     return tmp_path
 
 

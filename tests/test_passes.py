@@ -125,8 +125,13 @@ class Looks(TorchDispatchMode):
 def test_a_step_looks_once_at_the_numbers_of_all_pictures(
     pictures: list[Picture], quality: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lists, to_list = [], torch.Tensor.tolist
-    monkeypatch.setattr(torch.Tensor, "tolist", lambda self: lists.append(self.shape) or to_list(self))
+    lists, to_list = list[torch.Size](), torch.Tensor.tolist
+
+    def listen(self: torch.Tensor) -> object:
+        lists.append(self.shape)
+        return to_list(self)
+
+    monkeypatch.setattr(torch.Tensor, "tolist", listen)
     counts = []
     for steps in (1, 4):
         lists.clear()

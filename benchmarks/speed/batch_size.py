@@ -67,7 +67,7 @@ def _by_batch(engine: Engine, crops: Iterator[Picture], effort: int, limit: int)
             "search_mp_per_s": _rate(lambda: encode_pictures(sized, taken, options), taken),  # noqa: B023
             "decode_mp_per_s": _rate(_decoding(sized, taken, options), taken),
         }
-        rows.append({"batch_px": 2**exponent, "pictures": len(taken), **rates, "halved": sized.room.pixels})
+        rows.append({"batch_px": 2**exponent, "pictures": len(taken), **rates, "halved": sized.memory_limit.pixels})
         if sized.device.type == "cuda":
             rows[-1] = {**rows[-1], "peak_mib": torch.cuda.max_memory_allocated(sized.device) / 2**20}
     return rows
