@@ -530,6 +530,21 @@ def test_extended_xmp_is_joined_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
+    "note",
+    [
+        f'<rdf:Description xmlns:n="http://ns.adobe.com/xmp/note/"><n:HasExtendedXMP>{GUID}</n:HasExtendedXMP>',
+        f"<rdf:Description xmlns:n=\"http://ns.adobe.com/xmp/note/\" n:HasExtendedXMP = '{GUID}'>",
+    ],
+)
+def test_the_note_of_an_extension_may_be_written_in_other_ways(note: str) -> None:
+    main = segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + packet(note + "</rdf:Description>"))
+    picture = read_picture(jpeg(main, *extension(packet(HISTORY % "retouched"))))
+    xmp = picture.metadata.xmp
+    assert picture.warnings == ()
+    assert xmp is not None and b"HasExtendedXMP" not in xmp and b"retouched" in xmp
+
+
+@pytest.mark.parametrize(
     "parts",
     [
         [],
@@ -651,11 +666,12 @@ def test_camera_raw_is_no_picture(data: bytes, words: str) -> None:
     "data",
     [
         tiff_of({}, sub=(6, 4)),
+        tiff_of({}, sub=(60, 40))[:-14],
         tiff_of({254: (4, 0)}),
         tiff_of({254: (4, 2)}),
         tiff_of({37724: (7, 0)} | {34377: (1, 0)}),
     ],
-    ids=["pyramid", "full", "page", "Photoshop"],
+    ids=["pyramid", "a SubIFD that is cut off", "full", "page", "Photoshop"],
 )
 def test_tiff_files_with_more_than_the_picture_are_read(data: bytes) -> None:
     assert np.array_equal(read_picture(data).pixels, noise(9, 13, 3))

@@ -148,9 +148,16 @@ def _raw_sign(directory: Directory) -> str:
     if is_reduced or directory.numbers(_SUBFILE_TYPE) == (_OLD_REDUCED_RESOLUTION,):
         return "its first picture is a preview of reduced resolution"
     behind = directory.numbers(_SUB_IFDS, _SUB_IFDS_MOST)
-    if any(read_directory(directory.data, place).pixel_count > directory.pixel_count for place in behind):
+    if any(_pixels_at(directory.data, place) > directory.pixel_count for place in behind):
         return "a larger picture stands behind its first one"
     return ""
+
+
+def _pixels_at(data: bytes, place: int) -> int:
+    try:
+        return read_directory(data, place).pixel_count
+    except DamagedError:
+        return 0  # what cannot be found is no picture
 
 
 def _read_entries(data: bytes, order: str, offset: int, number: str, count_code: str, slot: int) -> Directory:

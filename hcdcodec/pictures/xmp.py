@@ -9,10 +9,10 @@ Source: Adobe XMP part 3, section 1.1.3.1.
 import re
 from xml.etree import ElementTree
 
-_CONTENT = re.compile(rb"<rdf:RDF\b[^>]*>(.*)</rdf:RDF\s*>", re.DOTALL)
+_CONTENT = re.compile(rb"<(?P<prefix>[\w.-]+):RDF\b[^>]*>(?P<all>.*)</(?P=prefix):RDF\s*>", re.DOTALL)
 _NOTE = re.compile(
-    rb"\s+xmpNote:HasExtendedXMP\s*=\s*(?:\"[^\"]*\"|'[^']*')"
-    rb"|\s*<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>"
+    rb"\s+[\w.-]+:HasExtendedXMP\s*=\s*(?:\"[^\"]*\"|'[^']*')"
+    rb"|\s*<([\w.-]+:HasExtendedXMP)\s*>[^<]*</\1\s*>"
 )
 _PADDING = b"\xef\xbb\xbf\0 \t\r\n"
 
@@ -30,7 +30,7 @@ def join_packets(main: bytes, extension: bytes) -> bytes | None:
     place, content = _CONTENT.search(main), _CONTENT.search(extension)
     if place is None or content is None or b"<!" in main + extension:  # no packet needs entities
         return None
-    joined = _NOTE.sub(b"", main[: place.end(1)]) + content[1] + main[place.end(1) :]
+    joined = _NOTE.sub(b"", main[: place.end("all")]) + content["all"] + main[place.end("all") :]
     try:
         ElementTree.fromstring(joined.strip(_PADDING))
     except (ElementTree.ParseError, ValueError, LookupError):
