@@ -1,5 +1,6 @@
 """Pictures come in as they are, go out as they came, and are refused where that is impossible."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -358,6 +359,27 @@ def test_tiff_keeps_the_orientation_tag() -> None:
     data = write_picture(Picture(noise(4, 6, 3), None, Metadata(exif=exif(orientation=6))), Format.TIFF)
     with Image.open(io.BytesIO(data)) as image:
         assert image.getexif()[ExifTags.Base.Orientation] == 6
+
+
+def test_an_impossible_orientation_goes_into_a_tiff_as_it_is() -> None:
+    data = write_picture(
+        Picture(noise(4, 6, 3), None, Metadata(exif=only(ExifTags.Base.Orientation, 262))), Format.TIFF
+    )
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.getexif()[ExifTags.Base.Orientation] == 262
+
+
+def test_exif_of_wrong_types_is_an_error_at_most() -> None:
+    for tag, value in ((ExifTags.Base.Make, 7), (ExifTags.Base.Software, b"\xff\0\xfe")):
+        picture = Picture(noise(4, 6, 3), None, Metadata(exif=only(tag, value)))
+        with contextlib.suppress(OutputError):
+            assert np.array_equal(read_picture(write_picture(picture, Format.TIFF)).pixels, picture.pixels)
+
+
+def only(tag: int, value: object) -> bytes:
+    block = Image.Exif()
+    block[tag] = value
+    return block.tobytes().removeprefix(b"Exif\0\0")
 
 
 @pytest.mark.parametrize(

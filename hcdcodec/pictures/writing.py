@@ -13,6 +13,7 @@ from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
 from hcdcodec.pictures.picture import Mode, Picture, expand
 
 _WEBP_SIDE_MAX = 16383
+_ORIENTATIONS = range(1, 9)
 
 _RUNS = 3
 """zlib's Z_RLE, for reconstructions: filtered photographs hold hardly anything but runs for zlib to find.
@@ -87,9 +88,11 @@ def _save_tiff(image: Image.Image, metadata: Metadata) -> bytes:
     try:
         with formats.pillow_reads():
             tags = metadata.to_tiff()
+            # The writer that compresses cannot nest tags, as EXIF does.
+            is_flat = ExifTags.IFD.Exif not in tags and ExifTags.IFD.GPSInfo not in tags
+            payloads = {"icc_profile": metadata.icc, "dpi": metadata.dpi, "exif": tags}
+            if is_flat and tags.get(ExifTags.Base.Orientation, 1) in _ORIENTATIONS:  # it refuses all others
+                return _save(image, "TIFF", compression="tiff_deflate", **payloads)
+            return _save(image, "TIFF", compression="raw", **payloads)
     except DamagedError as error:
         raise OutputError("damaged EXIF data cannot go into a TIFF; choose PNG or WebP") from error
-    # The writer that compresses cannot nest tags, as EXIF does.
-    compression = "raw" if ExifTags.IFD.Exif in tags or ExifTags.IFD.GPSInfo in tags else "tiff_deflate"
-    payloads = {"icc_profile": metadata.icc, "dpi": metadata.dpi}
-    return _save(image, "TIFF", compression=compression, exif=tags, **payloads)
