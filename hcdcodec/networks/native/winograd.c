@@ -19,7 +19,6 @@
 
 #include <immintrin.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -215,9 +214,33 @@ struct Job {
 };
 
 typedef struct {
+  pthread_mutex_t lock;
+  pthread_cond_t ready;
+} Gate;
+
+typedef struct {
   Job *jobs;
   int count, number;
+  Gate *gate;
 } Worker;
+
+static int is_ready(Job *job) { return __atomic_load_n(&job->done, __ATOMIC_ACQUIRE) >= job->items; }
+
+/* Wait until all items of a job are ready: for some microseconds awake, then asleep, since cores may have other work. */
+static void await(Job *job, Gate *gate) {
+  for (int i = 0; i < 1000 && !is_ready(job); i++) _mm_pause();
+  if (is_ready(job)) return;
+  pthread_mutex_lock(&gate->lock);
+  while (!is_ready(job)) pthread_cond_wait(&gate->ready, &gate->lock);
+  pthread_mutex_unlock(&gate->lock);
+}
+
+static void finish_item(Job *job, Gate *gate) {
+  if (__atomic_add_fetch(&job->done, 1, __ATOMIC_ACQ_REL) < job->items) return;
+  pthread_mutex_lock(&gate->lock);
+  pthread_cond_broadcast(&gate->ready);
+  pthread_mutex_unlock(&gate->lock);
+}
 
 /* Work on all jobs, one after the other; the next begins when all items of this one are ready. */
 static void *take(void *argument) {
@@ -225,9 +248,9 @@ static void *take(void *argument) {
   for (Job *job = worker->jobs; job < worker->jobs + worker->count; job++) {
     for (long item; (item = __atomic_fetch_add(&job->next, 1, __ATOMIC_RELAXED)) < job->items;) {
       job->work(job, item, job->scratch + worker->number * job->apart);
-      __atomic_fetch_add(&job->done, 1, __ATOMIC_RELEASE);
+      finish_item(job, worker->gate);
     }
-    while (__atomic_load_n(&job->done, __ATOMIC_ACQUIRE) < job->items) sched_yield();
+    await(job, worker->gate);
   }
   return NULL;
 }
@@ -236,8 +259,9 @@ static void *take(void *argument) {
 static void divide(Job *jobs, int count, int threads) {
   Worker workers[THREADS];
   pthread_t handles[THREADS];
+  Gate gate = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
   int started = 1;
-  for (int i = 0; i < threads; i++) workers[i] = (Worker){jobs, count, i};
+  for (int i = 0; i < threads; i++) workers[i] = (Worker){jobs, count, i, &gate};
   while (started < threads && !pthread_create(&handles[started], NULL, take, &workers[started])) started++;
   take(&workers[0]);
   while (started > 1) pthread_join(handles[--started], NULL);
