@@ -162,18 +162,23 @@ typedef struct {
 
 static const float zeros[CHANNELS];
 
-/* Return the offset of a pixel that lies `y`, `x` from the corner of a tile; -1 outside. */
-INLINE long offset_of(const Picture *of, long tile, long y, long x) {
+/* Write the offsets of the pixels of a window, `side` wide, that begins `margin` before a tile; -1 outside. */
+INLINE void find(const Picture *of, long tile, int side, int margin, long *offsets) {
   long within = tile % (of->rows * of->columns), picture = tile / (of->rows * of->columns);
-  y += within / of->columns * 4, x += within % of->columns * 4;
-  return y >= 0 && x >= 0 && y < of->h && x < of->w ? ((picture * of->h + y) * of->w + x) * of->channels : -1;
+  long top = within / of->columns * 4 - margin, left = within % of->columns * 4 - margin;
+  for (int i = 0; i < side * side; i++) {
+    long y = top + i / side, x = left + i % side;
+    int inside = y >= 0 && x >= 0 && y < of->h && x < of->w;
+    offsets[i] = inside ? ((picture * of->h + y) * of->w + x) * of->channels : -1;
+  }
 }
 
-static void look(const Picture *of, long tile, int side, int margin, Window *window) {
+INLINE void look(const Picture *of, long tile, int side, int margin, Window *window) {
+  long offsets[POINTS];
+  find(of, tile, side, margin, offsets);
   for (int i = 0; i < side * side; i++) {
-    long offset = offset_of(of, tile, i / side - margin, i % side - margin);
-    window->samples[i] = offset < 0 ? zeros : of->samples + offset;
-    window->leaks[i] = offset < 0 || !of->leaks ? (const unsigned char *)zeros : of->leaks + offset / 8;
+    window->samples[i] = offsets[i] < 0 ? zeros : of->samples + offsets[i];
+    window->leaks[i] = offsets[i] < 0 || !of->leaks ? (const unsigned char *)zeros : of->leaks + offsets[i] / 8;
   }
 }
 
@@ -182,14 +187,19 @@ INLINE vec sample(const Window *window, int i, long c, int leaks) {
   return leaks ? leak(v, window->leaks[i] + c / 8) : v;
 }
 
-/* points[36] of LANES channels from the 6x6 inputs of a tile */
-INLINE void transform_inputs(const Window *window, long c, int leaks, int half, vec *points) {
-  vec rows[POINTS];
+/* rows[6][6] of LANES channels: the 6x6 inputs of a tile, transformed along x */
+INLINE void transform_rows(const Window *window, long c, int leaks, int half, vec *rows) {
   for (int i = 0; i < 6; i++) {
     vec line[6];
     for (int j = 0; j < 6; j++) line[j] = sample(window, i * 6 + j, c, leaks);
     transform_input(line, rows + i * 6, 1, 1, near_point(half), far_point(half));
   }
+}
+
+/* points[36] of LANES channels from the 6x6 inputs of a tile */
+INLINE void transform_inputs(const Window *window, long c, int leaks, int half, vec *points) {
+  vec rows[POINTS];
+  transform_rows(window, c, leaks, half, rows);
   for (int j = 0; j < 6; j++) transform_input(rows + j, points + j, 6, 6, near_point(half), far_point(half));
 }
 
@@ -274,15 +284,19 @@ static int block_size(long tiles, long block) {
 
 /* Transform `count` tiles from `start` on to v[36][BLOCK][in]; rows up to a multiple of ROWS are zero. */
 INLINE void gather(const Job *job, long start, int count, float *v, int leaks, int half) {
-  long in = job->x.channels, words = half ? in / 2 : in;
+  const long in = job->x.channels, words = half ? in / 2 : in, plane = job->v_plane;
   for (int t = 0; t < count; t++) {
     Window window;
     look(&job->x, start + t, 6, 1, &window);
     for (long c = 0; c < in; c += LANES) {
-      vec points[POINTS];
-      transform_inputs(&window, c, leaks, half, points);
+      vec rows[POINTS];
+      transform_rows(&window, c, leaks, half, rows);
       float *to = v + t * words + (half ? c / 2 : c);
-      for (int k = 0; k < POINTS; k++) put_channels(to + k * job->v_plane, points[k], half);
+      for (int j = 0; j < 6; j++) {
+        vec column[6];
+        transform_input(rows + j, column, 6, 1, near_point(half), far_point(half));
+        for (int i = 0; i < 6; i++) put_channels(to + (i * 6 + j) * plane, column[i], half);
+      }
     }
   }
   for (int t = count; t % ROWS; t++)
@@ -318,29 +332,36 @@ INLINE void multiply(const Job *job, int count, const float *v, float *m, int ha
   }
 }
 
-INLINE void finish(const Convolution *to, long offset, long c, vec value) {
-  if (to->bias) value += get(to->bias + c);
-  if (to->signs) put_signs(to->signs + offset / 8, value);
-  if (to->activates) value = activate(value);
-  if (to->add) value += get(to->add + offset);
-  put(to->out + offset, value);
-}
 
 /* Transform m back, finish and write. */
 INLINE void scatter(const Job *job, long start, int count, const float *m, int half) {
+  const Convolution to = *job->convolution; /* a copy: what is written to `out` cannot change it */
+  const long plane = job->m_plane;
   Picture out = job->x;
-  out.channels = job->convolution->outs;
-  for (int t = 0; t < count; t++) {
+  out.channels = to.outs;
+  for (int t = 0; t < count; t++, m += to.outs) {
     long offsets[16];
-    for (int i = 0; i < 16; i++) offsets[i] = offset_of(&out, start + t, i / 4, i % 4);
-    for (long c = 0; c < out.channels; c += LANES) {
-      vec points[POINTS], columns[24], tile[16];
-      for (int k = 0; k < POINTS; k++) points[k] = get(m + k * job->m_plane + t * out.channels + c);
-      for (int j = 0; j < 6; j++) transform_output(points + j, columns + j, 6, 6, near_point(half), far_point(half));
-      for (int i = 0; i < 4; i++)
-        transform_output(columns + i * 6, tile + i * 4, 1, 1, near_point(half), far_point(half));
-      for (int i = 0; i < 16; i++)
-        if (offsets[i] >= 0) finish(job->convolution, offsets[i] + c, c, tile[i]);
+    find(&out, start + t, 4, 0, offsets);
+    for (long c = 0; c < to.outs; c += LANES) {
+      vec columns[24], bias = to.bias ? get(to.bias + c) : all(0);
+      for (int j = 0; j < 6; j++) {
+        vec line[6];
+        for (int i = 0; i < 6; i++) line[i] = get(m + (i * 6 + j) * plane + c);
+        transform_output(line, columns + j, 1, 6, near_point(half), far_point(half));
+      }
+      for (int i = 0; i < 4; i++) {
+        vec row[4];
+        transform_output(columns + i * 6, row, 1, 1, near_point(half), far_point(half));
+        for (int j = 0; j < 4; j++) {
+          long offset = offsets[i * 4 + j] + c;
+          if (offset < c) continue;
+          vec value = row[j] + bias;
+          if (to.signs) put_signs(to.signs + offset / 8, value);
+          if (to.activates) value = activate(value);
+          if (to.add) value += get(to.add + offset);
+          put(to.out + offset, value);
+        }
+      }
     }
   }
 }
