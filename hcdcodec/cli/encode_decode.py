@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.batch.freshness import Freshness
     from hcdcodec.batch.ray_cluster import Make
+    from hcdcodec.engine.devices import Precision
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
-    from hcdcodec.engine.devices import Precision
     from hcdcodec.networks.base import Backbone
 
 

@@ -15,5 +15,6 @@ long convolve_scratch(long in, long outs) { return POINTS * (BLOCK * (in + outs)
 
 long correlate_scratch(long b, long h, long w, long in, long outs) {
   long tiles = b * ((h + 3) / 4) * ((w + 3) / 4), most = tiles < CHUNK ? (tiles + 1) / 2 * 2 : CHUNK;
-  return (POINTS * (most * (in + outs) + 2 * LINE) + CHUNK / BLOCK * outs) * (long)sizeof(float);
+  long transforms = POINTS * (most * (in + outs) + 2 * LINE), sums = POINTS * in * outs + CHUNK / BLOCK * outs;
+  return (transforms + sums) * (long)sizeof(float);
 }

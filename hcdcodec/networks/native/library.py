@@ -36,7 +36,7 @@ class Correlation(ctypes.Structure):
     """See winograd.h."""
 
     _fields_ = (
-        *((name, _POINTER) for name in ("x", "slopes", "leaks", "by_u", "by_bias", "scratch")),
+        *((name, _POINTER) for name in ("x", "slopes", "leaks", "by_weight", "by_bias", "scratch")),
         *((name, _LONG) for name in ("b", "h", "w", "ins", "outs")),
         ("half", _INT),
     )

@@ -104,7 +104,7 @@ INLINE void put_tiles(float *to, vec first, vec second) {
 #endif
 }
 
-/* One axis of the three transforms; d, m, y are read with one stride and o is written with another. */
+/* One axis of the transforms; d, m, y are read with one stride and o is written with another. */
 
 INLINE void transform_input(const vec *d, vec *o, int from, int to, float a, float b) {
   vec d0 = d[0], d1 = d[from], d2 = d[2 * from], d3 = d[3 * from], d4 = d[4 * from], d5 = d[5 * from];
@@ -137,6 +137,15 @@ INLINE void transform_slope(const vec *y, vec *o, int from, int to, float a, flo
   o[3 * to] = far_even + far_odd;
   o[4 * to] = far_even - far_odd;
   o[5 * to] = y3;
+}
+
+INLINE void transform_sums(const vec *m, vec *o, int from, int to, float a, float b) { /* the transpose of weights' */
+  float zero = 1 / (a * a * b * b), near = 1 / (2 * a * a * (a * a - b * b)), far = 1 / (2 * b * b * (b * b - a * a));
+  vec p = all(near) * (m[from] + m[2 * from]), q = all(near * a) * (m[from] - m[2 * from]);
+  vec r = all(far) * (m[3 * from] + m[4 * from]), s = all(far * b) * (m[3 * from] - m[4 * from]);
+  o[0] = all(zero) * m[0] + p + r;
+  o[to] = q + s;
+  o[2 * to] = all(a * a) * p + all(b * b) * r + m[5 * from];
 }
 
 INLINE float near_point(int half) { return half ? 2 / 3.f : 1; }
@@ -397,7 +406,7 @@ void NAME(convolve, LEVEL)(const Convolution *each, int count, int threads) {
   divide(jobs, count, threads);
 }
 
-/* Gradients by weights, first half: of a chunk's blocks, v[36][tiles][in], m[36][tiles][outs], sums[blocks][outs]. */
+/* Gradients by weights. First, of a chunk's blocks, v[36][tiles][in], m[36][tiles][outs], sums[blocks][outs]. */
 
 INLINE void put_points(float *to, long plane, const vec *first, const vec *second, int half) {
   for (int k = 0; k < POINTS; k++) {
@@ -448,11 +457,17 @@ static void gather_pairs_half(const Job *job, long block, char *scratch) {
     gather_pairs(job, block, scratch, 0, 1);
 }
 
-/* Second half: by_u[k][c .. c + SLOPE_ROWS][o ..] += v' m, for `wide` vectors of outputs. */
-INLINE void multiply_slopes_part(const Job *job, int k, long c, long o, int wide, const float *v, const float *m,
+/* Where the gradients by transformed weights [36][in][outs] are summed. */
+INLINE float *sums_at(const Job *job, char *scratch) {
+  float *sums = (float *)scratch + POINTS * (job->v_plane + job->m_plane);
+  return sums + CHUNK / BLOCK * job->slopes.channels;
+}
+
+/* Second: by_u[k][c .. c + SLOPE_ROWS][o ..] += v' m, for `wide` vectors of outputs. */
+INLINE void multiply_slopes_part(const Job *job, float *by_u, long c, long o, int wide, const float *v, const float *m,
                                  int half) {
   long in = job->x.channels, outs = job->slopes.channels, steps = half ? (job->tiles + 1) / 2 : job->tiles;
-  float *to = job->correlation->by_u + (k * in + c) * outs + o;
+  float *to = by_u + c * outs + o;
   vec sums[SLOPE_ROWS][2];
   for (int r = 0; r < SLOPE_ROWS; r++)
     for (int i = 0; i < wide; i++) sums[r][i] = job->first ? get(to + r * outs + i * LANES) : all(0);
@@ -466,11 +481,12 @@ INLINE void multiply_slopes_part(const Job *job, int k, long c, long o, int wide
 
 INLINE void multiply_slopes(const Job *job, long k, char *scratch, int half) {
   long in = job->x.channels, outs = job->slopes.channels, o = 0;
+  float *by_u = sums_at(job, scratch) + k * in * outs;
   const float *v = (float *)scratch + k * job->v_plane, *m = (float *)scratch + POINTS * job->v_plane + k * job->m_plane;
   for (; o + 2 * LANES <= outs; o += 2 * LANES)
-    for (long c = 0; c < in; c += SLOPE_ROWS) multiply_slopes_part(job, (int)k, c, o, 2, v, m, half);
+    for (long c = 0; c < in; c += SLOPE_ROWS) multiply_slopes_part(job, by_u, c, o, 2, v, m, half);
   if (o < outs)
-    for (long c = 0; c < in; c += SLOPE_ROWS) multiply_slopes_part(job, (int)k, c, o, 1, v, m, half);
+    for (long c = 0; c < in; c += SLOPE_ROWS) multiply_slopes_part(job, by_u, c, o, 1, v, m, half);
 }
 
 /* by_bias += what blocks have summed */
@@ -489,8 +505,24 @@ INLINE void sum_item(const Job *job, long item, char *scratch, int half) {
     add_sums(job, scratch);
 }
 
+/* Third: by_weight[3][3][c] from by_u[36][c] */
+INLINE void untransform(const Job *job, long c, char *scratch, int half) {
+  long in = job->x.channels, outs = job->slopes.channels;
+  const float *by_u = sums_at(job, scratch) + c * outs;
+  float *to = job->correlation->by_weight + c * outs;
+  for (long o = 0; o < outs; o += LANES) {
+    vec points[POINTS], columns[18], sums[9];
+    for (int k = 0; k < POINTS; k++) points[k] = get(by_u + k * in * outs + o);
+    for (int j = 0; j < 6; j++) transform_sums(points + j, columns + j, 6, 6, near_point(half), far_point(half));
+    for (int i = 0; i < 3; i++) transform_sums(columns + i * 6, sums + i * 3, 1, 1, near_point(half), far_point(half));
+    for (int i = 0; i < 9; i++) put(to + i * in * outs + o, sums[i]);
+  }
+}
+
 static void sum_item_float(const Job *job, long item, char *scratch) { sum_item(job, item, scratch, 0); }
 static void sum_item_half(const Job *job, long item, char *scratch) { sum_item(job, item, scratch, 1); }
+static void untransform_float(const Job *job, long c, char *scratch) { untransform(job, c, scratch, 0); }
+static void untransform_half(const Job *job, long c, char *scratch) { untransform(job, c, scratch, 1); }
 
 void NAME(correlate, LEVEL)(const Correlation *of, int threads) {
   Job job = {.correlation = of, .x = picture_of(of->x, NULL, of->b, of->h, of->w, of->in), .scratch = of->scratch};
@@ -500,11 +532,13 @@ void NAME(correlate, LEVEL)(const Correlation *of, int threads) {
   job.m_plane = most * of->outs + LINE;
   for (job.first = 0; job.first < tiles; job.first += CHUNK) {
     job.tiles = tiles - job.first < CHUNK ? tiles - job.first : CHUNK;
-    Job gathering = job, summing = job;
+    Job gathering = job, summing = job, finishing = job;
     gathering.items = (job.tiles + BLOCK - 1) / BLOCK;
     gathering.work = of->half ? gather_pairs_half : gather_pairs_float;
     summing.items = POINTS + 1;
     summing.work = of->half ? sum_item_half : sum_item_float;
-    divide((Job[]){gathering, summing}, 2, threads);
+    finishing.items = of->in;
+    finishing.work = of->half ? untransform_half : untransform_float;
+    divide((Job[]){gathering, summing, finishing}, job.first + CHUNK < tiles ? 2 : 3, threads);
   }
 }

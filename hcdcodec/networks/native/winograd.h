@@ -27,7 +27,7 @@ typedef struct {
 typedef struct {
   const float *x, *slopes;
   const unsigned char *leaks; /* as above, of slopes */
-  float *by_u;                /* [36][in][outs], by the transformed weights */
+  float *by_weight;           /* [3][3][in][outs] */
   float *by_bias;             /* [outs] */
   void *scratch;              /* correlate_scratch bytes, at a multiple of 64 */
   long b, h, w, in, outs;

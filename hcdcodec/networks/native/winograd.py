@@ -164,26 +164,25 @@ def _compute_gradients(
     chain, last, width, slopes = _Chain(half), len(backward) - 1, signs.shape[-1] * 8, slopes.contiguous()
     parts = [slice(None)] if weights else _parts(x, width)
     turns = x.new_empty(2, *x[parts[0]].shape[:3], width)
-    sizes = [(len(group), _outs(group[0]), _ins(group[0])) for group in _groups(backward if weights else ())]
-    by_us = [torch.empty(count, _LINES, ins, outs) for count, ins, outs in sizes]
-    by_u = list(itertools.chain.from_iterable(by_us))
-    by_bias = [torch.empty(_ins(u)) for u in backward]
+    by_weights = [torch.empty(3, 3, _outs(u), _ins(u)) for u in backward]
+    by_biases = [torch.empty(_ins(u)) for u in backward]
     for part in parts:
         slope = slopes[part]
         for index in range(last, -1, -1):
             leaks = signs[index][part] if index < last else None
             if weights:
                 chain.run()
-                chain.correlate(inputs[index - 1] if index else x, slope, leaks, by_u[index], by_bias[index])
+                chain.correlate(inputs[index - 1] if index else x, slope, leaks, by_weights[index], by_biases[index])
             if index or wants_x:
                 to = turns[index % 2][: len(slope)] if index else by_x[part]
                 add = slope if 0 < index < last else None
                 chain.convolve(slope, backward[index], to, leaks=leaks, add=add)
                 slope = to
     chain.run()
-    found = (_untransform(u, own[0].shape, half=half) for u, own in zip(by_us, _groups(weights), strict=True))
-    biases = [own[: len(weight)].clone() for own, weight in zip(by_bias, weights, strict=False)]
-    return by_x, [weight.clone() for weight in itertools.chain.from_iterable(found)], biases
+    pairs = [(weight.shape[0], weight.shape[1]) for weight in weights]
+    turned = (own.permute(3, 2, 0, 1)[:outs, :ins] for own, (outs, ins) in zip(by_weights, pairs, strict=False))
+    biases = [own[:outs].clone() for own, (outs, _) in zip(by_biases, pairs, strict=False)]
+    return by_x, [weight.contiguous() for weight in turned], biases
 
 
 def _gradient_places(
@@ -300,13 +299,13 @@ class _Chain:
         x: torch.Tensor,
         slopes: torch.Tensor,
         leaks: torch.Tensor | None,
-        by_u: torch.Tensor,
+        by_weight: torch.Tensor,
         by_bias: torch.Tensor,
     ) -> None:
-        """Write the gradients by transformed weights (36, ins, outs) and by the bias; see winograd.h."""
+        """Write the gradients by the weights, (3, 3, ins, outs), and by the bias; see winograd.h."""
         (b, h, w, ins), outs = x.shape, slopes.shape[-1]
         self._need(self.kernel.correlate_scratch(b, h, w, ins, outs))
-        addresses = (_at(x), _at(slopes), _at(leaks), _at(by_u), _at(by_bias), _at(self.scratch))
+        addresses = (_at(x), _at(slopes), _at(leaks), _at(by_weight), _at(by_bias), _at(self.scratch))
         self.kernel.correlate(Correlation(*addresses, b, h, w, ins, outs, self.half), self.threads)
 
     def _need(self, count: int) -> None:
@@ -353,12 +352,6 @@ def _panels(weights: torch.Tensor, *, half: bool) -> torch.Tensor:
 def _groups(tensors: Tensors) -> list[Tensors]:
     """Return the tensors of a trunk in groups of one shape: that of the first convolution, the middle, the last."""
     return [group for group in (tensors[:1], tensors[1:-1], tensors[-1:]) if group]
-
-
-def _untransform(by_u: torch.Tensor, shape: torch.Size, *, half: bool) -> torch.Tensor:
-    """Return the gradients by n weights of one shape, given those by their transforms, (n, 36, ins, outs)."""
-    by_weights = (_transform(half).T @ by_u.flatten(2)).view(len(by_u), 3, 3, *by_u.shape[2:])
-    return by_weights.permute(0, 4, 3, 1, 2)[:, : shape[0], : shape[1]].contiguous()
 
 
 @cache
