@@ -102,7 +102,8 @@ class Crn(Backbone):
         self.decoder = Trunk(3, 3 * scale**2, width, decoder_depth)
         # The decoder starts as bilinear interpolation; the encoder starts with a message in the LR, since a decoder
         # that never sees one does not learn to read.
-        nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
+        if not self.encoder.tail.weight.is_meta:  # there are no numbers there, and PyTorch takes 1 s to find that out
+            nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
 
     @classmethod
     def sized_as(cls, state: Mapping[str, torch.Tensor], name: str) -> "Crn":

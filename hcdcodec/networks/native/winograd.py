@@ -236,7 +236,7 @@ def _record(
 
 
 # The same as torch.library.custom_op, which takes 1.2 s to import torch._dynamo when it is first called.
-_library: Any = torch.library.Library("hcdcodec", "DEF")  # type: ignore[no-untyped-call]
+_library: Any = torch.library.Library("hcdcodec", "DEF")
 _TRUNK = "Tensor x, Tensor[] weights, Tensor[] biases, Tensor[] forward, Tensor[] backward, bool half"
 _library.define(f"trunk({_TRUNK}) -> Tensor")
 _library.define(f"trunk_kept({_TRUNK}, int keeps) -> (Tensor, Tensor, Tensor[])")

@@ -1,7 +1,7 @@
 """The kernel under sanitizers: random calls, in builds that notice bad addresses, undefined behaviour and races.
 
-    python benchmarks/sanitizers.py                       all kinds
-    python benchmarks/sanitizers.py --calls 1000 --seed 5 longer, other shapes
+    python -m benchmarks.robustness.sanitizers                       all kinds
+    python -m benchmarks.robustness.sanitizers --calls 1000 --seed 5 longer, other shapes
 
 Needs a C compiler with its sanitizers (gcc or clang). Each level that the processor has is called with shapes,
 channels, threads and options by chance, and what several threads compute must be what one computes.
@@ -13,8 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import record
-
+from benchmarks.common import record
 from hcdcodec.networks.native.build import FLAGS, HERE, LEVELS
 
 DRIVER = Path(__file__).with_suffix(".c")
@@ -53,7 +52,10 @@ def _row(kind: str, flags: tuple[str, ...], calls: int, seed: int) -> record.Row
 
 def _build(folder: Path, flags: tuple[str, ...]) -> Path:
     """Compile the kernel's sources and the driver; return the program."""
-    sources = {"capability": (HERE / "capability.c", ()), "driver": (DRIVER, ())}
+    sources: dict[str, tuple[Path, tuple[str, ...]]] = {
+        "capability": (HERE / "capability.c", ()),
+        "driver": (DRIVER, ()),
+    }
     sources |= {level: (HERE / "winograd.c", (f"-DLEVEL={level}", *own)) for level, own in LEVELS.items()}
     for name, (source, own) in sources.items():
         command = ["cc", *flags, *own, f"-I{HERE}", "-c", str(source), "-o", str(folder / f"{name}.o")]
