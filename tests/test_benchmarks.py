@@ -33,9 +33,11 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "robustness.crash": (("--rounds", "1", "--many", "9"), "crash.json"),
     "robustness.fuzz": (("--seconds", "1", "--engine", "chance"), "fuzz.json"),
     "robustness.ray_workers": (("--pictures", "6"), "ray_workers.json"),
+    "robustness.sanitizers": (("--calls", "1"), "sanitizers.csv"),
     "speed.batch_size": (("--limit", "1", "--side", "32", "--effort", "1", *FAST), "batch_size_*.csv"),
     "speed.beside_paper": (("--limit", "1", "--side", "32", *FAST), "beside_paper_*.csv"),
     "speed.defaults": ((*SMALL, *FAST), "defaults_*.csv"),
+    "speed.kernel": (("--rounds", "1", "--shape", "16", "1", "1", "8"), "kernel.csv"),
     "speed.memory_growth": (COMMAND, "memory_growth.csv"),
     "speed.memory_peak": (COMMAND, "memory_peak.csv"),
     "speed.overlap": (COMMAND, "overlap.csv"),
@@ -43,7 +45,10 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.picture_count": (COMMAND, "picture_count.csv"),
 }
 NEEDS = {"robustness.ray_workers": "ray"}
-TOO_LONG = {"robustness.lowest_versions": "it installs everything anew, and runs these tests"}
+TOO_LONG = {
+    "robustness.lowest_versions": "it installs everything anew, and runs these tests",
+    "speed.checkouts": "it needs another checkout",
+}
 ALONE = {"robustness.crash"}  # it forks, which a process with threads must not
 
 

@@ -363,7 +363,7 @@ def test_diverged_state_is_not_kept(tiny: Tiny, gallery: Gallery, tmp_path: Path
 
 
 def test_networks_compute_with_the_weights_that_an_update_left(gallery: Gallery) -> None:
-    """What `winograd` keeps of weights goes by their version, which a fused optimiser does not change."""
+    """What is made of weights for the kernel must not outlive an update."""
     trainer = Trainer(
         Recipe("crn", 2, 1).with_settings(("patch=32", "batch=1", "warm_iterations=0")), gallery, Machine()
     )

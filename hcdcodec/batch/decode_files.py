@@ -66,6 +66,11 @@ class Decoding:
         stages = Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
         return run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
 
+    @property
+    def manner(self) -> str:
+        """Return how it computes, for a line of text."""
+        return "; ".join(dict.fromkeys(engines.manner for engines in self.engines))
+
     def freshness(self, job: Job) -> Freshness:
         """Judge what stands where a job's result goes.
 

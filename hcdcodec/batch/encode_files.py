@@ -70,6 +70,11 @@ class Encoding:
             stages = Stages(read, lambda source: source.picture.pixel_count, works, write)
             yield from run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
+    @property
+    def manner(self) -> str:
+        """Return how it computes, for a line of text."""
+        return "; ".join(dict.fromkeys(engine.manner for engine in self.engines))
+
     def freshness(self, job: Job) -> Freshness:
         """Judge what stands where a job's result goes.
 

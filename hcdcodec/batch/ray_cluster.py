@@ -36,6 +36,10 @@ _FATAL = (
 class Files(Protocol):
     """What works on files: an `Encoding` or a `Decoding`."""
 
+    @property
+    def manner(self) -> str:
+        """Return how it computes, for a line of text."""
+
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yield one outcome a job, in order."""
 

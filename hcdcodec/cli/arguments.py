@@ -56,6 +56,7 @@ class Arguments:
     target_format: str = "png"
     # on which machine
     device: str = "auto"
+    precision: str = "auto"
     compiled: bool = False
     engine: str = "local"
     cores: int = 4

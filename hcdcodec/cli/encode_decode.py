@@ -10,7 +10,7 @@ import click
 
 from hcdcodec.cli import run_batch
 from hcdcodec.cli.arguments import Arguments
-from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, RESULTS, SOURCES, TALK, Examples, option
+from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, Examples, option
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import plan_decode, plan_encode
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.batch.freshness import Freshness
     from hcdcodec.batch.ray_cluster import Make
+    from hcdcodec.engine.devices import Precision
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
     from hcdcodec.networks.base import Backbone
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @option("--skip-if-larger", is_flag=True, help="Store nothing where the result would not be smaller than its source.")
 @option("--upgrade", is_flag=True, help="Redo what an older release made with other weights.")
 @option("--compile", "compiled", is_flag=True, help="Compile the search first; meant for GPUs and many pictures.")
+@PRECISION
 @RESULTS
 @ENGINE
 @MACHINE
@@ -137,13 +139,14 @@ def _judge_encoded(asked: Arguments) -> "Callable[[Job], Freshness]":
 
 def _prepare_encoding(asked: Arguments) -> "Make":
     from hcdcodec.batch.encode_files import Encoding
+    from hcdcodec.engine.devices import Precision
     from hcdcodec.networks.registry import load_backbone
 
     network = load_backbone(asked.backbone, asked.scale, weights_dir=asked.weights_dir)
     encoding = Encoding(
         (), asked.encode_options(), asked.file_options(), asked.target(), asked.skip_if_larger, asked.upgrade
     )
-    return partial(_place_encoding, encoding, network, asked.compiled)
+    return partial(_place_encoding, encoding, network, asked.compiled, Precision(asked.precision))
 
 
 def _prepare_decoding(asked: Arguments) -> "Make":
@@ -157,10 +160,12 @@ def _prepare_decoding(asked: Arguments) -> "Make":
 # These two are called on workers of other machines too, so they must be able to travel.
 
 
-def _place_encoding(encoding: "Encoding", network: "Backbone", compiled: bool, devices: Sequence[str]) -> "Encoding":
+def _place_encoding(
+    encoding: "Encoding", network: "Backbone", compiled: bool, precision: "Precision", devices: Sequence[str]
+) -> "Encoding":
     from hcdcodec.codec.engines import engines_on
 
-    return replace(encoding, engines=engines_on(network, devices, is_compiled=compiled))
+    return replace(encoding, engines=engines_on(network, devices, is_compiled=compiled, precision=precision))
 
 
 def _place_decoding(decoding: "Decoding", weights_dir: "Path | None", devices: Sequence[str]) -> "Decoding":

@@ -30,6 +30,7 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
     """List the networks, and the weights that are installed for them."""
     from hcdcodec.networks.families import FAMILIES
     from hcdcodec.networks.manifest import installed
+    from hcdcodec.networks.native.library import manner
 
     entries = installed(weights_dir)
     if as_json:
@@ -47,6 +48,7 @@ def list_models(weights_dir: Path | None, as_json: bool) -> None:
             output.write(f"  x{scale}  not installed; {family.remedy}")
         if family.has_weights and not family.scales and not own:
             output.write(f"  none installed; {family.remedy}")
+    output.write(f"on a CPU: {manner()}")
 
 
 def _entry_lines(path: Path, entry: "Entry") -> str:

@@ -98,6 +98,12 @@ RESULTS = stacked(
     option("--lock", is_flag=True, help="Refuse to start (exit 75) while another run holds the destination."),
 )
 MAX_PIXELS = option("--max-pixels", type=click.IntRange(1), default=Arguments.max_pixels, help="Largest picture.")
+PRECISION = option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default=Arguments.precision,
+    help="Float type of products in gradients; auto: by what the processor can.",
+)
 ENGINE = stacked(
     option("--device", default=Arguments.device, help="auto, cpu, cuda, cuda:N; with commas: several."),
     option("--engine", type=click.Choice(["local", "ray"]), default=Arguments.engine, help="ray: on a cluster."),

@@ -126,7 +126,10 @@ def _run(make: "Make", jobs: "Sequence[Job]", asked: Arguments, crew: "Crew | No
         return ray_cluster.run(make, crew, jobs)
     from hcdcodec.engine.devices import take_devices
 
-    return make(take_devices(asked.device)).run(jobs)
+    batch = make(take_devices(asked.device))
+    if asked.verbose:
+        output.say(f"computing on {batch.manner}")
+    return batch.run(jobs)
 
 
 def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None) -> None:

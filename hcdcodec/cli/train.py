@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hcdcodec.cli import output
-from hcdcodec.cli.options import Examples, option
+from hcdcodec.cli.options import PRECISION, Examples, option
 
 if TYPE_CHECKING:
     pass
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 @click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, for the manifest.")
 @option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
 @option("--threads", type=click.IntRange(0), default=0, help="Threads that compute on the CPU; 0: one a core.")
-@option("--exact", is_flag=True, help="Train in float32 even where bfloat16 is faster.")
+@PRECISION
+@option("--exact", is_flag=True, help="The same as --precision float32.")
 @option("--compile", "compiled", is_flag=True, help="Compile the network first; meant for GPUs.")
 @option("--recompute-from", type=click.IntRange(1), help="HR pixels a batch from which irn and hcflow save memory.")
 @option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
@@ -47,6 +48,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
 
     import torch
 
+    from hcdcodec.engine.devices import Precision
     from hcdcodec.training import run
     from hcdcodec.training.gallery import read_gallery
     from hcdcodec.training.trainer import Machine
@@ -65,7 +67,13 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
         output.say,
         start=start,
         validation=read_gallery(given["val"], run.SMALLEST) if given["val"] else None,
-        machine=Machine(given["device"], given["exact"], given["compiled"], given["recompute_from"]),
+        machine=Machine(
+            given["device"],
+            given["exact"],
+            given["compiled"],
+            given["recompute_from"],
+            Precision(given["precision"]),
+        ),
         licence=given["licence"],
     )
     output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}")

@@ -3,12 +3,15 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from hcdcodec.engine.devices import Precision
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import UnsupportedError, UsageError
 from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.native.library import manner
 from hcdcodec.networks.registry import load_backbone
 
 
@@ -24,6 +27,11 @@ class Engines:
     device: str = "cpu"
     weights_dir: Path | str | None = None
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
+
+    @property
+    def manner(self) -> str:
+        """Return how they compute, for a line of text."""
+        return f"{self.device}, {manner() if self.device == 'cpu' else 'CUDA'}"
 
     def get(self, header: Header) -> Engine:
         """Return the engine whose weights a header names.
@@ -45,10 +53,11 @@ class Engines:
         return self._loaded[key]
 
 
-def engines_on(network: Backbone, devices: Sequence[str], *, is_compiled: bool = False) -> tuple[Engine, ...]:
+def engines_on(
+    network: Backbone, devices: Sequence[str], *, is_compiled: bool = False, precision: Precision = Precision.AUTO
+) -> tuple[Engine, ...]:
     """Return an engine on each device; the first one takes the network itself, the others take copies."""
     copies = (network if number == 0 else copy.deepcopy(network) for number in range(len(devices)))
     # A copy must be made before the original has moved to its device, else GPUs would hold two for a moment.
-    return tuple(
-        engine_for(own, device, is_compiled=is_compiled) for own, device in zip(list(copies), devices, strict=True)
-    )
+    make = partial(engine_for, is_compiled=is_compiled, precision=precision)
+    return tuple(make(own, device) for own, device in zip(list(copies), devices, strict=True))

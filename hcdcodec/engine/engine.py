@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from hcdcodec.engine.devices import find_device, gains_by_bfloat16, precise, usual_batch_px
+from hcdcodec.engine.devices import Precision, fast_type, find_device, precise, usual_batch_px
 from hcdcodec.engine.grey import as_channels, as_rgb
 from hcdcodec.engine.tile_batches import (
     Batch,
@@ -25,6 +25,7 @@ from hcdcodec.engine.tile_batches import (
 )
 from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.native.library import manner
 from hcdcodec.networks.noise import DetailsRule, draw_details
 from hcdcodec.tiles import Rect, Tile
 
@@ -55,6 +56,12 @@ class Engine:
     is_compiled: bool = False
     memory_limit: MemoryLimit = field(default_factory=MemoryLimit, compare=False)
     stream: torch.cuda.Stream | None = field(default=None, compare=False)
+
+    @property
+    def manner(self) -> str:
+        """Return how it computes, for a line of text."""
+        kind = str(self.fast).removeprefix("torch.")
+        return f"{self.device}, {manner() if self.device.type == 'cpu' else 'CUDA'}, gradients in {kind}"
 
     def batches(self, tasks: Sequence[TileTask]) -> TileBatches:
         """Return the tiles of pictures in batches that fit into memory."""
@@ -140,7 +147,12 @@ def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> De
 
 
 def engine_for(
-    backbone: Backbone, device: str = "cpu", batch_px: int | None = None, *, is_compiled: bool = False
+    backbone: Backbone,
+    device: str = "cpu",
+    batch_px: int | None = None,
+    *,
+    is_compiled: bool = False,
+    precision: Precision = Precision.AUTO,
 ) -> Engine:
     """Return the engine that suits a device.
 
@@ -149,16 +161,17 @@ def engine_for(
         device: "cpu", "cuda" or "cuda:N".
         batch_px: HR pixels in flight; default: `usual_batch_px`.
         is_compiled: the search goes through torch.compile.
+        precision: float type of the search.
 
     Raises:
         UsageError: there is no such device.
     """
     place, batch_px = find_device(device), batch_px or usual_batch_px(device)
+    fast = fast_type(precision, place, backbone)
     if place.type == "cuda":
         # The reference decode is float32 on every device; TF32 would flip levels.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
         stream = torch.cuda.Stream(place)
-        return Engine(backbone.to(place), place, torch.bfloat16, batch_px, is_compiled, stream=stream)
-    fast = torch.bfloat16 if gains_by_bfloat16() else torch.float32
+        return Engine(backbone.to(place), place, fast, batch_px, is_compiled, stream=stream)
     return Engine(backbone.to(place), place, fast, batch_px, is_compiled)

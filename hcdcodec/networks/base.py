@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from hcdcodec.networks.manifest import NetworkId
+from hcdcodec.networks.native.library import Kernel
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,18 @@ class Backbone(nn.Module):
         """Return what settings and headers call it."""
         settings_hash = self.settings_hash or self.model_hash
         return NetworkId(self.name, self.scale, self.model_hash, settings_hash, self.is_pinned)
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """Return the C code that computes its convolutions on a CPU; None = PyTorch does."""
+        return None
+
+    def freeze(self) -> None:
+        """Make it ready for use: weights change no more, so that networks may keep what they make of them.
+
+        Training it, or loading weights into it, ends that. Who edits weights in place calls it again.
+        """
+        self.eval().requires_grad_(False)
 
     def initialise(self, hr: torch.Tensor) -> None:
         """Fit what an untrained network takes from data, before training; most take nothing.

@@ -7,6 +7,7 @@ decoder costs 53k multiply-adds for each HR pixel; IRN x4 costs 584k.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,7 @@ from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.grow_crn import count_residuals, grow
 from hcdcodec.networks.native import winograd
+from hcdcodec.networks.native.library import Kernel
 
 
 class Trunk(nn.Module):
@@ -29,17 +31,54 @@ class Trunk(nn.Module):
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
 
+        self.kept: dict[tuple[bool, bool], Sequence[torch.Tensor]] | None = None
+        self.register_load_state_dict_post_hook(_thaw)  # type: ignore[no-untyped-call]
+
+    def freeze(self) -> None:
+        """Transform the weights once from now on, at first use: they change no more."""
+        self.kept = {}
+
+    def train(self, mode: bool = True) -> Self:
+        """See `nn.Module`; weights that are trained are transformed at every pass."""
+        if mode:
+            self.kept = None
+        return super().train(mode)
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
+        if not winograd.applies(x, self.head.out_channels):
+            return self._convolve(x)
+        weights, biases = zip(*((each.weight, each.bias) for each in self.convolutions), strict=True)
+        learns = torch.is_grad_enabled() and any(values.requires_grad for values in (x, *weights, *biases))
+        half = winograd.halves()
+        forward = self._transformed(weights, half=half, back=False)
+        backward = self._transformed(weights, half=half, back=True) if learns else ()
+        return winograd.trunk(x, weights, biases, forward, backward, half=half)
+
+    @property
+    def convolutions(self) -> tuple[nn.Conv2d, ...]:
+        """Return all convolutions, in order."""
+        return self.head, *self.body, self.tail
+
+    def _transformed(self, weights: Sequence[torch.Tensor], *, half: bool, back: bool) -> Sequence[torch.Tensor]:
+        if self.kept is None or any(weight.requires_grad for weight in weights):
+            return winograd.transform(weights, half=half, back=back)
+        if (half, back) not in self.kept:
+            self.kept[half, back] = winograd.transform(weights, half=half, back=back)
+        return self.kept[half, back]
+
+    def _convolve(self, x: torch.Tensor) -> torch.Tensor:
+        """Do the same in PyTorch."""
         v = F.leaky_relu(self.head(x), 0.2)
-        step = winograd.residual if winograd.applies(v) else _residual
         for convolution in self.body:
-            v = step(v, convolution.weight, convolution.bias)  # type: ignore[arg-type]
+            v = v + F.leaky_relu(convolution(v), 0.2)
         return self.tail(v)  # type: ignore[no-any-return]
 
 
-def _residual(v: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    return v + F.leaky_relu(F.conv2d(v, weight, bias, padding=1), 0.2)
+def _thaw(trunk: nn.Module, _: object) -> None:
+    """Forget what was made of weights that others have replaced."""
+    if isinstance(trunk, Trunk) and trunk.kept is not None:
+        trunk.freeze()
 
 
 class Crn(Backbone):
@@ -63,7 +102,8 @@ class Crn(Backbone):
         self.decoder = Trunk(3, 3 * scale**2, width, decoder_depth)
         # The decoder starts as bilinear interpolation; the encoder starts with a message in the LR, since a decoder
         # that never sees one does not learn to read.
-        nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
+        if not self.encoder.tail.weight.is_meta:  # there are no numbers there, and PyTorch takes 1 s to find that out
+            nn.init.normal_(self.encoder.tail.weight, std=0.3 / (9 * width) ** 0.5)
 
     @classmethod
     def sized_as(cls, state: Mapping[str, torch.Tensor], name: str) -> "Crn":
@@ -83,6 +123,17 @@ class Crn(Backbone):
     def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         """Return the weights of a smaller pair as weights of this one that compute the same; see `grow_crn`."""
         return grow(state, self.state_dict())
+
+    @property
+    def kernel(self) -> Kernel | None:
+        """See `Backbone.kernel`."""
+        return winograd.kernel_for(self.decoder.head.out_channels)
+
+    def freeze(self) -> None:
+        """See `Backbone.freeze`."""
+        super().freeze()
+        self.encoder.freeze()
+        self.decoder.freeze()
 
     def decoding(self) -> Iterator[nn.Parameter]:
         """See `Backbone.decoding`."""

@@ -135,7 +135,7 @@ def load_backbone(
     check_prefix(name, scale, network.model_hash, entry.hash if entry else prefix)
     if entry:
         network.details_scale, network.settings_hash = entry.details_scale, entry.settings_hash
-    network.eval().requires_grad_(False)
+    network.freeze()
     return network.to(device=device, memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
 
 

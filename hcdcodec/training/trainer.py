@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hcdcodec.engine.devices import Precision
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.files.disk import write_atomic
@@ -29,15 +30,17 @@ class Machine:
 
     Attributes:
         device: "auto", "cpu", "cuda" or "cuda:N".
-        exact: convolutions in float32 even where bfloat16 is faster.
+        exact: the same as precision float32.
         compiled: the network's two functions go through torch.compile first.
         recompute_from_px: HR pixels in a batch from which invertible networks save memory; None: their own choice.
+        precision: float type of the convolutions.
     """
 
     device: str = "auto"
     exact: bool = False
     compiled: bool = False
     recompute_from_px: int | None = None
+    precision: Precision = Precision.AUTO
 
 
 @dataclass(frozen=True)
@@ -145,8 +148,6 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = _rate(recipe, self.iteration, progress)
         self.optimiser.step()
-        # A fused step changes weights without telling their version, by which `winograd` knows what it may keep.
-        torch.autograd.graph.increment_version(self.network.parameters())
         kept = min(recipe.average, (self.iteration + 1) / (self.iteration + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
@@ -219,9 +220,10 @@ def _engine(network: Backbone, machine: Machine) -> Engine:
     """Put a network where it is trained; the engine's precision is also the training's."""
     if machine.recompute_from_px is not None:
         network.recompute_from_px = machine.recompute_from_px
-    engine = engine_for(network, machine.device)
+    precision = Precision.FLOAT32 if machine.exact else machine.precision
+    engine = engine_for(network, machine.device, precision=precision)
     moved = engine.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return replace(engine, backbone=moved, fast=torch.float32 if machine.exact else engine.fast)
+    return replace(engine, backbone=moved)
 
 
 def _objective(network: Backbone, recipe: Recipe, precision: torch.dtype, *, compiled: bool) -> Objective:
