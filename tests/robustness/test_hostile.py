@@ -1,7 +1,7 @@
 """Files made to harm: every one fails alone, in one line and with an exit status, and memory stays bounded.
 
-Names, links, special files and places are in test_files.py, test_storage.py and test_cli.py; chunk by chunk, the
-contradictions are in test_png.py, test_header.py and test_container.py.
+Names, links, special files and places are in test_plan.py, test_disk.py and test_cli.py; chunk by chunk, the
+contradictions are in test_png_chunks.py, test_header.py and test_container.py.
 """
 
 import base64

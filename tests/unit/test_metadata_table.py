@@ -1,6 +1,6 @@
 """docs/metadata.md says what becomes of each kind of metadata; this makes its table, and compares.
 
-To write it anew: python tests/test_metadata_table.py > hcdcodec/docs/metadata.md
+To write it anew: PYTHONPATH=tests python tests/unit/test_metadata_table.py > hcdcodec/docs/metadata.md
 """
 
 import io
@@ -32,7 +32,7 @@ INTRODUCTION = """\
 # What becomes of metadata
 
 A picture's metadata goes into the small file and from there into the restored one. This table is made by
-tests/test_metadata_table.py: it builds a file of each kind, encodes it, decodes it to each format, and looks.
+tests/unit/test_metadata_table.py: it builds a file of each kind, encodes it, decodes it to each format, and looks.
 
 - kept: the same bytes, or for density and comments the same values
 - rewritten: what it says is there, in other bytes
