@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 
+from hcdcodec.cli.command import cli
+from hcdcodec.engine.devices import Precision, fast_type
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.native import library, winograd
 from hcdcodec.networks.registry import load_backbone
@@ -241,3 +244,29 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_its_threads_do_not_mind_a_fork() -> None:
     """Those of PyTorch do: what is forked after an encode must not encode (README)."""
     assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
+
+
+@native
+@pytest.mark.usefixtures("_afresh")
+def test_the_float_type_goes_by_what_the_processor_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, cpu = Crn(4, width=16, encoder_depth=1, decoder_depth=1), torch.device("cpu")
+    assert fast_type(Precision.FLOAT32, cpu, network) is torch.float32
+    assert fast_type(Precision.BFLOAT16, cpu, network) is torch.bfloat16
+    has_matrices = torch.cpu._is_amx_tile_supported()
+    for level, fast in (("avx512bf16", _halves() or has_matrices), ("avx2", has_matrices)):
+        library.kernel.cache_clear()
+        monkeypatch.setenv("HCDCODEC_NATIVE", level)
+        assert fast_type(Precision.AUTO, cpu, network) is (torch.bfloat16 if fast else torch.float32)
+
+
+@native
+def test_only_what_asks_for_bfloat16_gets_it() -> None:
+    assert not winograd.halves()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert winograd.halves() == (_halves() and not torch.cpu._is_amx_tile_supported())
+
+
+def test_models_tell_which_kernel_runs() -> None:
+    told = CliRunner().invoke(cli, ["models", "list"])
+    assert told.exit_code == 0, told.output
+    assert f"on a CPU: {library.manner()}" in told.output
