@@ -128,7 +128,7 @@ def _run(make: "Make", jobs: "Sequence[Job]", asked: Arguments, crew: "Crew | No
 
     batch = make(take_devices(asked.device))
     if asked.verbose:
-        output.say(f"computing on {batch.manner}")
+        output.say(f"hcdcodec: computing on {batch.manner}")
     return batch.run(jobs)
 
 
