@@ -37,6 +37,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.batch_size": (("--limit", "1", "--side", "32", "--effort", "1", *FAST), "batch_size_*.csv"),
     "speed.beside_paper": (("--limit", "1", "--side", "32", *FAST), "beside_paper_*.csv"),
     "speed.defaults": ((*SMALL, *FAST), "defaults_*.csv"),
+    "speed.idle_commands": ((str(ROOT), "--pictures", "2", "--rounds", "1"), "idle_commands.csv"),
     "speed.kernel": (("--rounds", "1", "--shape", "16", "1", "1", "8"), "kernel.csv"),
     "speed.memory_growth": (COMMAND, "memory_growth.csv"),
     "speed.memory_peak": (COMMAND, "memory_peak.csv"),
