@@ -98,6 +98,7 @@ def _count(length: int, tile: int, halo: int) -> tuple[int, int]:
 def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (window start, window length, core start, core length) along one axis."""
     count, window = _count(length, tile, halo)
+    # The last window is moved inwards to end at the border, so it may overlap the one before it by more than a halo.
     starts = [*(tile * i for i in range(count - 1)), length - window]
     for i, start in enumerate(starts):
         # The first core begins at the border, and the last one ends there: no context is needed beyond it.

@@ -94,12 +94,14 @@ class Encoding:
                 name=job.name, target=job.target, status=Status.SKIPPED, message="up to date", is_older=older
             )
         data, status = load_source(job, given, self.files)
+        # A small file is a readable PNG, so without this check it would be encoded a second time.
         container.refuse_encoded(data)
         picture = read_picture(data, max_pixels=self.files.max_pixels, strip=self.options.strip)
         return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data), status)
 
     def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
         """Encode pictures; return each with the seconds that it took."""
+        # With a target, each picture tries qualities of its own, so pictures cannot be searched together.
         if self.target is not None:
             return [self._reach(optimisers, engine, source, self.target) for source in sources]
         start = time.perf_counter()

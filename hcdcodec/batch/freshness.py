@@ -149,6 +149,7 @@ def judge_stamp(
     source = status_of(job.source) if job.source else None
     if job.source is None or source is None or not wanted.is_met_by(stamp):
         return Freshness.STALE
+    # Reconstructions record no source size, since the digest in their mark is enough.
     if stamp.source_size not in (None, source.st_size):
         return Freshness.STALE
     if (checksum or not _is_dated(target, source)) and digest_of(job.source) != stamp.source_digest:
@@ -224,6 +225,7 @@ def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | Non
     """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
     try:
         size = target.stat().st_size
+        # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
         for count in (*_HEADS, size):
             mark = read(disk.read_head(target, count))
             if mark is not None or count >= size:

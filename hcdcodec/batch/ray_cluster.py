@@ -209,6 +209,7 @@ class _WorkerPool:
 
     def __init__(self, make: MakeRunner, workers: WorkerPlan) -> None:
         self._ray = _import_ray()
+        # In the object store, the network is sent to each machine once and not to each worker.
         self._make, self._plan = self._ray.put(make), workers
         self._busy: dict[Any, _Task] = {}  # by the reference or stream that Ray waits for
         self._free: list[Any] = []
@@ -270,6 +271,7 @@ def _connect() -> Any:
     try:
         ray.init("auto", **quiet)
     except ConnectionError as error:
+        # A local cluster in place of the one that the user named would be a surprise.
         if address := os.environ.get("RAY_ADDRESS"):
             raise UsageError(f"no Ray cluster answers at {address}; start it, or unset RAY_ADDRESS") from error
         ray.init("local", object_store_memory=_STORE_BYTES, include_dashboard=False, **quiet)

@@ -102,6 +102,7 @@ def run_stages(
             for group in _group(items, group_px):
                 results = computing.submit(_compute_and_write, group, free, stages, writers)
                 pending.append(_PendingGroup(sum(item.pixels for item in group), results))
+                # Outcomes leave in the order of the jobs, so only the first group can leave.
                 while pending and (pending[0].is_settled() or _is_full(pending, len(stages.computes))):
                     yield from pending.popleft().outcomes()
             while pending:
@@ -166,6 +167,7 @@ def _read_ahead(
     while True:
         # The size of a picture is known once it is read, so those that are still being read count nothing.
         waiting_px = sum(future.result().pixels for future in inflight if future.done())
+        # One job more than there are threads, so that no thread is idle while the first item is handed on.
         while len(inflight) <= threads and (waiting_px < _READ_AHEAD_PX or not inflight):
             if (job := next(todo, None)) is None:
                 break
@@ -201,6 +203,7 @@ class _CallerExecutor(Executor):
 
     def submit(self, do: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
         """Call a function and return its result as a future that is done."""
+        # An error is not stored in the future but leaves from here: an interrupt must end `run_stages` at once.
         done: Future[Any] = Future()
         done.set_result(do(*args, **named))
         return done

@@ -52,6 +52,7 @@ def main() -> NoReturn:
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
+        # In standalone mode, click would handle errors and interrupts itself, with other messages and exit statuses.
         cli.main(prog_name="hcdcodec", standalone_mode=False)
     except SystemExit as leaving:
         sys.exit(output.finish(int(leaving.code or 0)))

@@ -60,6 +60,7 @@ def compare(
             result = pairs.compare_pair(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
             if html_page is not None:
                 sections.append(section(result))
+        # A pair that cannot be compared is reported, and the others go on.
         except HcdError as error:
             output.say(message(pair.name, str(error)))
             continue
@@ -81,6 +82,7 @@ def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
     Raises:
         UsageError: there is such a report.
     """
+    # By identity, because a link or another spelling of the path can lead to the same file.
     compared = {find.identity(path) for pair in found for path in (pair.original, pair.other) if path is not None}
     for report in reports:
         if (identity := find.identity(report)) is not None and identity in compared:

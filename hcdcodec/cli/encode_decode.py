@@ -145,6 +145,7 @@ def _prepare_encoding(arguments: Arguments) -> "MakeRunner":
     from hcdcodec.networks.registry import load_backbone
 
     network = load_backbone(arguments.backbone, arguments.scale, weights_dir=arguments.weights_dir)
+    # Without engines: each worker makes its own, on the devices that it has.
     encoding = Encoding(
         (),
         arguments.encode_options(),

@@ -24,6 +24,7 @@ class Share(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         index, slash, count = str(value).partition("/")
+        # `int` alone would accept spaces, signs and underscores.
         if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             self.fail(f"{value!r} is no share; write 1/4 to 4/4 for four machines", param, ctx)
         return int(index), int(count)
@@ -64,6 +65,7 @@ EXCLUDE = click.option("--exclude", multiple=True, metavar="GLOB", help="Leave o
 CHOICE = stack(
     option("-s", "--scale", type=click.IntRange(2, 16), default=Arguments.scale, help="HR size / LR size."),
     option("-b", "--backbone", default=Arguments.backbone, help="Network, see 'hcdcodec models'."),
+    # No default here, because None tells `Arguments` that the user has not chosen; the help shows the default.
     option(
         "-e",
         "--effort",

@@ -29,6 +29,7 @@ def write(line: str, stream: TextIO | None = None) -> None:
         return
     try:
         stream.write(line + "\n")
+        # After each line, so that a program at the other end of a pipe can follow the run.
         stream.flush()
     except BrokenPipeError:
         raise

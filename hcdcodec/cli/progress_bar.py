@@ -45,8 +45,8 @@ class ProgressBar:
             _Rate(),
             _Gain(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
+            console=Console(stderr=True),  # standard output may carry a picture or rows
+            transient=True,  # the summary takes the place of the bar
             disable=not visible,
         )
         self._pixels = 0
@@ -66,6 +66,7 @@ class ProgressBar:
         """Count one outcome."""
         if outcome.status is Status.DONE:
             self._pixels += outcome.pixels
+            # The gain of an exact picture is infinite, and so would be the mean.
             if outcome.psnr is not None and outcome.psnr_before is not None and outcome.psnr != float("inf"):
                 self._gain.add(outcome.psnr - outcome.psnr_before)
         self._progress.update(self._task, advance=1, pixels=self._pixels)

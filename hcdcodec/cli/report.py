@@ -77,6 +77,7 @@ class Report:
     _older: int = field(default=0, init=False)
     _started: float = field(init=False)
 
+    # Not a default of the field, since that could not read the clock of this report.
     def __post_init__(self) -> None:
         self._started = self.clock()
 
@@ -144,6 +145,7 @@ class Report:
 
     def _pictures(self) -> str:
         words = {Status.DONE: self.verb.value, Status.SKIPPED: "up to date"}
+        # Pictures that --skip-if-larger left out are skipped, too, but they are not up to date.
         numbers = self._counts - Counter({Status.SKIPPED: self._left_out})
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []

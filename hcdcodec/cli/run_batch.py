@@ -164,6 +164,7 @@ def _lock_destination(root: Path | None, *, wanted: bool) -> Iterator[None]:
         raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
     # filelock warns where a file system has no flock and it uses a weaker lock; users cannot change that.
     warnings.filterwarnings("ignore", module="filelock")
+    # No waiting: runs that cron starts would otherwise pile up behind a slow one.
     lock = FileLock(root / ".hcdcodec.lock", timeout=0)
     try:
         lock.acquire()

@@ -101,6 +101,7 @@ def _make_header(backbone: Backbone, picture: Picture, options: EncodeOptions) -
     """Fill in all fields that the decoder needs."""
     tile, halo = usual_tile(backbone.halo_px)
     details_scale = backbone.details_scale if options.details_scale is None else options.details_scale
+    # Noise with a deviation of 0 is zeros, and then the header needs no seed.
     random = bool(backbone.details and details_scale)
     return Header(
         scale=backbone.scale,

@@ -26,6 +26,7 @@ class Engines:
 
     device: str = "cpu"
     weights_dir: Path | str | None = None
+    # A cache, which is not a part of the value.
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
 
     @property

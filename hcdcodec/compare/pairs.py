@@ -27,7 +27,7 @@ from hcdcodec.pictures.writing import Format
 Restore = Callable[[container.Packed], Picture]
 """Decodes an LR. The caller passes it, so that a comparison of ordinary pictures loads no network."""
 
-_HEAD = 1 << 16
+_HEAD = 1 << 16  # `is_ours` searches all bytes that it gets, which would be slow with a large picture
 
 
 @dataclass(frozen=True)
@@ -152,6 +152,7 @@ def compare_pair(
         lr, size = None, None if read_lr_digest(data) else len(data)
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
+    # Expanded, because a grey original can come back as RGB.
     figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
     return Comparison(figures, original, decoded, lr)
 

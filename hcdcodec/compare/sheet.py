@@ -63,6 +63,7 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
         row, column = divmod(index, columns)
         left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION)
         draw.text((left, top + 4), panel.caption, "black", font)
+        # 0 is nearest neighbour, so that the samples stay visible.
         canvas.paste(Image.fromarray(_as_rgb(panel.pixels)).resize((width, height), 0), (left, top + _CAPTION))
     return write_picture(Picture(np.asarray(canvas)), Format.PNG)
 

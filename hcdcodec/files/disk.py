@@ -198,6 +198,8 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _replace(path: Path, data: bytes, source: Path | None) -> None:
+    # In the same folder, since a rename works only inside a file system. With a random name and not the process's
+    # number, since threads and other machines write there, too.
     temporary, replaced = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"), status_of(path)
     try:
         with os.fdopen(create_like(temporary, source), "wb") as file:

@@ -148,6 +148,7 @@ class _Finder:
             entry = pending.pop()
             if self._is_excluded(entry, top):
                 self.findings.ignored.append(Remark(entry.path, "excluded"))
+            # A link to a directory goes to `_add_entry`, which ignores it: links can lead back into the same tree.
             elif not entry.is_dir(follow_symlinks=False):
                 self._add_entry(entry, top)
             elif self.own is None or identity(entry.path) != self.own:

@@ -31,6 +31,7 @@ def create_like(path: Path, source: Path | None) -> int:
     """
     # The system itself removes the bits of the user's umask, or of the folder's default access list.
     mode = _FILE & _mode_of(source) | _OWNER_FILE
+    # O_EXCL also refuses a link that someone else has put there.
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
 
 

@@ -212,6 +212,7 @@ def _check_file(path: Path, rule: _Rule) -> Path:
     if status and not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path} is no regular file; name another destination, or - for standard output")
     given = _format_of(path.name)
+    # Names without a picture suffix pass, such as /tmp/result.
     if given in _OUTPUT_SUFFIXES and given != _format_of(rule.suffix):
         raise UsageError(f"{path} would hold {rule.suffix[1:].upper()} data; let its name end in {rule.suffix}")
     return path

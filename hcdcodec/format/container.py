@@ -254,6 +254,7 @@ def _read_alpha(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels | 
     # Sizes first: a tiny chunk could unpack to far more than the picture that the header describes.
     chunks = tuple(png_chunks.walk(data))
     head = png_chunks.ihdr(chunks[0])
+    # `unpack` has checked the header's size against the limit on pixels, so an equal size is safe to decode.
     if (head.height, head.width) != (header.height, header.width) or png_chunks.size(chunks) != len(data):
         raise DamagedError(f"the alpha chunk has the wrong size; {RESTORE}")
     try:

@@ -33,7 +33,8 @@ class Grid:
         return self.red, self.green, self.blue
 
 
-# (lowest quality, step of all three channels), from quality 100 downwards.
+# (lowest quality, step of all three channels), from quality 100 downwards. Steps grow faster at low quality, so that
+# the size falls by a similar factor from each entry to the next.
 _LADDER = (
     (100, 1), (90, 2), (82, 3), (75, 4), (68, 5), (61, 6), (55, 7), (49, 8), (43, 9), (38, 10), (33, 11), (28, 12),
     (23, 14), (18, 16), (13, 18), (8, 20), (4, 22), (1, 24),

@@ -54,6 +54,7 @@ _LAYOUT = struct.Struct(">4s3B16s16sII2BHHBIf3BBQ8s8s16s")
 _FLAG_ALPHA = 1
 _DETAILS_RULE_MAX = 1
 _NEWER = "decode with a newer release of hcdcodec"
+# A name stands in messages, and in the names of files of weights, so it has no spaces, slashes or control characters.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,15}")
 
 

@@ -62,6 +62,7 @@ class Optimisers:
             [sys.executable, "-P", oxipng_worker.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # oxipng's thread pool would take all cores in each of the programs.
             env={**os.environ, "RAYON_NUM_THREADS": str(self._threads)},
             start_new_session=True,  # Ctrl-C goes to the whole session of a terminal; only we handle it
         )

@@ -170,6 +170,7 @@ def rename(tensors: Mapping[str, torch.Tensor], network: Backbone) -> dict[str, 
     for name, kernel in kernels.items():
         if not torch.equal(tensors[name].float(), kernel):
             raise ModelError(f"{name} is not the Haar transform; import an official .pth file")
+    # `clone`, since a tensor in a file can be a view into a much larger one.
     return {name: tensors[official].detach().float().contiguous().clone() for name, official in names.items()}
 
 

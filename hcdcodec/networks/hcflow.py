@@ -159,6 +159,8 @@ class HcFlow(Backbone):
         self.halo_px = None
         self.details = (DetailPlane(channels=6, factor=2), DetailPlane(channels=21, factor=1))
         self.recompute_from_px = RECOMPUTE_FROM_PX
+        # The fine level has 12 channels after its analysis and the coarse one 24; z holds all that are not kept. The
+        # fine level also knows the features of the coarse one.
         self.fine = Level(3, kept=6, channels_known=6 + FEATURES)
         self.coarse = Level(6, kept=3, channels_known=3)
 

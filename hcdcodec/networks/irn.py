@@ -66,6 +66,7 @@ class Irn(Backbone):
         self.scale = scale
         self.multiple = scale
         self.halo_px = None
+        # A block of HR pixels has 3 * scale**2 values, and the LR keeps three of them.
         self.details = (DetailPlane(channels=3 * scale**2 - 3, factor=1),)
         self.recompute_from_px = RECOMPUTE_FROM_PX
         widths = (12,) if scale == 2 else (12, 48)

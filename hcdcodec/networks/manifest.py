@@ -28,6 +28,7 @@ MANIFEST = "manifest.json"
 NO_WEIGHTS = hashlib.sha256().hexdigest()
 """Model hash of networks without weights."""
 
+# In a checkout, pyproject.toml stands beside the package. Only ours counts: the folder may belong to any project.
 _CHECKOUT = re.compile(r'^name = "hcdcodec"$', re.MULTILINE)
 
 

@@ -69,6 +69,7 @@ class Sr(Backbone):
     def _upscale_one(self, lr: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) -> (1, 3, h * scale, w * scale)."""
         height, width = lr.shape[2:]
+        # spandrel lists the networks that work in bfloat16; others can overflow, or mix types that do not fit.
         with contextlib.nullcontext() if self._takes_bfloat16 else torch.autocast(lr.device.type, enabled=False):
             hr: torch.Tensor = self._call(self.network, self._pad(lr.contiguous()))
         return hr[..., : height * self.scale, : width * self.scale].float()

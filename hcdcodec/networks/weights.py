@@ -29,6 +29,7 @@ def model_hash(state: Mapping[str, torch.Tensor]) -> str:
     The hash identifies the numbers and not the file. It stays the same if they are saved in another order or format.
     """
     digest = hashlib.sha256()
+    # Sorted, and with zero bytes between the parts, so that no two sets of tensors give the same text.
     for name in sorted(state):
         values = state[name].detach().cpu().contiguous()
         digest.update(f"{name}\0{str(values.dtype).removeprefix('torch.')}\0{tuple(values.shape)}\0".encode())

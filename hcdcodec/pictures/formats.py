@@ -25,7 +25,7 @@ _MAGIC = re.compile(
     rb"|II[*+]\0|MM\0[*+]"  # TIFF, BigTIFF
     rb"|GIF8[79]a"
     rb"|BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # the size of the second header: 'BM' alone is a word
-    rb"|.{4}ftyp(?:.{4}){0,12}?avi[fs]"
+    rb"|.{4}ftyp(?:.{4}){0,12}?avi[fs]"  # AVIF can be the main brand or one of the compatible brands
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"  # JPEG 2000 file, code stream
     rb"|P[1-6]\s+[#\d]"
     rb"|qoif",

@@ -31,7 +31,7 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
 IPTC_PROFILE = b"iptc"
 _EXIF_PREFIX = b"Exif\0\0"
-_PAYLOAD_MAX = 1 << 26
+_PAYLOAD_MAX = 1 << 26  # limit on one payload after decompression, so that a bomb cannot fill the memory
 _METRES_PER_INCH = 0.0254
 _DPI_OF_NOTHING = 1  # some programs write 1 dpi where they do not know the density
 _RESOLUTION_UNITS = (2, 3)  # inch, centimetre; 1 is none
@@ -99,6 +99,7 @@ class Metadata:
             try:
                 if chunk.type == b"iCCP":
                     payloads[Strip.ICC] = payloads.get(Strip.ICC) or _read_iccp(chunk.payload)
+                # Some programs leave JPEG's prefix in eXIf, where PNG does not allow it.
                 elif chunk.type == b"eXIf":
                     payloads[Strip.EXIF] = payloads.get(Strip.EXIF) or chunk.payload.removeprefix(_EXIF_PREFIX) or None
                 elif _is_xmp(chunk):
@@ -139,6 +140,7 @@ class Metadata:
                 raise PictureError(f"its {name} metadata has more than {_PAYLOAD_MAX} bytes; use --strip {name}")
         chunks = list(self.chunks)
         if self.icc is not None:
+            # A profile name, its zero byte, and compression method 0 (PNG, section 11.3.2.3).
             chunks.append(png_chunks.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc, 9)))
         if self.exif is not None:
             chunks.append(png_chunks.Chunk(b"eXIf", self.exif))
@@ -150,6 +152,7 @@ class Metadata:
     def to_tiff(self) -> Image.Exif:
         """Make the tags of a TIFF: the EXIF tags that describe the picture, the XMP packet and IPTC."""
         source, tags = Image.Exif(), Image.Exif()
+        # The EXIF block may come from a stranger's small file, which no reader of pictures has checked.
         tiff.check_tag_sizes(self.exif or b"")
         source.load(self.exif or b"")
         tags.load(_copy_descriptive(source, (*_TIFF_TAGS, ExifTags.Base.Orientation)) or b"")

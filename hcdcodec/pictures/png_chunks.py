@@ -115,7 +115,7 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
         data: a PNG file that this process has just made.
         chunks: ancillary chunks that the file does not have yet.
     """
-    view = memoryview(data)  # files can be large, and slices of bytes are copies
+    view = memoryview(data)  # slices of bytes would copy a large file
     return b"".join((view[:_IHDR_END], *map(_chunk_bytes, chunks), view[_IHDR_END:]))
 
 

@@ -18,7 +18,7 @@ from hcdcodec.pictures.png_chunks import Chunk, inflate
 TYPES = frozenset((b"iTXt", b"tEXt", b"zTXt"))
 
 _PROFILE = b"Raw profile type "
-_HEX_COLUMNS = 72
+_HEX_COLUMNS = 72  # as ImageMagick writes it
 
 
 def has_keyword(chunk: Chunk, keyword: bytes) -> bool:
@@ -51,6 +51,7 @@ def text_chunk(keyword: bytes, text: bytes) -> Chunk:
     """Make a text chunk. The text has no zero byte; if it is not valid UTF-8, it is taken for Latin-1."""
     if text.isascii() or not _is_utf8(text):
         return Chunk(b"tEXt", keyword + b"\0" + text)
+    # The end of the keyword, no compression, method 0, no language, no translated keyword.
     return Chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text)
 
 

@@ -15,7 +15,7 @@ from hcdcodec.pictures.metadata import Metadata, Strip, strip_chunks, strip_meta
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
-_PART = 2048
+_PART = 2048  # side of a part that is copied at once: small beside a large picture, large beside the cost of a call
 _COMMENTED = ("GIF", "JPEG2000")  # formats for which Pillow returns the comment
 
 

@@ -26,6 +26,7 @@ _GROUPS = (34665, 34853)  # EXIF and GPS
 _REDUCED_RESOLUTION = 1  # bit 0 of the one tag
 _OLD_REDUCED_RESOLUTION = 2  # the value of the other
 _SENSOR_COLOURS = (32803, 34892)  # colour filter array, linear raw
+# Bytes of one value by type: 1 to 12 are of TIFF 6.0, section 2; 13 (IFD) and 16 to 18 (BigTIFF) came later.
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SHARED_MOST = 1 << 16

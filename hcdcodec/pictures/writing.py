@@ -12,7 +12,7 @@ from hcdcodec.pictures import formats, png_chunks, png_text
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
 from hcdcodec.pictures.picture import Mode, Picture, expand
 
-_WEBP_SIDE_MAX = 16383
+_WEBP_SIDE_MAX = 16383  # WebP stores a side in 14 bits
 _ORIENTATIONS = range(1, 9)
 
 _RUNS = 3
@@ -81,6 +81,7 @@ def _save_webp(image: Image.Image, metadata: Metadata) -> bytes:
     if max(image.size) > _WEBP_SIDE_MAX:
         raise OutputError(f"WebP holds at most {_WEBP_SIDE_MAX} pixels a side; choose PNG or TIFF")
     payloads = {"icc_profile": metadata.icc or b"", "exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
+    # `exact` keeps the colours of transparent pixels, which WebP would otherwise change.
     return _save(image, "WEBP", lossless=True, exact=True, **payloads)
 
 
