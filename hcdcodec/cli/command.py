@@ -1,6 +1,6 @@
 """Put the commands together, and turn errors into one line and an exit status.
 
-0    all done, or up to date          3    nothing could start for want of weights
+0    all done, or up to date          3    nothing could start: weights are missing
 1    some failed, or left to do       75   another run holds the destination
 2    the call makes no sense          130, 143   interrupted
 """

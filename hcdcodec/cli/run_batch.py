@@ -33,7 +33,7 @@ def run_plan(
     """Run a plan; leave with the exit status.
 
     Args:
-        plan: the jobs, and what planning has settled already.
+        plan: the jobs, and the outcomes that planning has settled already.
         judge: judges the state of a job's result.
         prepare: loads what the work needs; called only if there is something to do.
         verb: the word for the work.

@@ -25,7 +25,7 @@ _PAPER = "Paper(hr_steps=15, lr_steps=15, alpha=0.0784313725490196, epsilon=0.3,
 
 
 def settings_digest(options: EncodeOptions, network: NetworkId, target: Target | None = None) -> bytes:
-    """Return 8 bytes that change when a user asks for something else.
+    """Return 8 bytes that change when the user changes a setting.
 
     Args:
         options: the user's options; with a target, their quality does not count.

@@ -8,7 +8,7 @@
          5      1  flags                bit 0: an hcDA chunk belongs to it; a file with any other bit set is refused
          6      1  scale                HR size / LR size
          7     16  backbone             ASCII name of the network, filled with 00
-        23     16  model_hash           first bytes of the SHA-256 of its weights; of nothing when it has none
+        23     16  model_hash           first bytes of the SHA-256 of its weights; without weights, of no bytes
         39      4  height               of the HR picture
         43      4  width
         47      1  mode                 0 grey: one-channel LR, output is the mean of the channels; 1 RGB
@@ -19,7 +19,7 @@
         54      4  details_seed
         58      4  details_scale        IEEE 754 float32, 0 to 16
         62      3  grid                 step between LR levels for red, green, blue; at least 1
-        65      1  quality              what the user chose, 0 when nothing was
+        65      1  quality              quality that was chosen; 0: none was
         66      8  source_size          bytes of the source file
         74      8  source_digest        first bytes of the SHA-256 of the source file
         82      8  settings_digest      of everything that a repeated encoding would depend on
