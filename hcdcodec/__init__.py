@@ -1,10 +1,10 @@
-"""Image codec whose small file is a small picture, searched against the very decoder that will read it.
+"""Image codec whose small file is a small picture, which the encoder optimises for its decoder.
 
-    data = hcdcodec.encode(pixels, scale=4)    # PNG file as bytes; encode_report tells more
+    data = hcdcodec.encode(pixels, scale=4)    # PNG file as bytes; encode_report returns measured values, too
     pixels = hcdcodec.decode(data)
 
-Nothing here imports torch until a function that needs it is called. Who imports torch first should set OMP_WAIT_POLICY
-to passive in the environment before that, as this module does.
+This module imports torch only when a function that needs it is called. A program that imports torch before hcdcodec
+should first set OMP_WAIT_POLICY to passive in the environment, as this module does.
 """
 
 import os
@@ -24,8 +24,8 @@ from hcdcodec.errors import (
     UsageError,
 )
 
-# torch reads this when it comes in. Threads of its that spin while they wait keep the cores from those that convolve,
-# read and write: a picture of 512x768 then took 2.8 s instead of 1.7 by default, 13 s instead of 2.8 on a busy machine.
+# torch's OpenMP reads this variable when it is loaded. By default its threads spin while they wait, and take the cores
+# from the threads that compute, read and write. That slows down encoding, most of all on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from hcdcodec.codec.search.options import Paper, Ste
     from hcdcodec.networks.registry import load_backbone
 
-_ROOMS = {
+_MODULES = {
     "encode": "hcdcodec.api",
     "encode_report": "hcdcodec.api",
     "decode": "hcdcodec.api",
@@ -72,16 +72,16 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Find a public name when it is first used: torch takes seconds that `--help` does not have."""
+    """Import a public name when it is first used. Importing torch takes seconds, and `--help` must not wait for it."""
     if name == "__version__":
         return _version()
-    if name not in _ROOMS:
+    if name not in _MODULES:
         raise AttributeError(f"module 'hcdcodec' has no attribute {name!r}")
-    return getattr(import_module(_ROOMS[name]), name)
+    return getattr(import_module(_MODULES[name]), name)
 
 
 def _version() -> str:
-    """Return the installed version; looking it up costs as much as all the rest of `--help`."""
+    """Return the installed version. It is looked up on demand, since that takes as long as the rest of `--help`."""
     metadata = import_module("importlib.metadata")
     try:
         return str(metadata.version("hcdcodec"))

@@ -1,4 +1,4 @@
-"""The codec for one picture in memory: pixels to bytes and back."""
+"""Encode and decode one picture in memory: pixels to bytes and back."""
 
 import time
 from dataclasses import dataclass, replace
@@ -30,16 +30,16 @@ METHODS = ("ste", "paper")
 
 @dataclass(frozen=True)
 class Result:
-    """One encoded picture, and how it went.
+    """One encoded picture, with measured values.
 
     Attributes:
         data: a PNG file.
-        quality: 1 to 100, chosen or found.
-        passes: forward and backward passes of the networks, over all that was tried.
-        psnr_before: dB over the RGB levels of the reconstruction from the LR that the search started with.
-        psnr: dB of the reconstruction from `data`; infinite if it is exact.
+        quality: 1 to 100, chosen by the caller or by a target.
+        passes: number of forward and backward passes of the networks, over all searches.
+        psnr_before: PSNR-RGB in dB of the reconstruction from the LR with which the search started.
+        psnr: PSNR-RGB in dB of the reconstruction from `data`; infinite if it is exact.
         seconds: working time.
-        remark: where it falls short of its target; empty if it does not.
+        remark: a warning where the result misses its target; empty if it meets it.
     """
 
     data: bytes
@@ -67,21 +67,21 @@ def encode(
     Args:
         pixels: (H, W) grey, (H, W, 3) RGB, (H, W, 2) grey + alpha or (H, W, 4) RGB + alpha, uint8.
         scale: HR size / LR size.
-        backbone: rescaling network.
-        effort: 0 (no search) to 9 (to convergence).
-        quality: 1 to 100, chooses the LR grid; or a `Target`, which has it found.
-        method: "ste", or "paper" for Algorithm 1 with its own number of steps.
+        backbone: name of the rescaling network.
+        effort: 0 (no search) to 9 (search to convergence).
+        quality: 1 to 100, chooses the LR grid; or a `Target`, which chooses the quality.
+        method: "ste", or "paper" for Algorithm 1 of the paper with its own number of steps.
         device: "auto", "cpu", "cuda" or "cuda:N".
         weights_dir: directory to search for weights before all others.
 
     Returns:
-        A PNG file that any viewer opens and `decode` restores.
+        A PNG file. Any viewer can open it, and `decode` restores the picture.
 
     Raises:
-        PictureError: not such an array.
+        PictureError: the array has another type or shape.
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
-        OutputError: even the smallest file has more bytes than its target allows.
+        OutputError: even the smallest file has more bytes than the target allows.
     """
     return encode_report(
         pixels,
@@ -106,7 +106,7 @@ def encode_report(
     device: str = "cpu",
     weights_dir: Path | str | None = None,
 ) -> Result:
-    """Encode one picture as `encode` does, with the same arguments, and tell how it went."""
+    """Encode one picture like `encode`, with the same arguments, and return measured values with it."""
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
     picture = _picture(pixels)
@@ -115,6 +115,7 @@ def encode_report(
     start = time.perf_counter()
     encoded = _encode(engine, picture, options, quality)
     header, refined = encoded.header, encoded.refined
+    # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
     data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
     return Result(
         data,
@@ -139,16 +140,16 @@ def decode(
     """Decode one picture.
 
     Args:
-        data: what `encode` returned, or the content of a file that the command line wrote.
+        data: the result of `encode`, or the content of a file that the command line wrote.
         device: "auto", "cpu", "cuda" or "cuda:N".
         weights_dir: directory to search for weights before all others.
         max_pixels: larger pictures are refused before they are allocated.
 
     Returns:
-        uint8 array of the shape that was encoded.
+        uint8 array with the shape of the encoded picture.
 
     Raises:
-        ContainerError: not one of ours, damaged, edited, or from a newer release.
+        ContainerError: the data is not one of our files, is damaged or edited, or comes from a newer release.
         ModelError: the weights that the header names are not installed.
     """
     packed = container.unpack(data, max_pixels=max_pixels)
@@ -169,6 +170,7 @@ def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
     return Picture(planes[..., 0] if channels < 3 else planes[..., :3], alpha, Metadata())
 
 
+# Loading a network takes longer than encoding a small picture, so a loop over `encode` must not load it each time.
 @lru_cache(maxsize=4)
 def _engine(backbone: str, scale: int, device: str, weights_dir: Path | str | None) -> Engine:
     return engine_for(load_backbone(backbone, scale, weights_dir=weights_dir), device)

@@ -1,17 +1,17 @@
-"""Everything that hcdcodec raises on purpose.
+"""All errors that hcdcodec raises on purpose.
 
     HcdError                    catch this to catch them all
-    ├── UsageError              the call itself makes no sense: unknown name, bad range, colliding outputs
-    ├── PictureError            a source that cannot be read, or not be kept without loss
-    ├── ContainerError          a file that should be one of ours and cannot be decoded
-    │   ├── NotOursError        no header: an ordinary PNG, or no PNG at all
+    ├── UsageError              the call makes no sense: unknown name, value out of range, two results with one name
+    ├── PictureError            a source cannot be read, or cannot be kept without loss
+    ├── ContainerError          a file should be one of ours, but cannot be decoded
+    │   ├── NotOursError        no header: an ordinary PNG, or not a PNG
     │   ├── DamagedError        truncated, wrong CRC, impossible or contradicting fields
-    │   ├── EditedError         intact PNG, but its pixels are not the ones that were encoded
+    │   ├── EditedError         the PNG is intact, but its pixels are not the ones that were encoded
     │   └── UnsupportedError    a format version or rule that this release does not know
-    ├── ModelError              weights that are missing, are not the ones a header names, or do not fit
-    └── OutputError             a result that cannot be stored: foreign file in the way, full disk, lock held
+    ├── ModelError              weights are missing, do not fit, or are not the ones that a header names
+    └── OutputError             a result cannot be stored: the user's file at its target, full disk, lock held
 
-Messages are one line: what is wrong, then what to do. They name no path: the caller knows it and puts it in front.
+A message is one line: what is wrong, then what to do. It does not name a path; the caller puts it in front.
 """
 
 
@@ -20,19 +20,19 @@ class HcdError(Exception):
 
 
 class UsageError(HcdError):
-    """The call itself makes no sense; nothing was started."""
+    """The call makes no sense, and nothing was started."""
 
 
 class PictureError(HcdError):
-    """A source picture cannot be read, or not be kept without loss."""
+    """A source picture cannot be read, or cannot be kept without loss."""
 
 
 class ContainerError(HcdError):
-    """A file that should be one of ours cannot be decoded."""
+    """A file should be one of ours, but cannot be decoded."""
 
 
 class NotOursError(ContainerError):
-    """The file carries no hcdcodec header."""
+    """The file has no hcdcodec header."""
 
 
 class DamagedError(ContainerError):
@@ -48,7 +48,7 @@ class UnsupportedError(ContainerError):
 
 
 class ModelError(HcdError):
-    """Weights are missing, are not those that a header names, or do not fit the network."""
+    """Weights are missing, do not fit the network, or are not the ones that a header names."""
 
 
 class OutputError(HcdError):

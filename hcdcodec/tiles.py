@@ -1,18 +1,22 @@
-"""Tile plans: pure geometry, in LR samples.
+"""Tile plans: pure geometry in LR samples.
 
-A plan covers a (height, width) LR with windows of one size. Each window owns a core; the cores partition the LR, and
-around each core the window holds at least `halo` samples of context, or the LR's border. Windows are shifted inward at
-the borders, never filled: a network sees the same border in a tile as in the whole picture.
+A plan covers a (height, width) LR with windows of one size. Each window has a core. The cores cover the LR without
+overlap. On each side of its core, a window has at least `halo` samples of context, unless the border of the LR is
+nearer. At the borders, windows are moved inwards and never padded, so a network sees the same border as in the whole
+picture.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 TILE = 256
-"""Largest core of a tile in LR samples: at x4, pictures up to about one megapixel are one tile."""
+"""Largest core of a tile in LR samples. At x4, a picture of up to about one megapixel is one tile."""
 
 DISTANT_TILE, DISTANT_HALO = 96, 16
-"""Core and halo for networks that see farther than is worth computing; the search then sees the same tiles."""
+"""Core and halo for networks whose full halo costs too much.
+
+With these, tiles change pixels slightly. The header stores the plan and the search uses it, so both sides agree.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class Rect:
 
 @dataclass(frozen=True)
 class Tile:
-    """A window to compute and the core of it to keep."""
+    """A window to compute, and its core, which is kept."""
 
     window: Rect
     core: Rect
@@ -56,12 +60,13 @@ def plan(height: int, width: int, tile: int, halo: int) -> tuple[Tile, ...]:
     Args:
         height: LR height.
         width: LR width.
-        tile: largest core, at least 1; 0 = one window for the whole LR.
-        halo: samples of context around each core.
+        tile: largest size of a core, at least 1; 0 = one window for the whole LR.
+        halo: samples of context on each side of a core.
 
     Returns:
-        Tiles in row order; one tile where the LR is no larger than a window.
+        Tiles in row order; one tile where the LR is not larger than a window.
     """
+    # All windows have one size, so that tiles of one picture, and of several, can share a batch.
     return tuple(
         Tile(Rect(top, left, window_h, window_w), Rect(core_top, core_left, core_h, core_w))
         for top, window_h, core_top, core_h in _spans(height, tile, halo)
@@ -70,19 +75,20 @@ def plan(height: int, width: int, tile: int, halo: int) -> tuple[Tile, ...]:
 
 
 def usual_tile(halo_px: int | None) -> tuple[int, int]:
-    """Return the core and halo with which the encoder plans for a network that sees so far; None: farther."""
+    """Return the core and halo of the encoder's plans for a network with this `halo_px`; see `Backbone.halo_px`."""
     return (DISTANT_TILE, DISTANT_HALO) if halo_px is None else (TILE, halo_px)
 
 
 def count_windows(height: int, width: int, tile: int, halo: int) -> tuple[int, int]:
-    """Return how many windows a plan has, and the samples of each, without making it."""
+    """Return the number of windows in a plan, and the samples of each, without making the plan."""
+    # A stranger's header can ask for a plan of millions of tiles. This checks it before `plan` builds them.
     down, high = _count(height, tile, halo)
     across, wide = _count(width, tile, halo)
     return down * across, high * wide
 
 
 def _count(length: int, tile: int, halo: int) -> tuple[int, int]:
-    """Return how many windows there are along one axis, and how long they are."""
+    """Return the number of windows along one axis, and their length."""
     window = tile + 2 * halo
     if tile == 0 or length <= window:
         return 1, length
@@ -92,8 +98,10 @@ def _count(length: int, tile: int, halo: int) -> tuple[int, int]:
 def _spans(length: int, tile: int, halo: int) -> Iterator[tuple[int, int, int, int]]:
     """Yield (window start, window length, core start, core length) along one axis."""
     count, window = _count(length, tile, halo)
+    # The last window is moved inwards to end at the border, so it may overlap the one before it by more than a halo.
     starts = [*(tile * i for i in range(count - 1)), length - window]
     for i, start in enumerate(starts):
+        # The first core begins at the border, and the last one ends there: no context is needed beyond it.
         core = start + halo if i else 0
         end = starts[i + 1] + halo if i + 1 < len(starts) else length
         yield start, window, core, end - core

@@ -37,7 +37,7 @@ def _rows(given: argparse.Namespace, pictured: PictureSet) -> Iterator[record.Ro
         options = EncodeOptions(search_of(EFFORT), quality)
         made = [encode_pictures(engine, [picture], options)[0] for _, picture in pictured]
         pixels = sum(encoded.header.pixel_count for encoded in made)
-        sizes = {level: _coded(made, level) for level in container.LEVELS}
+        sizes = {level: _coded(made, level) for level in container.PNG_LEVELS}
         for level, (size, seconds) in sizes.items():
             yield {
                 "quality": quality,

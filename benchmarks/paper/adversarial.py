@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.common import lr_steps, pictures, record, round_trip
 from hcdcodec.codec.search.options import Paper
 from hcdcodec.codec.search.subject import quantise
-from hcdcodec.compare.sheet import Panel, enlarged, sheet
+from hcdcodec.compare.sheet import Panel, enlarge, sheet
 from hcdcodec.engine.engine import Engine
 from hcdcodec.pictures.picture import Picture
 
@@ -56,7 +56,7 @@ def _measured(engine: Engine, picture: Picture, search: Paper) -> tuple[record.R
         decoded = lr_steps.restored(engine, subject, lr)
         row[name] = lr_steps.quality(engine, subject, decoded)
         upper.append(Panel(f"{name}, {row[name]:.2f} dB", decoded))
-        lower.append(Panel(f"LR, {name}", enlarged(lr_steps.levels_of(lr), picture.height, picture.width)))
+        lower.append(Panel(f"LR, {name}", enlarge(lr_steps.levels_of(lr), picture.height, picture.width)))
     plain = float(row["plain"] or 0)
     gains = {f"{name} - plain": float(row[name] or 0) - plain for name in DIRECTIONS}
     return {**row, **gains}, sheet([*upper, *lower], columns=len(upper))

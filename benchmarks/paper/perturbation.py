@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.common import lr_steps, pictures, record, round_trip
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.codec.search.subject import quantise
-from hcdcodec.compare.sheet import Panel, enlarged, sheet
+from hcdcodec.compare.sheet import Panel, enlarge, sheet
 from hcdcodec.engine.engine import Engine
 from hcdcodec.pictures.metrics import luma
 from hcdcodec.pictures.picture import Levels, Picture
@@ -78,7 +78,7 @@ def _where(delta: np.ndarray, plain: Levels) -> record.Row:
 
 def _shown(caption: str, lr: Levels, picture: Picture) -> Panel:
     pixels = lr[..., 0] if lr.shape[2] == 1 else lr
-    return Panel(caption, enlarged(pixels, picture.height, picture.width))
+    return Panel(caption, enlarge(pixels, picture.height, picture.width))
 
 
 if __name__ == "__main__":

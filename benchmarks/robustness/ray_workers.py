@@ -32,7 +32,7 @@ from hcdcodec.batch import ray_cluster
 from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.ray_cluster import Files
+from hcdcodec.batch.ray_cluster import Runner
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
@@ -70,16 +70,16 @@ def main() -> None:
         log_to_driver=False,
         logging_level="ERROR",
     )
-    crew = ray_cluster.join("cpu", cores=1)
+    workers = ray_cluster.connect("cpu", cores=1)
     with tempfile.TemporaryDirectory() as folder:
-        rounds = _rounds(Path(folder), given.pictures, crew)
-    result = {"provenance": [*record.provenance(), f"ray {ray.__version__}"], "workers": crew.count, **rounds}
+        rounds = _rounds(Path(folder), given.pictures, workers)
+    result = {"provenance": [*record.provenance(), f"ray {ray.__version__}"], "workers": workers.count, **rounds}
     given.out.mkdir(parents=True, exist_ok=True)
     (given.out / "ray_workers.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
 
 
-def _rounds(root: Path, count: int, crew: ray_cluster.Crew) -> dict[str, object]:
+def _rounds(root: Path, count: int, workers: ray_cluster.WorkerPlan) -> dict[str, object]:
     for number in range(count):
         _draw(root / "in" / f"{number % 3}" / f"{number:04}.png", number)
     encoding = Encoding((engine_for(load_backbone("crn", 4)),), EncodeOptions(Ste(8)))
@@ -91,27 +91,32 @@ def _rounds(root: Path, count: int, crew: ray_cluster.Crew) -> dict[str, object]
     results: dict[str, object] = {}
     for name, kills in (("undisturbed", 0), ("workers killed", 2)):
         jobs = _encode_jobs(root / "in", root / name)
-        results[f"encode, {name}"] = _round(encoding, crew, jobs, _files(small), root / name, kills)
+        results[f"encode, {name}"] = _round(encoding, workers, jobs, _files(small), root / name, kills)
         jobs = _decode_jobs(small, root / f"{name} out")
-        results[f"decode, {name}"] = _round(decoding, crew, jobs, _files(root / "out"), root / f"{name} out", kills)
+        results[f"decode, {name}"] = _round(decoding, workers, jobs, _files(root / "out"), root / f"{name} out", kills)
     _draw(root / "in" / "1" / f"{DEADLY}.png", count)
     fragile = Fragile(encoding.engines, encoding.options)
     jobs = _encode_jobs(root / "in", root / "survivors")
-    results["encode, a picture that kills"] = _round(fragile, crew, jobs, _files(small), root / "survivors", 0)
+    results["encode, a picture that kills"] = _round(fragile, workers, jobs, _files(small), root / "survivors", 0)
     return results
 
 
-def _at_hand(files: Files, devices: Sequence[str]) -> Files:
+def _at_hand(files: Runner, devices: Sequence[str]) -> Runner:
     return files
 
 
 def _round(
-    batch: Files, crew: ray_cluster.Crew, jobs: tuple[Job, ...], expected: Mapping[str, bytes], target: Path, kills: int
+    batch: Runner,
+    workers: ray_cluster.WorkerPlan,
+    jobs: tuple[Job, ...],
+    expected: Mapping[str, bytes],
+    target: Path,
+    kills: int,
 ) -> dict[str, object]:
     """Run jobs on the cluster, kill workers on the way, and compare what was written with `expected`."""
     told: list[Outcome] = []
     moments: list[int] = []
-    for outcome in ray_cluster.run(partial(_at_hand, batch), crew, jobs):
+    for outcome in ray_cluster.run_on_cluster(partial(_at_hand, batch), workers, jobs):
         told.append(outcome)
         due = len(moments) < kills and len(told) > len(jobs) * len(moments) // (2 * kills)
         if due and (victim := next(_busy_workers(), None)):

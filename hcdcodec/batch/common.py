@@ -1,4 +1,4 @@
-"""What encoding and decoding of files have in common: options, reading, writing."""
+"""Reading of sources and writing of results, which encoding and decoding of files share."""
 
 import os
 import sys
@@ -11,13 +11,16 @@ from hcdcodec.files.job import Job
 
 
 def read_standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:
-    """Read standard input if a job wants it: here, since no signal ends the wait of a thread that reads."""
+    """Read standard input if a job needs it.
+
+    The main thread does this before the stages start: a signal cannot end the wait of another thread that reads.
+    """
     wanted = any(job.source is None for job in jobs)
     return disk.read_stream(sys.stdin.buffer, limit=files.max_bytes) if wanted else b""
 
 
 def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.stat_result | None]:
-    """Return a source's bytes and its status; standard input, `given`, has none."""
+    """Return a source's bytes and its file status; standard input, `given`, has no status."""
     if job.source is not None:
         return disk.read_steady(job.source, limit=files.max_bytes)
     if len(given) > files.max_bytes:
@@ -26,16 +29,16 @@ def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.s
 
 
 def store_result(job: Job, data: bytes, status: os.stat_result | None, files: FileOptions) -> str:
-    """Write a result, unless its source is another one by now.
+    """Write a result, unless its source has changed meanwhile.
 
     Args:
-        job: where from, and where to.
+        job: source and target.
         data: the result.
-        status: of the source when it was read; None for standard input.
-        files: whether the result is to have the source's times.
+        status: file status of the source when it was read; None for standard input.
+        files: says whether the result gets the times of its source.
 
     Returns:
-        What could not be kept, as a warning; empty if nothing.
+        A warning about what could not be kept; empty if there is none.
     """
     if job.source is not None and status is not None:
         disk.check_unchanged(job.source, status)
@@ -44,7 +47,7 @@ def store_result(job: Job, data: bytes, status: os.stat_result | None, files: Fi
         sys.stdout.buffer.flush()
         return ""
     disk.write_atomic(job.target, data, source=job.source)
-    # Afterwards: another run sweeps up temporary files that look old.
+    # Set the times after the rename: another run removes temporary files that look old.
     if files.preserve and status and not disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns)):
         return "stored with the time of now, since the file system allows no other"
     return ""

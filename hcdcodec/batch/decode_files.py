@@ -1,4 +1,4 @@
-"""LR files to picture files."""
+"""Decode small files to picture files."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from hcdcodec.batch.freshness import (
 )
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.stages import Stages, run
+from hcdcodec.batch.stages import Stages, run_stages
 from hcdcodec.codec.decode import decode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.engine.devices import memory_errors, usual_batch_px
@@ -41,7 +41,7 @@ class _Package:
     digest: bytes
     status: os.stat_result | None
     was_missing: bool
-    """Nothing stood where the result goes."""
+    """Whether no file stood at the target when the job was read."""
 
 
 @dataclass(frozen=True)
@@ -49,34 +49,37 @@ class Decoding:
     """Decode files, each with the network that its header names.
 
     Attributes:
-        engines: where networks come from, for each of the devices.
+        engines: for each device, the source of networks.
         target_format: file format of the results.
         files: how files are treated.
     """
+
+    # All members can be pickled, since a `Decoding` is sent to the workers of a Ray cluster.
 
     engines: tuple[Engines, ...]
     target_format: Format = Format.PNG
     files: FileOptions = field(default_factory=FileOptions)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Yield one outcome a job, in order."""
+        """Yield one outcome for each job, in order."""
         jobs = tuple(jobs)
         read = partial(self._read, given=read_standard_input(jobs, self.files))
-        works = [partial(self._work, engines) for engines in self.engines]
-        stages = Stages(read, lambda package: package.packed.header.pixel_count, works, self._write)
-        return run(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
+        computes = [partial(self._compute, engines) for engines in self.engines]
+        stages = Stages(read, lambda package: package.packed.header.pixel_count, computes, self._write)
+        return run_stages(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
 
     @property
     def manner(self) -> str:
-        """Return how it computes, for a line of text."""
+        """Return a short text that says how it computes."""
         return "; ".join(dict.fromkeys(engines.manner for engines in self.engines))
 
     def freshness(self, job: Job) -> Freshness:
-        """Judge what stands where a job's result goes.
+        """Judge the file at the target of a job.
 
         Raises:
-            OutputError: something that is not ours stands in the way.
+            OutputError: a file that is not ours stands at the target.
         """
+        # Only PNG has room for our mark, so other formats are judged by their times.
         if self.target_format is Format.PNG:
             return judge_restored_png(job, self.files)
         return judge_by_time(job, self.files)
@@ -90,7 +93,8 @@ class Decoding:
         packed = container.unpack(data, max_pixels=self.files.max_pixels)
         return _Package(packed, len(data), disk.source_digest(data), status, state is Freshness.MISSING)
 
-    def _work(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
+    def _compute(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
+        # The headers of one group may name several networks; results go back to the order of the group.
         start, groups = time.perf_counter(), dict[Engine, list[int]]()
         for index, package in enumerate(packages):
             groups.setdefault(engines.get(package.packed.header), []).append(index)
@@ -100,6 +104,7 @@ class Decoding:
                 pictures = decode_pictures(engine, [packages[i].packed for i in members])
             made.update(zip(members, pictures, strict=True))
         free_memory.trim()
+        # Pictures that are computed together share the time by their pixels.
         each = (time.perf_counter() - start) / sum(picture.pixel_count for picture in made.values())
         return [(made[i], each * made[i].pixel_count) for i in range(len(packages))]
 
@@ -109,6 +114,7 @@ class Decoding:
         data = write_picture(picture, self.target_format, marks=(lr_digest_chunk(package.digest),))
         if self.target_format is Format.PNG:
             refuse_foreign(job, read_decoded_stamp, self.files)
+        # Without a mark only this is known: no file stood there before, so this one is not ours.
         elif package.was_missing and not self.files.force and job.target and job.target.exists():
             raise OutputError(f"{job.target} has appeared meanwhile and cannot say whether it is ours; use --force")
         warning = store_result(job, data, package.status, self.files)

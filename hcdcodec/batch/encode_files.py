@@ -1,4 +1,4 @@
-"""Picture files to small files."""
+"""Encode picture files to small files."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from hcdcodec.batch.common import load_source, read_standard_input, store_result
 from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, read_encoded_stamp, refuse_foreign, wanted_of
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.stages import Stages, run
+from hcdcodec.batch.stages import Stages, run_stages
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.target import reach, remark
@@ -42,12 +42,12 @@ class Encoding:
     """Encode files.
 
     Attributes:
-        engines: one network on each of the devices; they differ in nothing else.
+        engines: the same network on each device.
         options: how pictures are encoded.
         files: how files are treated.
-        target: what chooses the quality of each picture, instead of the options.
+        target: chooses the quality of each picture in place of `options.quality`.
         skip_if_larger: store nothing where the result would not be smaller than its source.
-        upgrade: redo what older releases made with other weights.
+        upgrade: redo the results that older releases made with other weights.
     """
 
     engines: tuple[Engine, ...]
@@ -58,28 +58,29 @@ class Encoding:
     upgrade: bool = False
 
     def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
-        """Yield one outcome a job, in order."""
+        """Yield one outcome for each job, in order."""
         jobs = tuple(jobs)
         return self._run(jobs, partial(self._read, given=read_standard_input(jobs, self.files)))
 
     def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
         threads = self.files.threads
+        # As many oxipng programs as writing threads, since each program serves one thread at a time.
         with Optimisers(min(threads, len(jobs))) as optimisers:
-            works = [partial(self._work, optimisers, engine) for engine in self.engines]
+            computes = [partial(self._compute, optimisers, engine) for engine in self.engines]
             write = partial(self._write, optimisers)
-            stages = Stages(read, lambda source: source.picture.pixel_count, works, write)
-            yield from run(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
+            stages = Stages(read, lambda source: source.picture.pixel_count, computes, write)
+            yield from run_stages(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
     @property
     def manner(self) -> str:
-        """Return how it computes, for a line of text."""
+        """Return a short text that says how it computes."""
         return "; ".join(dict.fromkeys(engine.manner for engine in self.engines))
 
     def freshness(self, job: Job) -> Freshness:
-        """Judge what stands where a job's result goes.
+        """Judge the file at the target of a job.
 
         Raises:
-            OutputError: something that is not ours stands in the way.
+            OutputError: a file that is not ours stands at the target.
         """
         wanted = wanted_of(self.options, self.engines[0].backbone.identity, self.target, upgrade=self.upgrade)
         return judge_lr(job, wanted, self.files)
@@ -93,18 +94,21 @@ class Encoding:
                 name=job.name, target=job.target, status=Status.SKIPPED, message="up to date", is_older=older
             )
         data, status = load_source(job, given, self.files)
+        # A small file is a readable PNG, so without this check it would be encoded a second time.
         container.refuse_encoded(data)
         picture = read_picture(data, max_pixels=self.files.max_pixels, strip=self.options.strip)
         return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data), status)
 
-    def _work(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
+    def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
         """Encode pictures; return each with the seconds that it took."""
+        # With a target, each picture tries qualities of its own, so pictures cannot be searched together.
         if self.target is not None:
             return [self._reach(optimisers, engine, source, self.target) for source in sources]
         start = time.perf_counter()
         with memory_errors(), engine.at_work():
             made = encode_pictures(engine, [source.picture for source in sources], self.options)
-        free_memory.trim()  # each group has other sizes, and leaves other gaps
+        # Each group has other picture sizes, so the memory that it frees has gaps that the next group cannot use.
+        free_memory.trim()
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
         return [(encoded, each * source.picture.pixel_count) for encoded, source in zip(made, sources, strict=True)]
 
@@ -127,6 +131,7 @@ class Encoding:
         )
         shortfall = remark(self.target, encoded, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
+        # The size is known only now: the search and oxipng decide it.
         if not needless:
             refuse_foreign(job, read_encoded_stamp, self.files)
             shortfall = "; ".join(filter(None, (shortfall, store_result(job, data, source.status, self.files))))
@@ -134,7 +139,7 @@ class Encoding:
             name=job.name,
             target=job.target,
             status=Status.SKIPPED if needless else Status.DONE,
-            message="; ".join(filter(None, (_needless(job) if needless else shortfall, *picture.warnings))),
+            message="; ".join(filter(None, (_explain_skip(job) if needless else shortfall, *picture.warnings))),
             source_bytes=source.size,
             target_bytes=len(data),
             height=picture.height,
@@ -147,7 +152,7 @@ class Encoding:
         )
 
 
-def _needless(job: Job) -> str:
-    """Say why nothing is stored; an older result that stands there is the user's to remove."""
+def _explain_skip(job: Job) -> str:
+    """Say why nothing is stored. An older result stays at the target, since only the user may remove it."""
     older = job.target is not None and job.target.exists()
     return f"not smaller than its source, nothing stored{'; an older result still stands there' if older else ''}"

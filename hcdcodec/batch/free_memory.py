@@ -1,11 +1,12 @@
-"""What the C library keeps of freed memory."""
+"""Return memory to the operating system that the C library would keep."""
 
 import ctypes
 
-_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; other libraries keep little
+# glibc has this function. Other C libraries lack it, and they keep little freed memory.
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def trim() -> None:
-    """Give freed memory back to the system, also from between blocks that live on: a long run would hoard it."""
+    """Return freed memory to the system, also from gaps between live blocks; otherwise a long run would keep it."""
     if _malloc_trim is not None:
         _malloc_trim(ctypes.c_size_t(0))

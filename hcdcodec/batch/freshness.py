@@ -1,4 +1,4 @@
-"""Whether a result is up to date: the one place of that rule.
+"""Decide whether a result is up to date. This module is the only place of that rule.
 
     nothing at the target                                    MISSING    write
     not one of our files                                     FOREIGN    refuse
@@ -7,11 +7,11 @@
     else: another source digest                              STALE      redo
     else: same source digest                                 FRESH      skip, and touch, so that nobody need ask again
 
-What is FRESH and was made with other weights by an older release is OLDER, and skipped as well.
+A result that is FRESH but was made by an older release with other weights is OLDER. It is skipped, too.
 
-A result's own times say when it was made. The time of the last change of its content can be set back, as `--preserve`
-does; the time of the last change of its inode cannot. So an older file that was moved to the place of a source is
-noticed. Only the heads of results are read, and sources only where their digest has to decide.
+A file has two times: the last change of its content (mtime) and the last change of its inode (ctime). A program can set
+back the mtime, as `--preserve` does, but not the ctime. So the rule also notices an older file that was moved to the
+place of a source. It reads only the first bytes of a result, and reads a source only where its digest has to decide.
 """
 
 import enum
@@ -36,30 +36,30 @@ from hcdcodec.networks.manifest import NetworkId
 Mark = TypeVar("Mark")
 
 _HEADS = (1 << 12, 1 << 20)
-"""Bytes that are read of a result: our marks stand at its beginning, unless another tool has rewritten it."""
+"""Numbers of bytes that are read of a result first. Our marks are there, unless another tool has rewritten the file."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a result records about where it came from."""
+    """The record in a result of the source and settings that it was made from."""
 
     source_size: int | None
     """Bytes; None: not recorded."""
     source_digest: bytes
     settings_digest: bytes
     model_hash: bytes = b""
-    """Start of the hash of the weights that a small file needs; empty for reconstructions."""
+    """First bytes of the hash of the weights that a small file needs; empty for reconstructions."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a result has to be to count as up to date.
+    """The settings and weights that a result must have to be up to date.
 
     Attributes:
-        settings_digest: of the settings that a new result would be made with.
-        model_hash: hexadecimal, of the weights that a new result would be made with; empty where weights don't matter.
-        is_pinned: the user has named these weights, so that others do not count as the same settings.
-        upgrade: results of older releases, which were made with other weights, are to be redone.
+        settings_digest: digest of the settings for a new result.
+        model_hash: hash of the weights for a new result, hexadecimal; empty where weights do not matter.
+        is_pinned: the user has named these weights, so results of other weights are stale.
+        upgrade: results that older releases made with other weights are stale.
     """
 
     settings_digest: bytes = b""
@@ -69,6 +69,7 @@ class Wanted:
 
     def is_met_by(self, stamp: Stamp) -> bool:
         """Tell whether a result has the wanted settings."""
+        # The settings digest does not change with better weights of a newer release, so they are compared on their own.
         bound = self.is_pinned or self.upgrade
         return stamp.settings_digest == self.settings_digest and not (bound and self.is_newer_than(stamp))
 
@@ -80,12 +81,12 @@ class Wanted:
 def wanted_of(
     options: EncodeOptions, network: NetworkId, target: Target | None = None, *, upgrade: bool = False
 ) -> Wanted:
-    """Return what an encode with these settings wants."""
+    """Return the settings and weights that a result of these options must have."""
     return Wanted(settings_digest(options, network, target), network.hash, network.is_pinned, upgrade)
 
 
 class Freshness(enum.Enum):
-    """What stands at a target, and what to do about it."""
+    """The state of the file at a target; the value says what to do about it."""
 
     MISSING = "nothing there: write it"
     FRESH = "up to date: skip"
@@ -95,28 +96,28 @@ class Freshness(enum.Enum):
 
 
 def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Freshness:
-    """Judge what stands where a small file goes.
+    """Judge the file at the target of an encoding.
 
     Raises:
-        OutputError: something that is not ours stands in the way, or it cannot be read.
+        OutputError: the file is not ours, or cannot be read.
     """
     return _judge(job, read_encoded_stamp, wanted, files)
 
 
 def judge_restored_png(job: Job, files: FileOptions) -> Freshness:
-    """Judge what stands where a reconstruction goes; only PNG says which LR it was made from.
+    """Judge the PNG at the target of a decoding, by the mark that names the small file that it was made from.
 
     Raises:
-        OutputError: something that is not ours stands in the way, or it cannot be read.
+        OutputError: the file is not ours, or cannot be read.
     """
     return _judge(job, read_decoded_stamp, Wanted(), files)
 
 
 def judge_by_time(job: Job, files: FileOptions) -> Freshness:
-    """Judge a result of a kind that cannot say what it was made from, by its times alone.
+    """Judge a result by its times alone, where its format has no place for our mark.
 
     Raises:
-        OutputError: it is older than its source, so that nobody knows whose it is.
+        OutputError: the result is older than its source, so it may be the user's own file.
     """
     if files.force or job.target is None or not job.target.exists():
         return _judge_forced(job)
@@ -129,15 +130,17 @@ def judge_by_time(job: Job, files: FileOptions) -> Freshness:
 def judge_stamp(
     job: Job, stamp: Stamp | None, wanted: Wanted, *, checksum: bool, digest_of: Callable[[Path], bytes]
 ) -> Freshness:
-    """Judge the target of a job by what it records, without looking at a pixel.
+    """Judge the target of a job by its record, without decoding pixels.
 
     Args:
-        job: source and target; a result on standard output is always missing, one of standard input never fresh.
-        stamp: what the target says of itself; None: it does not exist, or is not ours.
-        wanted: what it has to be.
+        job: source and target. A result on standard output is always missing; a result from standard input is never
+            fresh.
+        stamp: the record in the target; None: the target does not exist, or is not ours.
+        wanted: the settings and weights that it must have.
         checksum: always compare digests, since sizes and times can agree by chance or by `touch`.
-        digest_of: digest of a source as the stamp records it; asked only where nothing cheaper decides.
+        digest_of: returns the digest of a source as the stamp records it; called only where no cheaper test decides.
     """
+    # From the cheapest test to the most expensive one: the digest reads the whole source.
     target = status_of(job.target) if job.target else None
     if target is None:
         return Freshness.MISSING
@@ -146,6 +149,7 @@ def judge_stamp(
     source = status_of(job.source) if job.source else None
     if job.source is None or source is None or not wanted.is_met_by(stamp):
         return Freshness.STALE
+    # Reconstructions record no source size, since the digest in their mark is enough.
     if stamp.source_size not in (None, source.st_size):
         return Freshness.STALE
     if (checksum or not _is_dated(target, source)) and digest_of(job.source) != stamp.source_digest:
@@ -154,24 +158,25 @@ def judge_stamp(
 
 
 def refuse_foreign(job: Job, read: Callable[[Path], Stamp | None], files: FileOptions) -> None:
-    """Look again before a result is stored: a file of the user's may have come to its place meanwhile.
+    """Check the target again before a result is stored: the user may have put a file there meanwhile.
 
     Raises:
-        OutputError: something that is not ours stands there.
+        OutputError: the file at the target is not ours.
     """
     if not files.force and job.target is not None and job.target.is_file() and read(job.target) is None:
         raise _foreign(job)
 
 
 def confirm(job: Job) -> None:
-    """Give a result that is up to date by content alone a new time, so that the next run need not read its source."""
+    """Give a new time to a result that only its digest has shown to be up to date: the next run need not read it."""
     source, target = job.source and status_of(job.source), job.target and status_of(job.target)
     if job.target and source and target and not _is_dated(target, source):
+        # Not the time of now: `--preserve` has given the result the time of its source, and that must stay.
         disk.touch(job.target, (target.st_atime_ns, max(source.st_mtime_ns, target.st_mtime_ns)))
 
 
 def read_encoded_stamp(target: Path) -> Stamp | None:
-    """Return what an existing small file says of its source; None where it is not ours."""
+    """Return the record in an existing small file; None where the file is not ours."""
 
     def read(head: bytes) -> Stamp | None:
         try:
@@ -184,7 +189,7 @@ def read_encoded_stamp(target: Path) -> Stamp | None:
 
 
 def read_decoded_stamp(target: Path) -> Stamp | None:
-    """Return what an existing reconstruction says of its LR; None where it is not ours."""
+    """Return the record in an existing reconstruction; None where the file is not ours."""
 
     def read(head: bytes) -> Stamp | None:
         digest = read_lr_digest(head)
@@ -217,9 +222,10 @@ def _is_dated(target: os.stat_result, source: os.stat_result) -> bool:
 
 
 def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | None:
-    """Return what `read` finds in as much of a result as it takes; most of them say it in the first kilobytes."""
+    """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
     try:
         size = target.stat().st_size
+        # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
         for count in (*_HEADS, size):
             mark = read(disk.read_head(target, count))
             if mark is not None or count >= size:

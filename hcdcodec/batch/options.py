@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from hcdcodec.files import disk
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 
-THREADS = 2
-"""Reading and writing threads: decompression and oxipng overlap with the networks without crowding them out."""
+IO_THREADS = 2
+"""Number of threads that read, and of threads that write.
+
+Two are enough to overlap decompression and oxipng with the networks; more would take cores away from the networks.
+"""
 
 
 @dataclass(frozen=True)
@@ -14,18 +17,18 @@ class FileOptions:
     """How files are treated, in both directions.
 
     Attributes:
-        force: replace whatever stands at a target, up to date or not ours.
+        force: replace the file at a target even if it is up to date or not ours.
         checksum: compare digests even where size and time agree.
         preserve: give results the times of their sources.
         max_pixels: larger HR pictures are refused before they are allocated.
-        threads: for reading, and as many for writing.
+        threads: number of threads that read, and of threads that write.
     """
 
     force: bool = False
     checksum: bool = False
     preserve: bool = False
     max_pixels: int = DEFAULT_MAX_PIXELS
-    threads: int = THREADS
+    threads: int = IO_THREADS
 
     @property
     def max_bytes(self) -> int:

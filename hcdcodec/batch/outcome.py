@@ -1,4 +1,4 @@
-"""What became of one picture: the only thing that the pipeline tells anyone."""
+"""The outcome of one job. It is all that the batch reports to its caller."""
 
 import enum
 from dataclasses import dataclass
@@ -6,50 +6,50 @@ from pathlib import Path
 
 
 class Status(enum.Enum):
-    """How it ended."""
+    """How a job ended, or which state a survey found."""
 
     DONE = "done"
     SKIPPED = "skipped"
     """The result was up to date already, or would have been no smaller than its source."""
     FAILED = "failed"
     IGNORED = "ignored"
-    """Met while walking, and no picture."""
+    """The walk found this file, and it is not a picture."""
     MISSING = "missing"
-    """Nothing was to be done but looking, and there is no result."""
+    """Of a survey: there is no result."""
     STALE = "stale"
-    """Likewise, and the result was made from another source or with other settings."""
+    """Of a survey: the result was made from another source or with other settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """The end of one job; numbers stay at 0 or None where nothing was measured."""
+    """The end of one job. A number that was not measured is 0 or None."""
 
     name: str
-    """What messages call the source."""
+    """Name of the source in messages."""
     status: Status
     target: Path | None = None
-    """Where the result stands; None: on standard output, or there is none."""
+    """Path of the result; None: standard output, or there is no result."""
     message: str = ""
-    """Why it was not done, `what is wrong; what to do`, without the name; a warning, where it was done."""
+    """The reason where the job was not done, as `what is wrong; what to do`, without the name. Else a warning."""
     is_older: bool = False
-    """Up to date, but an older release made it with other weights."""
+    """The result is up to date, but an older release made it with other weights."""
     source_bytes: int = 0
     """Size of the source as a file."""
     target_bytes: int = 0
     """Size of the result as a file, even if it was not stored."""
     height: int = 0
-    """Of the HR picture, in pixels."""
+    """Height of the HR picture, in pixels."""
     width: int = 0
     quality: int | None = None
-    """Of the LR grid, as encoding chose it."""
+    """Quality that encoding used; a target may have chosen it."""
     psnr_before: float | None = None
-    """dB over the RGB levels, of the reconstruction from the LR that the search started with."""
+    """PSNR-RGB in dB of the reconstruction from the LR with which the search started."""
     psnr: float | None = None
-    """dB over the RGB levels, of the reconstruction from the LR that was written; infinite if it is exact."""
+    """PSNR-RGB in dB of the reconstruction from the LR that was written; infinite if it is exact."""
     passes: int = 0
-    """Forward and backward passes that the search took."""
+    """Number of forward and backward passes of the search."""
     seconds: float = 0.0
-    """Working time; pictures worked on together share theirs."""
+    """Working time. Pictures that are computed together share it by their pixels."""
 
     @property
     def pixels(self) -> int:

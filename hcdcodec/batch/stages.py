@@ -1,6 +1,8 @@
-"""Three stages that overlap: threads read, one worker a device computes, threads write; memory stays bounded.
+"""Three stages that overlap: threads read, one loop for each device computes, threads write. Memory stays bounded.
 
-Knows neither pictures nor networks. Results come in the order of the jobs, and each job fails alone.
+    jobs --> _read_ahead --items--> _group --groups--> compute, one device each --> writers --> outcomes, in order
+
+This module knows neither pictures nor networks. Each job fails alone.
 """
 
 import traceback
@@ -16,103 +18,121 @@ from hcdcodec.errors import HcdError
 from hcdcodec.files.job import Job
 
 Loaded = TypeVar("Loaded")
-Made = TypeVar("Made")
-Work = Callable[[list[Loaded]], list[Made]]
-"""Computes on one device: one result for each of a group, in order."""
+Computed = TypeVar("Computed")
+Compute = Callable[[list[Loaded]], list[Computed]]
+"""Computes a group on one device and returns one result for each member, in order."""
 
-_AHEAD_PX = 1 << 25
-"""Pixels that wait between reading and computing before reading pauses; one picture always may."""
+# Both limits allow at least one picture of any size: otherwise a large one would wait for ever.
+_READ_AHEAD_PX = 1 << 25
+"""Reading pauses while more pixels than this wait to be computed."""
 
-_TOGETHER = 256
-"""Items at which a group is closed, however small they are."""
+_UNWRITTEN_PX = 1 << 25
+"""No new group starts while more pixels than this, for each device, are being computed or written."""
 
-_BEHIND_PX = 1 << 25
-"""Pixels a device, in groups that are computed or written, before no more are begun; a group a device always is."""
+_GROUP_ITEMS = 256
+"""Largest number of items in a group, even if they are tiny."""
 
 
 @dataclass(frozen=True)
-class Stages(Generic[Loaded, Made]):
+class Stages(Generic[Loaded, Computed]):
     """What is done to each job.
 
     Attributes:
         read: runs in threads; may settle a job by returning its outcome.
-        weigh: pixels of what was read.
-        works: one a device, each doing one group at a time.
+        weigh: pixels of a loaded picture.
+        computes: one for each device; each of them gets one group at a time.
         write: runs in threads.
     """
 
     read: Callable[[Job], Loaded | Outcome]
     weigh: Callable[[Loaded], int]
-    works: Sequence[Work[Loaded, Made]]
-    write: Callable[[Job, Loaded, Made], Outcome]
+    computes: Sequence[Compute[Loaded, Computed]]
+    write: Callable[[Job, Loaded, Computed], Outcome]
 
 
-def run(jobs: Iterable[Job], stages: Stages[Loaded, Made], *, threads: int, group_px: int) -> Iterator[Outcome]:
-    """Yield one outcome a job, in order.
+@dataclass(frozen=True)
+class _Item(Generic[Loaded]):
+    """A job that was read. Its outcome stands in place of a picture where reading has settled it."""
+
+    job: Job
+    loaded: Loaded | Outcome
+    pixels: int = 0
+
+
+@dataclass(frozen=True)
+class _PendingGroup:
+    """A group that is being computed or written."""
+
+    pixels: int
+    results: Future[list[Outcome | Future[Outcome]]]
+
+    def is_settled(self) -> bool:
+        """Tell whether all outcomes of the group are known."""
+        return self.results.done() and all(isinstance(item, Outcome) or item.done() for item in self.results.result())
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Yield the outcomes in order, and wait for those that are not known yet."""
+        for item in self.results.result():
+            yield item if isinstance(item, Outcome) else item.result()
+
+
+def run_stages(
+    jobs: Iterable[Job], stages: Stages[Loaded, Computed], *, threads: int, group_px: int
+) -> Iterator[Outcome]:
+    """Yield one outcome for each job, in order.
 
     Args:
         jobs: what to do.
-        stages: how.
-        threads: for reading, and as many for writing.
+        stages: how to do it.
+        threads: number of threads that read, and of threads that write.
         group_px: pictures are computed together up to this many pixels.
     """
     with (
         ThreadPoolExecutor(threads, "read") as readers,
         ThreadPoolExecutor(threads, "write") as writers,
-        _workers(len(stages.works)) as workers,
+        _make_executor(len(stages.computes)) as computing,
     ):
-        waiting: deque[_Underway] = deque()
-        free: SimpleQueue[Work[Loaded, Made]] = SimpleQueue()
-        for work in stages.works:
-            free.put(work)
+        pending: deque[_PendingGroup] = deque()
+        # A thread takes any free device, so that a slow device holds up none of the others.
+        free: SimpleQueue[Compute[Loaded, Computed]] = SimpleQueue()
+        for compute in stages.computes:
+            free.put(compute)
         try:
-            items = _ahead(readers, jobs, stages.read, stages.weigh, threads)
-            for group in _groups(items, stages.weigh, group_px):
-                pixels = sum(_weight(item, stages.weigh) for _, item in group)
-                waiting.append(_Underway(pixels, workers.submit(_computed, group, free, stages, writers)))
-                while waiting and (waiting[0].is_settled() or _is_full(waiting, stages)):
-                    yield from waiting.popleft().outcomes()
-            while waiting:
-                yield from waiting.popleft().outcomes()
+            items = _read_ahead(readers, jobs, lambda job: _read_one(stages, job), threads)
+            for group in _group(items, group_px):
+                results = computing.submit(_compute_and_write, group, free, stages, writers)
+                pending.append(_PendingGroup(sum(item.pixels for item in group), results))
+                # Outcomes leave in the order of the jobs, so only the first group can leave.
+                while pending and (pending[0].is_settled() or _is_full(pending, len(stages.computes))):
+                    yield from pending.popleft().outcomes()
+            while pending:
+                yield from pending.popleft().outcomes()
         finally:
-            # What is being computed or written is finished, what has not begun is not begun any more.
+            # This order matters: readers stop first, then what is being computed may still hand over to the writers.
             readers.shutdown(wait=False, cancel_futures=True)
-            workers.shutdown(wait=True, cancel_futures=True)
+            computing.shutdown(wait=True, cancel_futures=True)
             writers.shutdown(wait=True, cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Underway:
-    """A group of so many pixels that is being computed, or written."""
+def read_only(jobs: Iterable[Job], read: Callable[[Job], Outcome], *, threads: int) -> Iterator[Outcome]:
+    """Yield one outcome for each job, in order, where jobs only need reading."""
 
-    pixels: int
-    computed: Future[list[Outcome | Future[Outcome]]]
+    def read_one(job: Job) -> _Item[Outcome]:
+        try:
+            return _Item(job, read(job))
+        except Exception as error:
+            return _Item(job, failure_of(job, error))
 
-    def is_settled(self) -> bool:
-        return self.computed.done() and all(isinstance(item, Outcome) or item.done() for item in self.computed.result())
-
-    def outcomes(self) -> Iterator[Outcome]:
-        for item in self.computed.result():
-            yield item if isinstance(item, Outcome) else item.result()
-
-
-def _is_full(waiting: Iterable[_Underway], stages: Stages[Loaded, Made]) -> bool:
-    unsettled = [group.pixels for group in waiting if not group.is_settled()]
-    return len(unsettled) > len(stages.works) and sum(unsettled) > len(stages.works) * _BEHIND_PX
-
-
-def settle(jobs: Iterable[Job], read: Callable[[Job], Outcome], *, threads: int) -> Iterator[Outcome]:
-    """Yield one outcome a job, in order, where reading is all there is to do."""
     with ThreadPoolExecutor(threads, "read") as readers:
         try:
-            for _, outcome in _ahead(readers, jobs, read, lambda _: 0, threads):
-                yield outcome
+            for item in _read_ahead(readers, jobs, read_one, threads):
+                yield item.loaded
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
 
 
-def failure(job: Job, error: BaseException) -> Outcome:
-    """Return the outcome of a job that raised."""
+def failure_of(job: Job, error: BaseException) -> Outcome:
+    """Return the outcome of a job that raised an error."""
     if isinstance(error, HcdError):
         message = str(error)
     elif isinstance(error, MemoryError):
@@ -125,109 +145,112 @@ def failure(job: Job, error: BaseException) -> Outcome:
     return Outcome(name=job.name, target=job.target, status=Status.FAILED, message=message)
 
 
-def _ahead(
-    pool: ThreadPoolExecutor,
-    jobs: Iterable[Job],
-    read: Callable[[Job], Loaded | Outcome],
-    weigh: Callable[[Loaded], int],
-    threads: int,
-) -> Iterator[tuple[Job, Loaded | Outcome]]:
-    """Yield (job, what was read) in order while the next ones are being read."""
-    todo, inflight = iter(jobs), deque[tuple[Job, Future[Loaded | Outcome]]]()
+def _is_full(pending: Iterable[_PendingGroup], devices: int) -> bool:
+    unsettled = [group.pixels for group in pending if not group.is_settled()]
+    # Each device may always have one group: a single picture can be larger than the limit.
+    return len(unsettled) > devices and sum(unsettled) > devices * _UNWRITTEN_PX
+
+
+def _read_one(stages: Stages[Loaded, Computed], job: Job) -> _Item[Loaded]:
+    try:
+        loaded = stages.read(job)
+        return _Item(job, loaded, 0 if isinstance(loaded, Outcome) else stages.weigh(loaded))
+    except Exception as error:
+        return _Item(job, failure_of(job, error))
+
+
+def _read_ahead(
+    readers: ThreadPoolExecutor, jobs: Iterable[Job], read: Callable[[Job], _Item[Loaded]], threads: int
+) -> Iterator[_Item[Loaded]]:
+    """Yield items in the order of the jobs while the next ones are being read."""
+    todo, inflight = iter(jobs), deque[Future[_Item[Loaded]]]()
     while True:
-        loaded = sum(_weight(future.result(), weigh) for _, future in inflight if future.done())
-        while len(inflight) <= threads and (loaded < _AHEAD_PX or not inflight):
+        # The size of a picture is known once it is read, so those that are still being read count nothing.
+        waiting_px = sum(future.result().pixels for future in inflight if future.done())
+        # One job more than there are threads, so that no thread is idle while the first item is handed on.
+        while len(inflight) <= threads and (waiting_px < _READ_AHEAD_PX or not inflight):
             if (job := next(todo, None)) is None:
                 break
-            inflight.append((job, pool.submit(_guarded, read, job)))
+            inflight.append(readers.submit(read, job))
         if not inflight:
             return
-        job, future = inflight.popleft()
-        yield job, future.result()
+        yield inflight.popleft().result()
 
 
-def _guarded(read: Callable[[Job], Loaded | Outcome], job: Job) -> Loaded | Outcome:
-    try:
-        return read(job)
-    except Exception as error:
-        return failure(job, error)
-
-
-def _weight(item: Loaded | Outcome, weigh: Callable[[Loaded], int]) -> int:
-    return 0 if isinstance(item, Outcome) else weigh(item)
-
-
-def _groups(
-    items: Iterator[tuple[Job, Loaded | Outcome]], weigh: Callable[[Loaded], int], group_px: int
-) -> Iterator[list[tuple[Job, Loaded | Outcome]]]:
-    """Yield runs of neighbouring items whose pixels fit together; a larger item stands alone."""
-    group: list[tuple[Job, Loaded | Outcome]] = []
+def _group(items: Iterable[_Item[Loaded]], group_px: int) -> Iterator[list[_Item[Loaded]]]:
+    """Yield runs of neighbouring items whose pixels fit together. A larger item is a group of its own."""
+    group: list[_Item[Loaded]] = []
     pixels = 0
-    for job, item in items:
-        weight = _weight(item, weigh)
-        if group and pixels + weight > group_px:
+    for item in items:
+        if group and pixels + item.pixels > group_px:
             yield group
             group, pixels = [], 0
-        group.append((job, item))
-        pixels += weight
-        # What reading has settled already waits for nothing, and not too much of it waits for a small picture.
-        if pixels >= group_px or not pixels or len(group) >= _TOGETHER:
+        group.append(item)
+        pixels += item.pixels
+        # A group without pixels holds only settled jobs, whose outcomes need not wait for the next picture.
+        if pixels >= group_px or not pixels or len(group) >= _GROUP_ITEMS:
             yield group
             group, pixels = [], 0
     if group:
         yield group
 
 
-class _Here(Executor):
-    """The one worker of one device: the calling thread, so that an interrupt gets out of a long computation."""
+class _CallerExecutor(Executor):
+    """Runs everything in the calling thread.
+
+    Signals reach the main thread only. With one device it computes there, so Ctrl-C ends a long computation at once.
+    """
 
     def submit(self, do: Callable[..., Any], /, *args: Any, **named: Any) -> Future[Any]:
+        """Call a function and return its result as a future that is done."""
+        # An error is not stored in the future but leaves from here: an interrupt must end `run_stages` at once.
         done: Future[Any] = Future()
         done.set_result(do(*args, **named))
         return done
 
 
-def _workers(count: int) -> Executor:
-    return _Here() if count == 1 else ThreadPoolExecutor(count, "work")
+def _make_executor(devices: int) -> Executor:
+    return _CallerExecutor() if devices == 1 else ThreadPoolExecutor(devices, "work")
 
 
-def _computed(
-    group: list[tuple[Job, Loaded | Outcome]],
-    free: SimpleQueue[Work[Loaded, Made]],
-    stages: Stages[Loaded, Made],
+def _compute_and_write(
+    group: list[_Item[Loaded]],
+    free: SimpleQueue[Compute[Loaded, Computed]],
+    stages: Stages[Loaded, Computed],
     writers: ThreadPoolExecutor,
 ) -> list[Outcome | Future[Outcome]]:
     """Compute a group on a free device and hand its results to the writers; return them in the order of the group."""
-    loaded = [(job, item) for job, item in group if not isinstance(item, Outcome)]
-    work = free.get()
+    loaded = [(item.job, item.loaded) for item in group if not isinstance(item.loaded, Outcome)]
+    compute = free.get()
     try:
-        results: list[Made | Outcome] = _bisected(loaded, work)
+        results: list[Computed | Outcome] = _compute_or_split(loaded, compute)
     finally:
-        free.put(work)
-    made = iter(results)
+        free.put(compute)
+    remaining = iter(results)
 
-    def written(job: Job, item: Loaded) -> Outcome | Future[Outcome]:
-        result = next(made)
-        return result if isinstance(result, Outcome) else writers.submit(_written, stages, job, item, result)
+    def submit(job: Job, picture: Loaded) -> Outcome | Future[Outcome]:
+        result = next(remaining)
+        return result if isinstance(result, Outcome) else writers.submit(_write_one, stages, job, picture, result)
 
-    return [item if isinstance(item, Outcome) else written(job, item) for job, item in group]
+    return [item.loaded if isinstance(item.loaded, Outcome) else submit(item.job, item.loaded) for item in group]
 
 
-def _bisected(loaded: list[tuple[Job, Loaded]], work: Work[Loaded, Made]) -> list[Made | Outcome]:
-    """Compute a group; where that fails, its halves, so that one bad picture fails alone and memory can suffice."""
+def _compute_or_split(loaded: list[tuple[Job, Loaded]], compute: Compute[Loaded, Computed]) -> list[Computed | Outcome]:
+    """Compute a group, or its halves where that fails: a bad picture fails alone, and halves need less memory."""
     if not loaded:
         return []
     try:
-        return list(work([item for _, item in loaded]))
+        return list(compute([picture for _, picture in loaded]))
     except Exception as error:
         if len(loaded) == 1:
-            return [failure(loaded[0][0], error)]
+            return [failure_of(loaded[0][0], error)]
+    # Outside of `except`, so that the traceback no longer holds the tensors of the failed attempt.
     half = len(loaded) // 2
-    return _bisected(loaded[:half], work) + _bisected(loaded[half:], work)
+    return _compute_or_split(loaded[:half], compute) + _compute_or_split(loaded[half:], compute)
 
 
-def _written(stages: Stages[Loaded, Made], job: Job, item: Loaded, made: Made) -> Outcome:
+def _write_one(stages: Stages[Loaded, Computed], job: Job, picture: Loaded, result: Computed) -> Outcome:
     try:
-        return stages.write(job, item, made)
+        return stages.write(job, picture, result)
     except Exception as error:
-        return failure(job, error)
+        return failure_of(job, error)

@@ -1,15 +1,15 @@
-"""What stands where results go, without any work."""
+"""Find out the state of results without making any."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from hcdcodec.batch.freshness import Freshness, confirm
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.stages import settle
+from hcdcodec.batch.stages import read_only
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 
-_STANDING = {
+_STATUS = {
     Freshness.MISSING: Status.MISSING,
     Freshness.STALE: Status.STALE,
     Freshness.FRESH: Status.SKIPPED,
@@ -18,39 +18,40 @@ _STANDING = {
 
 
 def survey(jobs: Iterable[Job], judge: Callable[[Job], Freshness], *, threads: int) -> Iterator[Outcome]:
-    """Yield, for each job in order, what stands where its result goes; write nothing.
+    """Yield the state of each job's result, in order; write nothing.
 
     Args:
-        jobs: what a run would do.
-        judge: looks at one result, see `hcdcodec.batch.freshness`.
-        threads: that look at results.
+        jobs: the jobs of a run.
+        judge: judges one result, see `hcdcodec.batch.freshness`.
+        threads: number of threads that judge.
     """
 
     def look(job: Job) -> Outcome:
         state = judge(job)
         older = state is Freshness.OLDER
-        return Outcome(name=job.name, target=job.target, status=_STANDING[state], is_older=older)
+        return Outcome(name=job.name, target=job.target, status=_STATUS[state], is_older=older)
 
-    return settle(jobs, look, threads=threads)
+    return read_only(jobs, look, threads=threads)
 
 
 def skip_all(jobs: Sequence[Job], judge: Callable[[Job], Freshness], *, threads: int) -> Sequence[Outcome] | None:
-    """Return the outcomes of a run with nothing to do; None as soon as there is something to do.
+    """Return the outcomes of a run with nothing to do; None as soon as one job has to be done.
 
-    Such a run needs neither a network nor torch, which take longer to load than a thousand heads to read.
+    Such a run needs neither a network nor torch, and loading these takes far longer than judging.
     """
     outcomes = []
     for outcome in survey(jobs, judge, threads=threads):
         if outcome.status in (Status.MISSING, Status.STALE):
             return None
         outcomes.append(replace(outcome, message=outcome.message or "up to date"))
+    # Only now, since a run that returns None judges all results again.
     for job, outcome in zip(jobs, outcomes, strict=True):
         if outcome.status is Status.SKIPPED:
             confirm(job)
     return outcomes
 
 
-def sweep(jobs: Iterable[Job]) -> None:
-    """Remove what killed runs left where results go."""
+def sweep_targets(jobs: Iterable[Job]) -> None:
+    """Remove the temporary files that killed runs left in the folders of all targets."""
     for folder in {job.target.parent for job in jobs if job.target}:
         disk.sweep(folder)

@@ -1,7 +1,7 @@
-"""What a user asked of encode, decode or status: one frozen object, made where click hands over.
+"""The arguments of encode, decode and status as one frozen object, which is made from the values that click passes.
 
-Nothing heavy is imported before a method needs it, so that `--help` answers at once. The defaults of the command line
-stand here and nowhere else.
+No module that loads slowly is imported before a method needs it, so that `--help` answers at once. The defaults of the
+command line stand only here.
 """
 
 import sys
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hcdcodec.batch.options import THREADS, FileOptions
+from hcdcodec.batch.options import IO_THREADS, FileOptions
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import names_from
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """The options of the three commands, called as click calls them; a command leaves out what it does not have.
+    """The options of the three commands, under the names that click uses. Options of other commands keep their default.
 
     Attributes:
         paths: SRC... and DST.
-        quality: None where the user has not chosen one.
-        effort: None where the user has not chosen one.
+        quality: None where the user has chosen no quality. So a quality next to a target can be refused.
+        effort: None where the user has chosen no effort. So an effort next to `--method paper` can be refused.
     """
 
     paths: tuple[str, ...]
@@ -60,9 +60,9 @@ class Arguments:
     compiled: bool = False
     engine: str = "local"
     cores: int = 4
-    jobs: int = THREADS
+    jobs: int = IO_THREADS
     weights_dir: Path | None = None
-    # and what is told
+    # and which lines are printed
     dry_run: bool = False
     lock: bool = False
     as_json: bool = False
@@ -113,15 +113,16 @@ class Arguments:
 
         if self.method == "paper" and self.effort is not None:
             raise UsageError("--method paper has its own number of steps; leave out --effort")
-        search = Paper() if self.method == "paper" else search_of(_chosen(self.effort, DEFAULT_EFFORT))
+        search = Paper() if self.method == "paper" else search_of(_or_default(self.effort, DEFAULT_EFFORT))
+        # In the order of `Strip` and not of the command line, since the settings digest depends on this tuple.
         strip = tuple(kind for kind in Strip if "all" in self.strip or kind in self.strip)
-        return EncodeOptions(search, _chosen(self.quality, DEFAULT_QUALITY), self.details_scale, strip=strip)
+        return EncodeOptions(search, _or_default(self.quality, DEFAULT_QUALITY), self.details_scale, strip=strip)
 
     def target(self) -> "Target | None":
-        """Return what is to choose the quality, if not the user.
+        """Return the target that chooses the quality; None where the user or the default chooses it.
 
         Raises:
-            UsageError: several of them, or out of range.
+            UsageError: several targets, a target and a quality, or a target that is out of range.
         """
         from hcdcodec.codec.options import Target
 
@@ -132,5 +133,5 @@ class Arguments:
         return Target(**asked) if given and self.quality is None else None  # type: ignore[arg-type]
 
 
-def _chosen(value: int | None, default: int) -> int:
+def _or_default(value: int | None, default: int) -> int:
     return default if value is None else value

@@ -1,6 +1,6 @@
-"""The command line: puts the commands together, turns errors into one line and an exit status.
+"""Put the commands together, and turn errors into one line and an exit status.
 
-0    all done, or up to date          3    nothing could start for want of weights
+0    all done, or up to date          3    nothing could start: weights are missing
 1    some failed, or left to do       75   another run holds the destination
 2    the call makes no sense          130, 143   interrupted
 """
@@ -46,11 +46,13 @@ for command in (
 def main() -> NoReturn:
     """Run the command line and turn errors into one line and an exit status."""
     output.prepare()
+    # As an exception, SIGTERM runs every `finally`: temporary files go, and half-done writes are finished.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.TERMINATED))
-    # What Pillow remarks on a file without refusing it helps nobody, least of all cron.
+    # Pillow's warnings about odd files that it can read help nobody, and cron would mail them.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
     try:
+        # In standalone mode, click would handle errors and interrupts itself, with other messages and exit statuses.
         cli.main(prog_name="hcdcodec", standalone_mode=False)
     except SystemExit as leaving:
         sys.exit(output.finish(int(leaving.code or 0)))
@@ -61,10 +63,10 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(exits.INTERRUPTED)
     except BrokenPipeError:
-        # Whoever read us has gone.
+        # The reader of our output has ended, such as `head`.
         output.leave_quietly()
         sys.exit(exits.FAILED)
-    except OSError as error:  # no space for `--help`, say; what belongs to one picture never gets here
+    except OSError as error:  # for example no space for the text of `--help`; errors of one picture never come here
         output.leave_quietly()
         output.say(f"hcdcodec: {(error.strerror or str(error)).lower()}; check where the output of this command goes")
         sys.exit(exits.FAILED)
@@ -89,7 +91,7 @@ def _leave_broken(error: RuntimeError) -> int:
     Raises:
         RuntimeError: it is something else.
     """
-    # A signal that comes while threading gives a lock back makes that lock fail; what counts is the signal.
+    # A signal that arrives while `threading` releases a lock makes the release fail. The signal is the real reason.
     if isinstance(error.__context__, SystemExit):
         return int(error.__context__.code or 0)
     if isinstance(error.__context__, KeyboardInterrupt):

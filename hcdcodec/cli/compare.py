@@ -1,4 +1,4 @@
-"""compare: originals beside what their small files give back."""
+"""compare: measure reconstructions against their originals."""
 
 import json
 import sys
@@ -54,12 +54,13 @@ def compare(
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
     _check_reports([path for path in (picture, html_page) if path is not None], found)
-    restore, compared, sections = _restorer(given["weights_dir"]), [], []
+    restore, compared, sections = _make_restore(given["weights_dir"]), [], []
     for pair in found:
         try:
-            result = pairs.compare(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
+            result = pairs.compare_pair(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
             if html_page is not None:
                 sections.append(section(result))
+        # A pair that cannot be compared is reported, and the others go on.
         except HcdError as error:
             output.say(message(pair.name, str(error)))
             continue
@@ -76,19 +77,20 @@ def compare(
 
 
 def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
-    """Keep a report from replacing a picture that it is about.
+    """Refuse a report that would replace one of the compared pictures.
 
     Raises:
-        UsageError: it would.
+        UsageError: there is such a report.
     """
+    # By identity, because a link or another spelling of the path can lead to the same file.
     compared = {find.identity(path) for pair in found for path in (pair.original, pair.other) if path is not None}
     for report in reports:
         if (identity := find.identity(report)) is not None and identity in compared:
             raise UsageError(f"{report} is one of the files compared; write the report elsewhere")
 
 
-def _restorer(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
-    """Return what decodes an LR; networks are loaded when the first one is met."""
+def _make_restore(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
+    """Return the function that decodes an LR. It loads torch and a network only when the first LR comes."""
 
     def restore(packed: "Packed") -> "Picture":
         from hcdcodec.codec.decode import decode_picture

@@ -1,4 +1,4 @@
-"""The loop of commands that treat one file after the other."""
+"""The loop of commands that work on one file after the other."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,7 +8,7 @@ from hcdcodec.errors import HcdError
 
 
 def do_each(paths: Sequence[str], do: Callable[[str], None]) -> int:
-    """Do something to each file, and say which ones it failed for; return the exit status."""
+    """Call `do` with each file, print the failures, and return the exit status."""
     status = 0
     for path in paths:
         try:

@@ -1,4 +1,4 @@
-"""encode, decode and status: what is to be done to which pictures."""
+"""The commands encode, decode and status: they make the plan, and `run_batch` carries it out."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hcdcodec.batch.decode_files import Decoding
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.batch.freshness import Freshness
-    from hcdcodec.batch.ray_cluster import Make
+    from hcdcodec.batch.ray_cluster import MakeRunner
     from hcdcodec.engine.devices import Precision
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
@@ -53,13 +53,13 @@ def encode(**given: Any) -> None:
     if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png. Results that are up to
     date are left alone.
     """
-    from hcdcodec.cli.report import Work
+    from hcdcodec.cli.report import Verb
 
-    asked = Arguments(**given)
-    plan, judge = _plan_encode(asked), _judge_encoded(asked)
-    if asked.dry_run:
-        run_batch.tell_plan(plan, judge, Work.ENCODE, asked)
-    run_batch.carry_out(plan, judge, partial(_prepare_encoding, asked), Work.ENCODE, asked)
+    arguments = Arguments(**given)
+    plan, judge = _plan_encode(arguments), _judge_encoded(arguments)
+    if arguments.dry_run:
+        run_batch.print_plan(plan, judge, Verb.ENCODE, arguments)
+    run_batch.run_plan(plan, judge, partial(_prepare_encoding, arguments), Verb.ENCODE, arguments)
 
 
 @click.command(
@@ -83,16 +83,18 @@ def decode(**given: Any) -> None:
     becomes photo.png. Every file names the network that it needs.
     """
     from hcdcodec.batch.freshness import judge_by_time, judge_restored_png
-    from hcdcodec.cli.report import Work
+    from hcdcodec.cli.report import Verb
 
-    asked = Arguments(**given)
-    sources, destination, listed = asked.split_paths()
-    plan = plan_decode(sources, destination, suffix=f".{asked.target_format}", listed=listed)
-    _check_streams(plan, asked)
-    judge = partial(judge_restored_png if asked.target_format == "png" else judge_by_time, files=asked.file_options())
-    if asked.dry_run:
-        run_batch.tell_plan(plan, judge, Work.DECODE, asked)
-    run_batch.carry_out(plan, judge, partial(_prepare_decoding, asked), Work.DECODE, asked)
+    arguments = Arguments(**given)
+    sources, destination, listed = arguments.split_paths()
+    plan = plan_decode(sources, destination, suffix=f".{arguments.target_format}", listed=listed)
+    _check_streams(plan, arguments)
+    judge = partial(
+        judge_restored_png if arguments.target_format == "png" else judge_by_time, files=arguments.file_options()
+    )
+    if arguments.dry_run:
+        run_batch.print_plan(plan, judge, Verb.DECODE, arguments)
+    run_batch.run_plan(plan, judge, partial(_prepare_decoding, arguments), Verb.DECODE, arguments)
 
 
 @click.command(
@@ -108,56 +110,62 @@ def decode(**given: Any) -> None:
 @MACHINE
 @TALK
 def status(**given: Any) -> None:
-    """Say what an encode of SRC... to DST has left to do.
+    """Show which pictures an encode of SRC... to DST would still encode.
 
     Give the options that encode was given. Missing: never encoded, or failed, or not stored by --skip-if-larger. Stale:
     the source has changed since, or was encoded with other options. Exit status 0 if everything is up to date, else 1.
     """
-    asked = Arguments(**given)
-    run_batch.tell_status(_plan_encode(asked), _judge_encoded(asked), asked)
+    arguments = Arguments(**given)
+    run_batch.print_status(_plan_encode(arguments), _judge_encoded(arguments), arguments)
 
 
-def _plan_encode(asked: Arguments) -> "Plan":
+def _plan_encode(arguments: Arguments) -> "Plan":
     from hcdcodec.format.source_files import refuse_source
 
-    sources, destination, listed = asked.split_paths()
-    plan = plan_encode(sources, destination, refuse=refuse_source, listed=listed, exclude=asked.exclude)
-    _check_streams(plan, asked)
+    sources, destination, listed = arguments.split_paths()
+    plan = plan_encode(sources, destination, refuse=refuse_source, listed=listed, exclude=arguments.exclude)
+    _check_streams(plan, arguments)
     return plan
 
 
-def _judge_encoded(asked: Arguments) -> "Callable[[Job], Freshness]":
-    """Return what judges small files, without torch: the hash of the network stands in a manifest."""
+def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Freshness]":
+    """Return the function that judges small files. It needs no torch, since the manifest holds the network's hash."""
     from hcdcodec.batch.freshness import judge_lr, wanted_of
     from hcdcodec.networks.manifest import identify
 
-    options, target = asked.encode_options(), asked.target()
-    network = identify(asked.backbone, asked.scale, asked.weights_dir)
-    wanted = wanted_of(options, network, target, upgrade=asked.upgrade)
-    return partial(judge_lr, wanted=wanted, files=asked.file_options())
+    options, target = arguments.encode_options(), arguments.target()
+    network = identify(arguments.backbone, arguments.scale, arguments.weights_dir)
+    wanted = wanted_of(options, network, target, upgrade=arguments.upgrade)
+    return partial(judge_lr, wanted=wanted, files=arguments.file_options())
 
 
-def _prepare_encoding(asked: Arguments) -> "Make":
+def _prepare_encoding(arguments: Arguments) -> "MakeRunner":
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.engine.devices import Precision
     from hcdcodec.networks.registry import load_backbone
 
-    network = load_backbone(asked.backbone, asked.scale, weights_dir=asked.weights_dir)
+    network = load_backbone(arguments.backbone, arguments.scale, weights_dir=arguments.weights_dir)
+    # Without engines: each worker makes its own, on the devices that it has.
     encoding = Encoding(
-        (), asked.encode_options(), asked.file_options(), asked.target(), asked.skip_if_larger, asked.upgrade
+        (),
+        arguments.encode_options(),
+        arguments.file_options(),
+        arguments.target(),
+        arguments.skip_if_larger,
+        arguments.upgrade,
     )
-    return partial(_place_encoding, encoding, network, asked.compiled, Precision(asked.precision))
+    return partial(_place_encoding, encoding, network, arguments.compiled, Precision(arguments.precision))
 
 
-def _prepare_decoding(asked: Arguments) -> "Make":
+def _prepare_decoding(arguments: Arguments) -> "MakeRunner":
     from hcdcodec.batch.decode_files import Decoding
     from hcdcodec.pictures.writing import Format
 
-    decoding = Decoding((), Format(asked.target_format), asked.file_options())
-    return partial(_place_decoding, decoding, asked.weights_dir)
+    decoding = Decoding((), Format(arguments.target_format), arguments.file_options())
+    return partial(_place_decoding, decoding, arguments.weights_dir)
 
 
-# These two are called on workers of other machines too, so they must be able to travel.
+# Workers on other machines call these two functions, too. Only functions of a module can be pickled.
 
 
 def _place_encoding(
@@ -174,14 +182,14 @@ def _place_decoding(decoding: "Decoding", weights_dir: "Path | None", devices: S
     return replace(decoding, engines=tuple(Engines(device, weights_dir) for device in devices))
 
 
-def _check_streams(plan: "Plan", asked: Arguments) -> None:
-    """Keep binary data off terminals, apart from JSON, and on this machine."""
-    if asked.engine == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
+def _check_streams(plan: "Plan", arguments: Arguments) -> None:
+    """Refuse binary data on a terminal, together with JSON, or from another machine."""
+    if arguments.engine == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
         raise UsageError("--engine ray takes files to files; leave it out for standard input and output")
     if any(job.target is None for job in plan.jobs):
-        if asked.as_json:
+        if arguments.as_json:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
-        if asked.skip_if_larger:
+        if arguments.skip_if_larger:
             raise UsageError("--skip-if-larger could leave standard output empty; write the picture to a file")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError("standard output is closed or a terminal; redirect it or name a file")

@@ -1,4 +1,4 @@
-"""info, verify and compare: look at files, write none but reports."""
+"""The commands info and verify, which only read files."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
 
     def show(path: str) -> None:
         data = disk.read(Path(path))
-        fields = {"file": path, "bytes": len(data), **_described(asdict(container.peek(data)))}
+        fields = {"file": path, "bytes": len(data), **_make_readable(asdict(container.peek(data)))}
         if as_json:
             output.write(json.dumps(fields))
         else:
@@ -67,6 +67,6 @@ def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pi
     sys.exit(do_each(paths, check))
 
 
-def _described(fields: dict[str, Any]) -> dict[str, Any]:
+def _make_readable(fields: dict[str, Any]) -> dict[str, Any]:
     """Return header fields in a form that people and JSON can read."""
     return {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}

@@ -1,4 +1,4 @@
-"""models and train: networks and their weights."""
+"""The commands models list and models import."""
 
 import json
 import sys

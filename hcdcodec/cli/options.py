@@ -1,4 +1,4 @@
-"""What the options of several commands have in common."""
+"""Options that several commands share."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,7 +11,8 @@ from hcdcodec.cli.arguments import Arguments
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.format.grid import DEFAULT_QUALITY
 
-STRIP = ("exif", "icc", "xmp", "text", "density", "colour")  # the values of `hcdcodec.pictures.strip.Strip`
+# The values of `hcdcodec.pictures.metadata.Strip`. They are repeated here, because that module loads Pillow.
+STRIP = ("exif", "icc", "xmp", "text", "density", "colour")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,6 +24,7 @@ class Share(click.ParamType[tuple[int, int]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         index, slash, count = str(value).partition("/")
+        # `int` alone would accept spaces, signs and underscores.
         if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
             self.fail(f"{value!r} is no share; write 1/4 to 4/4 for four machines", param, ctx)
         return int(index), int(count)
@@ -34,11 +36,12 @@ class Examples(click.Command):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.epilog:
             with formatter.section("Examples"):
+                # click would wrap the lines of an epilog into one paragraph.
                 for line in self.epilog.strip().splitlines():
                     formatter.write(f"  {line.strip()}\n")
 
 
-def stacked(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
+def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return the decorator that applies `decorators` so that they read from top to bottom."""
 
     def decorate(command: Command) -> Command:
@@ -51,7 +54,7 @@ def stacked(*decorators: Callable[[Command], Command]) -> Callable[[Command], Co
 
 option = partial(click.option, show_default=True)
 
-SOURCES = stacked(
+SOURCES = stack(
     click.argument("paths", nargs=-1, metavar="SRC... DST"),
     option("--files-from", metavar="FILE", help="Read the names of sources from FILE, - for standard input."),
     option("-0", "null", is_flag=True, help="Names in --files-from end in NUL, as find -print0 writes them."),
@@ -59,9 +62,10 @@ SOURCES = stacked(
     option("--checksum", is_flag=True, help="Judge what is up to date by content, not by size and time."),
 )
 EXCLUDE = click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out names like *.heic; repeatable.")
-CHOICE = stacked(
+CHOICE = stack(
     option("-s", "--scale", type=click.IntRange(2, 16), default=Arguments.scale, help="HR size / LR size."),
     option("-b", "--backbone", default=Arguments.backbone, help="Network, see 'hcdcodec models'."),
+    # No default here, because None tells `Arguments` that the user has not chosen; the help shows the default.
     option(
         "-e",
         "--effort",
@@ -91,7 +95,7 @@ CHOICE = stacked(
         "--strip", type=click.Choice(["all", *STRIP]), multiple=True, help="Metadata not to store; repeatable."
     ),
 )
-RESULTS = stacked(
+RESULTS = stack(
     option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
     option("--force", is_flag=True, help="Replace what stands at a target, even if up to date or not ours."),
     option("--preserve", is_flag=True, help="Give results the times of their sources."),
@@ -104,7 +108,7 @@ PRECISION = option(
     default=Arguments.precision,
     help="Float type of products in gradients; auto: by what the processor can.",
 )
-ENGINE = stacked(
+ENGINE = stack(
     option("--device", default=Arguments.device, help="auto, cpu, cuda, cuda:N; with commas: several."),
     option("--engine", type=click.Choice(["local", "ray"]), default=Arguments.engine, help="ray: on a cluster."),
     option(
@@ -115,11 +119,11 @@ ENGINE = stacked(
     ),
     MAX_PIXELS,
 )
-MACHINE = stacked(
+MACHINE = stack(
     option("--jobs", type=click.IntRange(1, 64), default=Arguments.jobs, help="Threads for reading, and for writing."),
     option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first."),
 )
-TALK = stacked(
+TALK = stack(
     option("--json", "as_json", is_flag=True, help="Write one JSON object a picture to standard output."),
     option("-q", "--quiet", is_flag=True, help="Only failures."),
     option("-v", "--verbose", is_flag=True, help="One line a picture."),

@@ -1,7 +1,7 @@
-"""What commands print: lines for programs on standard output, lines for people on standard error.
+"""Print lines for programs on standard output, and lines for people on standard error.
 
-A line that cannot be written is lost; it never stops the work. Lost lines of standard output are what somebody asked
-for, so the command then ends with status 1.
+A line that cannot be written is lost, but it never stops the work. If a line of standard output is lost, the command
+ends with status 1, since the user asked for this line.
 """
 
 import contextlib
@@ -12,23 +12,24 @@ from typing import TextIO
 from hcdcodec.cli.exits import FAILED
 
 _lost: list[str] = []
-"""Why lines of standard output were lost."""
+"""The reasons why lines of standard output were lost."""
 
 
 def write(line: str, stream: TextIO | None = None) -> None:
     """Write a line to standard output.
 
     Args:
-        line: without its end.
-        stream: what standard output was when the command began; None: what it is now.
+        line: the text without a line end.
+        stream: standard output as it was when the command began; None: as it is now.
 
     Raises:
-        BrokenPipeError: whoever read it has gone.
+        BrokenPipeError: the reader has ended.
     """
     if (stream := stream or sys.stdout) is None:
         return
     try:
         stream.write(line + "\n")
+        # After each line, so that a program at the other end of a pipe can follow the run.
         stream.flush()
     except BrokenPipeError:
         raise
@@ -45,12 +46,13 @@ def say(line: str) -> None:
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Tell whether a stream is a terminal; a closed one is none."""
+    """Tell whether a stream is a terminal. A closed stream is not."""
     return stream is not None and not stream.closed and stream.isatty()
 
 
 def prepare() -> None:
-    """Make the standard streams fit for any name, and keep files from becoming a standard stream by accident."""
+    """Prepare the standard streams: they accept any file name, and no other file can take their numbers."""
+    # With a closed standard stream, the next file that is opened would get its number, and messages would go into it.
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -62,13 +64,13 @@ def prepare() -> None:
 
 
 def finish(status: int) -> int:
-    """Write what is still buffered.
+    """Write the lines that are still buffered.
 
     Args:
         status: exit status of the command.
 
     Returns:
-        The status to leave with: not 0 if lines were lost.
+        The final exit status; it is not 0 if lines were lost.
     """
     try:
         if sys.stdout is not None:
@@ -86,6 +88,6 @@ def finish(status: int) -> int:
 
 
 def leave_quietly() -> None:
-    """Keep the interpreter from complaining, while it closes, about what cannot be written."""
+    """Stop the interpreter from printing an error at its end about output that cannot be written."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

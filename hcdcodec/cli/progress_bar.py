@@ -1,4 +1,4 @@
-"""What a person sees while a batch runs: one calm line on a terminal, nothing elsewhere."""
+"""The progress bar of a batch: one line on a terminal, nothing elsewhere."""
 
 import contextlib
 from types import TracebackType
@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import output
+from hcdcodec.cli.report import Mean
 
 
 class _Rate(ProgressColumn):
@@ -23,16 +24,16 @@ class _Gain(ProgressColumn):
     """Mean dB that the search has gained so far."""
 
     def render(self, task: Task) -> Text:
-        gains = task.fields["gains"]
-        return Text(f"{sum(gains) / len(gains):+.2f} dB" if gains else "", "green")
+        gain = task.fields["gain"]
+        return Text(f"{gain.value:+.2f} dB" if gain.count else "", "green")
 
 
-class Meter:
+class ProgressBar:
     """Progress over jobs; use as a context manager.
 
     Args:
         total: number of jobs.
-        verb: what is being done.
+        verb: word for the work.
         visible: False = draw nothing.
     """
 
@@ -44,15 +45,15 @@ class Meter:
             _Rate(),
             _Gain(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
+            console=Console(stderr=True),  # standard output may carry a picture or rows
+            transient=True,  # the summary takes the place of the bar
             disable=not visible,
         )
         self._pixels = 0
-        self._gains: list[float] = []
-        self._task = self._progress.add_task(verb, total=total, pixels=0, gains=self._gains)
+        self._gain = Mean()
+        self._task = self._progress.add_task(verb, total=total, pixels=0, gain=self._gain)
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> "ProgressBar":
         self._progress.start()
         return self
 
@@ -65,8 +66,9 @@ class Meter:
         """Count one outcome."""
         if outcome.status is Status.DONE:
             self._pixels += outcome.pixels
+            # The gain of an exact picture is infinite, and so would be the mean.
             if outcome.psnr is not None and outcome.psnr_before is not None and outcome.psnr != float("inf"):
-                self._gains.append(outcome.psnr - outcome.psnr_before)
+                self._gain.add(outcome.psnr - outcome.psnr_before)
         self._progress.update(self._task, advance=1, pixels=self._pixels)
 
     def say(self, line: str) -> None:
@@ -75,5 +77,5 @@ class Meter:
             output.say(line)
             return
         with contextlib.suppress(OSError):
-            # As `Text`, since names may look like markup, or like an emoji.
+            # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
             self._progress.console.print(Text(line), soft_wrap=True)

@@ -1,7 +1,7 @@
-"""Every sentence that a batch says, and its exit status.
+"""All sentences about a batch, and its exit status.
 
-The report is told each outcome once and keeps sums only, so that a million pictures take no more memory than one.
-It prints nothing: lines for people go to stderr and lines for programs to stdout by the hand of the command line.
+The report takes each outcome once and keeps only sums, so a million pictures take no more memory than one. It prints
+nothing. `hcdcodec.cli.run_batch` prints lines for people to stderr and lines for programs to stdout.
 """
 
 import base64
@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.files.names import printable
 
-_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
-class Work(enum.Enum):
-    """What is done to the pictures, as a participle."""
+class Verb(enum.Enum):
+    """The work that is done to the pictures; the value is the participle for messages."""
 
     ENCODE = "encoded"
     DECODE = "decoded"
@@ -40,16 +40,20 @@ class Verbosity(enum.IntEnum):
 
 
 @dataclass
-class _Mean:
+class Mean:
+    """A mean that keeps only a sum and a count."""
+
     total: float = 0.0
     count: int = 0
 
     def add(self, value: float) -> None:
+        """Take one value into the mean."""
         self.total += value
         self.count += 1
 
     @property
     def value(self) -> float:
+        """Return the mean; there must be a value."""
         return self.total / self.count
 
 
@@ -57,28 +61,30 @@ class _Mean:
 class Report:
     """Turns outcomes into lines, a summary and an exit status."""
 
-    work: Work
+    verb: Verb
     verbosity: Verbosity = Verbosity.NORMAL
     clock: Callable[[], float] = time.monotonic
-    """Seconds. Read when the report is made and when it is summed up: pictures overlap, their seconds do not add up."""
+    """Returns seconds. The report reads it at its start and in the summary, since the times of pictures overlap."""
     _counts: Counter[Status] = field(default_factory=Counter, init=False)
     _source_bytes: int = field(default=0, init=False)
     _target_bytes: int = field(default=0, init=False)
     _pixels: int = field(default=0, init=False)
-    _psnr: _Mean = field(default_factory=_Mean, init=False)
-    _gain: _Mean = field(default_factory=_Mean, init=False)
+    _psnr: Mean = field(default_factory=Mean, init=False)
+    _gain: Mean = field(default_factory=Mean, init=False)
     _exact: int = field(default=0, init=False)
     _larger: int = field(default=0, init=False)
     _left_out: int = field(default=0, init=False)
     _older: int = field(default=0, init=False)
     _started: float = field(init=False)
 
+    # Not a default of the field, since that could not read the clock of this report.
     def __post_init__(self) -> None:
         self._started = self.clock()
 
     def add(self, outcome: Outcome) -> None:
-        """Take one outcome into the sums; only what was done counts in bytes, pixels and dB."""
+        """Take one outcome into the sums. Only pictures that were done count in bytes, pixels and dB."""
         self._counts[outcome.status] += 1
+        # A skipped picture has a result size only if it was encoded and left out by --skip-if-larger.
         self._left_out += outcome.status is Status.SKIPPED and outcome.target_bytes > 0
         self._older += outcome.is_older
         if outcome.status is not Status.DONE:
@@ -87,6 +93,7 @@ class Report:
         self._target_bytes += outcome.target_bytes
         self._pixels += outcome.pixels
         self._larger += outcome.is_larger
+        # One infinite PSNR would make the mean infinite, so exact pictures are counted apart.
         if outcome.psnr == math.inf:
             self._exact += 1
         elif outcome.psnr is not None:
@@ -105,7 +112,7 @@ class Report:
         return not any(self._counts[status] for status in (Status.FAILED, Status.MISSING, Status.STALE))
 
     def line(self, outcome: Outcome) -> str | None:
-        """Return what people are to read about one outcome, if anything."""
+        """Return the line about one outcome for people; None if this verbosity has no line for it."""
         warned = outcome.status is Status.DONE and outcome.message and self.verbosity >= Verbosity.NORMAL
         if outcome.status is not Status.FAILED and not warned and self.verbosity < Verbosity.VERBOSE:
             return None
@@ -113,7 +120,9 @@ class Report:
 
     def _sentence(self, outcome: Outcome) -> str:
         if outcome.status is Status.DONE:
-            done = [f"{self.work.value}, {_measurements(outcome)}"] if self.verbosity >= Verbosity.VERBOSE else []
+            done = (
+                [f"{self.verb.value}, {_format_measurements(outcome)}"] if self.verbosity >= Verbosity.VERBOSE else []
+            )
             return "; ".join([*done, *self._warnings(outcome)])
         if outcome.status is Status.FAILED:
             return outcome.message or "failed"
@@ -121,12 +130,12 @@ class Report:
 
     def _warnings(self, outcome: Outcome) -> list[str]:
         found = [f"warning: {outcome.message}"] if outcome.message else []
-        if self.work is Work.ENCODE and outcome.is_larger and self.verbosity >= Verbosity.VERBOSE:
+        if self.verb is Verb.ENCODE and outcome.is_larger and self.verbosity >= Verbosity.VERBOSE:
             found.append("warning: larger than its source, --skip-if-larger would store nothing")
         return found
 
     def summary(self) -> str:
-        """Return the end of the batch in up to four lines: pictures, bytes, quality, time; empty if to be quiet."""
+        """Return a summary in up to four lines: pictures, bytes, quality, time. It is empty with `QUIET`."""
         if self.verbosity < Verbosity.NORMAL:
             return ""
         lines = [self._pictures()]
@@ -135,7 +144,8 @@ class Report:
         return "\n".join(line for line in lines if line)
 
     def _pictures(self) -> str:
-        words = {Status.DONE: self.work.value, Status.SKIPPED: "up to date"}
+        words = {Status.DONE: self.verb.value, Status.SKIPPED: "up to date"}
+        # Pictures that --skip-if-larger left out are skipped, too, but they are not up to date.
         numbers = self._counts - Counter({Status.SKIPPED: self._left_out})
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
@@ -145,8 +155,8 @@ class Report:
     def _bytes(self) -> str:
         if not (self._source_bytes and self._target_bytes):
             return ""
-        change = f"{_size(self._source_bytes)} -> {_size(self._target_bytes)}"
-        if self.work is not Work.ENCODE:
+        change = f"{_format_bytes(self._source_bytes)} -> {_format_bytes(self._target_bytes)}"
+        if self.verb is not Verb.ENCODE:
             return change
         ratio = self._target_bytes / self._source_bytes
         verdict = "of the source files" if ratio < 1 else "of the source files: nothing saved"
@@ -168,8 +178,8 @@ class Report:
         return f"{seconds:.1f} s{speed}"
 
 
-def standing(outcome: Outcome) -> str:
-    """Return what a survey found about one result: `source -> target (state)`."""
+def standing_line(outcome: Outcome) -> str:
+    """Return the line about the state of one result: `source -> target (state)`."""
     target = "standard output" if outcome.target is None else printable(str(outcome.target))
     state = "up to date" if outcome.status is Status.SKIPPED else outcome.status.value
     state += ", made by an older release" if outcome.is_older else ""
@@ -177,20 +187,20 @@ def standing(outcome: Outcome) -> str:
 
 
 def message(name: str, sentence: str) -> str:
-    """Return the one form of message that there is, on one line: `hcdcodec: name: what is wrong; what to do`."""
+    """Return a message on one line, in the form of all messages: `hcdcodec: name: what is wrong; what to do`."""
     return f"hcdcodec: {printable(name)}: {printable(sentence)}"
 
 
 def json_line(outcome: Outcome) -> str:
     """Return one outcome as a JSON object on one line, in ASCII, with the members of `Outcome` each time.
 
-    What was not measured is null. An infinite PSNR is null too, since JSON has no infinity, with `exact` true instead.
-    A name or target that is no UTF-8 stands there with escapes, and exactly in one more member, `name_base64` or
-    `target_base64`.
+    A number that was not measured is null. An infinite PSNR is null too, since JSON has no infinity; `exact` is true
+    then. A name or target that is not UTF-8 is written with escapes, and its exact bytes stand in one more member,
+    `name_base64` or `target_base64`.
     """
     members = {
-        **_named("name", outcome.name),
-        **_named("target", os.fspath(outcome.target) if outcome.target else None),
+        **_name_members("name", outcome.name),
+        **_name_members("target", os.fspath(outcome.target) if outcome.target else None),
         "status": outcome.status.value,
         "message": printable(outcome.message),
         "source_bytes": outcome.source_bytes,
@@ -198,8 +208,8 @@ def json_line(outcome: Outcome) -> str:
         "height": outcome.height,
         "width": outcome.width,
         "quality": outcome.quality,
-        "psnr_before": _finite(outcome.psnr_before),
-        "psnr": _finite(outcome.psnr),
+        "psnr_before": _round_finite(outcome.psnr_before),
+        "psnr": _round_finite(outcome.psnr),
         "exact": outcome.psnr == math.inf,
         "passes": outcome.passes,
         "seconds": round(outcome.seconds, 3),
@@ -207,22 +217,27 @@ def json_line(outcome: Outcome) -> str:
     return json.dumps(members, allow_nan=False)
 
 
-def _named(member: str, name: str | None) -> dict[str, str | None]:
+def _name_members(member: str, name: str | None) -> dict[str, str | None]:
     if name is None:
         return {member: None}
     exact = os.fsencode(name)
     text = exact.decode("utf-8", "backslashreplace")
+    # The two differ only where a byte became an escape. Then a program cannot get the name back from the text.
     if text.encode("utf-8") == exact:
         return {member: text}
     return {member: text, f"{member}_base64": base64.b64encode(exact).decode("ascii")}
 
 
-def _finite(decibels: float | None) -> float | None:
+def _round_finite(decibels: float | None) -> float | None:
     return None if decibels is None or math.isinf(decibels) else round(decibels, 4)
 
 
-def _measurements(outcome: Outcome) -> str:
-    parts = [f"{_size(outcome.source_bytes)} -> {_size(outcome.target_bytes)}"] if outcome.target_bytes else []
+def _format_measurements(outcome: Outcome) -> str:
+    parts = (
+        [f"{_format_bytes(outcome.source_bytes)} -> {_format_bytes(outcome.target_bytes)}"]
+        if outcome.target_bytes
+        else []
+    )
     if outcome.quality is not None:
         parts.append(f"quality {outcome.quality}")
     if outcome.psnr is not None:
@@ -232,9 +247,11 @@ def _measurements(outcome: Outcome) -> str:
     return ", ".join([*parts, f"{outcome.seconds:.1f} s"])
 
 
-def _size(count: int) -> str:
+def _format_bytes(count: int) -> str:
     """Return a number of bytes with three digits or more, in powers of 1000."""
-    power = min(len(_UNITS) - 1, (len(str(count)) - 1) // 3)
+    power = min(len(_BYTE_UNITS) - 1, (len(str(count)) - 1) // 3)
     return (
-        f"{count} bytes" if power == 0 else f"{count / 1000**power:.{2 - (len(str(count)) - 1) % 3}f} {_UNITS[power]}"
+        f"{count} bytes"
+        if power == 0
+        else f"{count / 1000**power:.{2 - (len(str(count)) - 1) % 3}f} {_BYTE_UNITS[power]}"
     )

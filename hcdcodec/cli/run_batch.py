@@ -1,4 +1,4 @@
-"""Carry out a plan, or look at what is left of it; tell about it; leave with the exit status."""
+"""Run a plan or survey it, print the outcomes, and leave with the exit status."""
 
 import itertools
 import sys
@@ -11,137 +11,147 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
-from hcdcodec.cli.report import Report, Verbosity, Work, json_line, standing
+from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, standing_line
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
 
 if TYPE_CHECKING:
     from hcdcodec.batch.freshness import Freshness
-    from hcdcodec.batch.ray_cluster import Crew, Make
-    from hcdcodec.cli.progress_bar import Meter
+    from hcdcodec.batch.ray_cluster import MakeRunner, WorkerPlan
+    from hcdcodec.cli.progress_bar import ProgressBar
     from hcdcodec.files.job import Job
     from hcdcodec.files.plan import Plan
 
 
-def carry_out(
-    plan: "Plan", judge: "Callable[[Job], Freshness]", prepare: "Callable[[], Make]", work: Work, asked: Arguments
+def run_plan(
+    plan: "Plan",
+    judge: "Callable[[Job], Freshness]",
+    prepare: "Callable[[], MakeRunner]",
+    verb: Verb,
+    arguments: Arguments,
 ) -> NoReturn:
     """Run a plan; leave with the exit status.
 
     Args:
-        plan: what to do.
-        judge: says what stands where a result goes.
-        prepare: loads what the work needs; asked only where there is something to do.
-        work: what to call it.
-        asked: what the user asked for.
+        plan: the jobs, and the outcomes that planning has settled already.
+        judge: judges the state of a job's result.
+        prepare: loads what the work needs; called only if there is something to do.
+        verb: the word for the work.
+        arguments: the user's arguments.
     """
-    from hcdcodec.batch.survey import skip_all, sweep
-    from hcdcodec.cli.progress_bar import Meter
+    from hcdcodec.batch.survey import skip_all, sweep_targets
+    from hcdcodec.cli.progress_bar import ProgressBar
 
-    jobs, report, crew = _jobs(plan, asked), _report(work, asked), _join_cluster(asked)
-    rows = sys.stdout if asked.as_json else None
+    jobs, report, workers = _select_jobs(plan, arguments), _make_report(verb, arguments), _join_cluster(arguments)
+    # Taken before the redirection below, so that rows still reach the real standard output.
+    rows = sys.stdout if arguments.as_json else None
     terminal = output.is_terminal(sys.stderr)
     with (
-        _locked(plan.root, wanted=asked.lock),
-        Meter(len(jobs), work.name.lower(), visible=terminal and not asked.quiet) as meter,
-        # Ray tells of dead workers on standard output, between the rows for programs.
-        redirect_stdout(sys.stderr) if asked.engine == "ray" else nullcontext(),
+        _lock_destination(plan.root, wanted=arguments.lock),
+        ProgressBar(len(jobs), verb.name.lower(), visible=terminal and not arguments.quiet) as bar,
+        # Ray prints messages about dead workers to standard output, where they would stand between the rows.
+        redirect_stdout(sys.stderr) if arguments.engine == "ray" else nullcontext(),
     ):
-        sweep(jobs)
-        for outcome in _met(plan):
-            _tell(report, meter, outcome, rows)
-        skipped = skip_all(jobs, judge, threads=asked.jobs)
-        for outcome in _run(prepare(), jobs, asked, crew) if skipped is None else skipped:
-            meter.advance(outcome)
-            _tell(report, meter, outcome, rows)
-    # Cron mails whatever is printed: without a terminal only failures are worth a mail.
-    if (terminal or asked.verbose) and (summary := report.summary()):
+        sweep_targets(jobs)
+        for outcome in _planned_outcomes(plan):
+            _report_outcome(report, bar, outcome, rows)
+        skipped = skip_all(jobs, judge, threads=arguments.jobs)
+        # `prepare` loads torch and the network, which a run with nothing to do does not need.
+        for outcome in _run(prepare(), jobs, arguments, workers) if skipped is None else skipped:
+            bar.advance(outcome)
+            _report_outcome(report, bar, outcome, rows)
+    # Cron mails all output. Without a terminal, only failures are worth a mail.
+    if (terminal or arguments.verbose) and (summary := report.summary()):
         output.say(summary)
     sys.exit(report.exit_status)
 
 
-def tell_plan(plan: "Plan", judge: "Callable[[Job], Freshness]", work: Work, asked: Arguments) -> NoReturn:
-    """Say what a run would do, and do nothing; leave with the exit status."""
-    report = _report(work, asked)
-    _look(plan, judge, report, asked, listed=True)
+def print_plan(plan: "Plan", judge: "Callable[[Job], Freshness]", verb: Verb, arguments: Arguments) -> NoReturn:
+    """Print what a run would do, without doing it; leave with the exit status."""
+    report = _make_report(verb, arguments)
+    _report_standings(plan, judge, report, arguments, listed=True)
     sys.exit(report.exit_status)
 
 
-def tell_status(plan: "Plan", judge: "Callable[[Job], Freshness]", asked: Arguments) -> NoReturn:
-    """Count what of a plan is missing, stale or up to date; leave with 0 if all of it is up to date."""
-    report = _report(Work.ENCODE, asked)
-    _look(plan, judge, report, asked, listed=asked.verbose)
-    if not asked.as_json and (summary := report.summary()):
+def print_status(plan: "Plan", judge: "Callable[[Job], Freshness]", arguments: Arguments) -> NoReturn:
+    """Print how many results are missing, stale or up to date; leave with 0 if all are up to date."""
+    report = _make_report(Verb.ENCODE, arguments)
+    _report_standings(plan, judge, report, arguments, listed=arguments.verbose)
+    if not arguments.as_json and (summary := report.summary()):
         output.write(summary)
     sys.exit(0 if report.is_complete else exits.FAILED)
 
 
-def _look(plan: "Plan", judge: "Callable[[Job], Freshness]", report: Report, asked: Arguments, *, listed: bool) -> None:
-    """Report what stands where results go, on a line each if that is wanted."""
+def _report_standings(
+    plan: "Plan", judge: "Callable[[Job], Freshness]", report: Report, arguments: Arguments, *, listed: bool
+) -> None:
+    """Report the state of all results, and print one line for each if `listed`."""
     from hcdcodec.batch.survey import survey
 
-    standings = survey(_jobs(plan, asked), judge, threads=asked.jobs)
-    for outcome in itertools.chain(_met(plan), standings):
+    standings = survey(_select_jobs(plan, arguments), judge, threads=arguments.jobs)
+    for outcome in itertools.chain(_planned_outcomes(plan), standings):
         report.add(outcome)
         stands = outcome.status in (Status.MISSING, Status.STALE, Status.SKIPPED)
-        if asked.as_json:
+        if arguments.as_json:
             output.write(json_line(outcome))
         elif listed and stands:
-            output.write(standing(outcome))
+            output.write(standing_line(outcome))
         if not stands and (line := report.line(outcome)) is not None:
             output.say(line)
 
 
-def _jobs(plan: "Plan", asked: Arguments) -> "Sequence[Job]":
-    return shard(plan.jobs, *asked.shard) if asked.shard else plan.jobs
+def _select_jobs(plan: "Plan", arguments: Arguments) -> "Sequence[Job]":
+    return shard(plan.jobs, *arguments.shard) if arguments.shard else plan.jobs
 
 
-def _report(work: Work, asked: Arguments) -> Report:
-    verbosity = Verbosity.QUIET if asked.quiet else Verbosity.VERBOSE if asked.verbose else Verbosity.NORMAL
-    return Report(work, verbosity)
+def _make_report(verb: Verb, arguments: Arguments) -> Report:
+    verbosity = Verbosity.QUIET if arguments.quiet else Verbosity.VERBOSE if arguments.verbose else Verbosity.NORMAL
+    return Report(verb, verbosity)
 
 
-def _met(plan: "Plan") -> Iterator[Outcome]:
-    """Yield what planning has settled already."""
+def _planned_outcomes(plan: "Plan") -> Iterator[Outcome]:
+    """Yield the outcomes that planning has settled already."""
     for name, why in plan.problems:
         yield Outcome(name=name, status=Status.FAILED, message=why)
     for name, why in plan.ignored:
         yield Outcome(name=name, status=Status.IGNORED, message=why)
 
 
-def _join_cluster(asked: Arguments) -> "Crew | None":
-    """Return the workers of a cluster, if the user wants one; it is joined before anything is written."""
-    if asked.engine != "ray":
+def _join_cluster(arguments: Arguments) -> "WorkerPlan | None":
+    """Return the workers of a cluster, if the user wants one. It connects before anything is written."""
+    if arguments.engine != "ray":
         return None
     from hcdcodec.batch import ray_cluster
 
-    return ray_cluster.join(asked.device, asked.cores)
+    return ray_cluster.connect(arguments.device, arguments.cores)
 
 
-def _run(make: "Make", jobs: "Sequence[Job]", asked: Arguments, crew: "Crew | None") -> Iterator[Outcome]:
-    """Yield one outcome a job, from wherever the user wants the work done."""
-    if crew is not None:
+def _run(
+    make: "MakeRunner", jobs: "Sequence[Job]", arguments: Arguments, workers: "WorkerPlan | None"
+) -> Iterator[Outcome]:
+    """Yield one outcome for each job, computed on this machine or on the cluster."""
+    if workers is not None:
         from hcdcodec.batch import ray_cluster
 
-        return ray_cluster.run(make, crew, jobs)
+        return ray_cluster.run_on_cluster(make, workers, jobs)
     from hcdcodec.engine.devices import take_devices
 
-    batch = make(take_devices(asked.device))
-    if asked.verbose:
+    batch = make(take_devices(arguments.device))
+    if arguments.verbose:
         output.say(f"hcdcodec: computing on {batch.manner}")
     return batch.run(jobs)
 
 
-def _tell(report: Report, meter: "Meter", outcome: Outcome, rows: TextIO | None) -> None:
+def _report_outcome(report: Report, bar: "ProgressBar", outcome: Outcome, rows: TextIO | None) -> None:
     report.add(outcome)
     if (line := report.line(outcome)) is not None:
-        meter.say(line)
+        bar.say(line)
     if rows is not None:
         output.write(json_line(outcome), rows)
 
 
 @contextmanager
-def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
+def _lock_destination(root: Path | None, *, wanted: bool) -> Iterator[None]:
     """Hold the lock of a destination directory while the body runs."""
     if not wanted or root is None:
         yield
@@ -152,14 +162,16 @@ def _locked(root: Path | None, *, wanted: bool) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
-    warnings.filterwarnings("ignore", module="filelock")  # that it makes do with less where there is no flock
+    # filelock warns where a file system has no flock and it uses a weaker lock; users cannot change that.
+    warnings.filterwarnings("ignore", module="filelock")
+    # No waiting: runs that cron starts would otherwise pile up behind a slow one.
     lock = FileLock(root / ".hcdcodec.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         output.say(f"hcdcodec: {root}: another run holds this destination; wait for it to end")
         sys.exit(exits.LOCKED)
-    except (OSError, NotImplementedError) as error:  # the latter where file systems have no locks
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: this file system has no locks
         raise UsageError(f"{root} cannot be locked ({error}); leave out --lock or name another destination") from error
     try:
         yield

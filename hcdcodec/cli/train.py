@@ -1,15 +1,12 @@
-"""train: networks from the pictures of a folder."""
+"""The command train: train a network on the pictures of a folder."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hcdcodec.cli import output
 from hcdcodec.cli.options import PRECISION, Examples, option
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(
@@ -44,6 +41,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     """
     from hcdcodec.training.recipe import Recipe
 
+    # A wrong setting is refused here, before torch is loaded.
     recipe = Recipe(backbone, scale, minutes).with_settings(given["settings"])
 
     import torch

@@ -1,1 +1,1 @@
-"""One picture to (header, LR), and back."""
+"""Encode one picture to a header and an LR, and decode it again."""

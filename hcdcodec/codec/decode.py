@@ -1,4 +1,4 @@
-"""(header, LR) -> pixels: one float32 forward pass over the header's tiles."""
+"""Decode a header and an LR to pixels, with one float32 forward pass over the header's tiles."""
 
 from collections.abc import Sequence
 
@@ -20,23 +20,24 @@ def decode_picture(engine: Engine, packed: Packed) -> Picture:
 
 
 def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]:
-    """Restore pictures; tiles of one size share batches, whatever picture they are of.
+    """Restore pictures. Tiles of one size share batches, even tiles of different pictures.
 
     Args:
-        engine: the network that all headers name, device and precision.
+        engine: the network that all headers name, on its device.
         packages: unpacked containers.
 
     Returns:
         The pictures at their original sizes, with their alpha and metadata, in order.
 
     Raises:
-        DamagedError: the size of an LR does not fit its header, or its tiles are none that encoding plans.
-        ModelError: the network makes no finite picture.
+        DamagedError: the size of an LR does not fit its header, or encoding never plans such tiles.
+        ModelError: the network's output is not finite.
     """
-    subjects = [_subject(engine, packed) for packed in packages]
+    subjects = [_prepare(engine, packed) for packed in packages]
     lrs, tasks = [lr for lr, _ in subjects], [task for _, task in subjects]
     canvases = [np.empty((task.height, task.width, lr.shape[0]), np.uint8) for lr, task in subjects]
     for index, area, hr in engine.upscale(lrs, tasks):
+        # Converted to uint8, NaN would become some level without an error.
         if not hr.isfinite().all():
             raise ModelError(NOT_A_NUMBER)
         levels = hr.clamp(0, 1).mul(255).round().to(torch.uint8)
@@ -47,11 +48,12 @@ def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]
     ]
 
 
-def _subject(engine: Engine, packed: Packed) -> tuple[torch.Tensor, TileTask]:
+def _prepare(engine: Engine, packed: Packed) -> tuple[torch.Tensor, TileTask]:
     """Return the LR, (C, h, w) float32 in [0, 1] on the device, and its geometry."""
     header, backbone, lr = packed.header, engine.backbone, np.atleast_3d(packed.lr)
     check_geometry(header, *lr.shape[:2], multiple=backbone.multiple, halo_px=backbone.halo_px)
     details = details_source(backbone, header.details_rule, header.details_seed, header.details_scale)
+    # torch warns about arrays that it may not write to, and Pillow's arrays are read-only.
     levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
     planes = levels.to(engine.device).to(torch.float32).div_(255)
     return planes, TileTask(

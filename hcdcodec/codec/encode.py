@@ -1,4 +1,4 @@
-"""Pictures -> (header, LR): pad to a canvas, plan tiles, downscale, search."""
+"""Encode pictures to headers and LRs: pad to a canvas, plan tiles, downscale, search."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,12 +26,11 @@ class Encoded:
     """One encoded picture.
 
     Attributes:
-        header: complete but for source size, source digest and pixel digest, which belong to files.
+        header: all fields except source size, source digest and LR digest, which are filled in with the file.
         lr: (h, w) or (h, w, 3) uint8.
-        refined: what the search did.
-        passes: forward and backward passes over the picture; where a target chose the quality, over all searches and
-            predictions.
-        searches: how many; several where a target chose the quality.
+        refined: result of the search.
+        passes: forward and backward passes over the picture. With a target, the sum over all searches and predictions.
+        searches: number of searches; only a target can need several.
         met: False where the target cannot be reached.
     """
 
@@ -44,34 +43,34 @@ class Encoded:
 
 
 def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: EncodeOptions) -> list[Encoded]:
-    """Encode pictures together; tiles of one size share batches.
+    """Encode pictures together. Tiles of one size share batches.
 
     Args:
         engine: network, device and precision.
-        pictures: any sizes from 1x1 on.
-        options: how.
+        pictures: pictures of any size from 1x1.
+        options: how pictures are encoded.
 
     Returns:
-        One result a picture, in order.
+        One result for each picture, in order.
     """
-    headers = [_header(engine.backbone, picture, options) for picture in pictures]
-    subjects = [_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
+    headers = [_make_header(engine.backbone, picture, options) for picture in pictures]
+    subjects = [_make_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
     found = refine(engine, subjects, options.search)
     return [
-        Encoded(header, _interleaved(refined.lr), refined, refined.passes)
+        Encoded(header, _interleave(refined.lr), refined, refined.passes)
         for header, refined in zip(headers, found, strict=True)
     ]
 
 
 @dataclass(frozen=True)
 class Preview:
-    """A picture downscaled but not searched: it tells cheaply, and nearly, what any quality costs and gives.
+    """A picture that is downscaled but not searched. It predicts bytes and PSNR of any quality at low cost.
 
     Attributes:
         engine: network, device and precision.
-        header: of the quality of its options.
+        header: header with the quality of the options.
         subject: the picture.
-        start: (C, h, w) float32 in [0, 1], not rounded.
+        start: LR before the search, (C, h, w) float32 in [0, 1], not rounded.
     """
 
     engine: Engine
@@ -81,31 +80,33 @@ class Preview:
 
     def lr(self, quality: int) -> npt.NDArray[np.uint8]:
         """Return the rounded LR, (h, w) or (h, w, 3) uint8."""
-        return _interleaved(self._rounded(quality).mul(255).round().to(torch.uint8).cpu())
+        return _interleave(self._quantise(quality).mul(255).round().to(torch.uint8).cpu())
 
     def error(self, quality: int) -> float:
         """Return the mean squared error of the reference decode in levels squared: one forward pass."""
-        return self.engine.errors([self._rounded(quality)], [self.subject.task], [self.subject.target])[0]
+        return self.engine.errors([self._quantise(quality)], [self.subject.task], [self.subject.target])[0]
 
-    def _rounded(self, quality: int) -> torch.Tensor:
+    def _quantise(self, quality: int) -> torch.Tensor:
         return quantise(self.start, grid_of(quality))
 
 
 def preview(engine: Engine, picture: Picture, options: EncodeOptions) -> Preview:
     """Downscale a picture as `encode_pictures` does: one pass."""
-    header = _header(engine.backbone, picture, options)
-    subject = _subject(engine.backbone, picture, header)
+    header = _make_header(engine.backbone, picture, options)
+    subject = _make_subject(engine.backbone, picture, header)
     return Preview(engine, header, subject, engine.downscale(subject.canvas, subject.task.tiles))
 
 
-def _header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Header:
-    """Fill in everything that the decoder must know."""
+def _make_header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Header:
+    """Fill in all fields that the decoder needs."""
     tile, halo = usual_tile(backbone.halo_px)
     details_scale = backbone.details_scale if options.details_scale is None else options.details_scale
+    # Noise with a deviation of 0 is zeros, and then the header needs no seed.
     random = bool(backbone.details and details_scale)
     return Header(
         scale=backbone.scale,
         backbone=backbone.name,
+        # 16 of the 32 bytes: chance never makes two weights agree in them, and the header stays short.
         model_hash=bytes.fromhex(backbone.model_hash)[:16],
         height=picture.height,
         width=picture.width,
@@ -121,11 +122,11 @@ def _header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Hea
     )
 
 
-def _subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
+def _make_subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
     """Pad a picture to the canvas and plan its tiles."""
     bottom, right = -picture.height % backbone.multiple, -picture.width % backbone.multiple
     planes = np.atleast_3d(picture.pixels)
-    # Replicated borders cost the LR few bytes and do not ring.
+    # Zeros would make an edge, which costs bytes and rings in the reconstruction. Repeated border pixels do neither.
     canvas = np.pad(planes, ((0, bottom), (0, right), (0, 0)), mode="edge") if bottom or right else planes
     lr_h, lr_w = canvas.shape[0] // backbone.scale, canvas.shape[1] // backbone.scale
     task = TileTask(
@@ -134,16 +135,16 @@ def _subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:
         plan(lr_h, lr_w, header.tile, header.halo),
         details_source(backbone, header.details_rule, header.details_seed, header.details_scale),
     )
-    return Subject(_planar(canvas), task, grid_of(header.quality))
+    return Subject(_to_planar(canvas), task, grid_of(header.quality))
 
 
-def _planar(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
+def _to_planar(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
     """(H, W, C) -> (C, H, W), a view."""
-    # torch shares the memory, so it must be allowed to write there.
+    # torch shares the memory, and warns unless the array is writable.
     return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
 
 
-def _interleaved(planes: torch.Tensor) -> npt.NDArray[np.uint8]:
+def _interleave(planes: torch.Tensor) -> npt.NDArray[np.uint8]:
     """(C, h, w) -> (h, w, 3), or (h, w) for one channel."""
     array: npt.NDArray[np.uint8] = planes.permute(1, 2, 0).contiguous().numpy()
     return array[..., 0] if array.shape[2] == 1 else array

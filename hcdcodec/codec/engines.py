@@ -1,4 +1,4 @@
-"""The engines that file headers ask for, each loaded once."""
+"""Load the engines that headers name, each once, and put one network on several devices."""
 
 import copy
 from collections.abc import Sequence
@@ -17,20 +17,21 @@ from hcdcodec.networks.registry import load_backbone
 
 @dataclass(frozen=True)
 class Engines:
-    """The engines that headers ask for, each loaded once.
+    """The engines that headers name. Each is loaded once.
 
     Attributes:
-        device: where they compute.
+        device: device of all engines.
         weights_dir: directory to search for weights before all others.
     """
 
     device: str = "cpu"
     weights_dir: Path | str | None = None
+    # A cache, which is not a part of the value.
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
 
     @property
     def manner(self) -> str:
-        """Return how they compute, for a line of text."""
+        """Return a short text that says how they compute."""
         return f"{self.device}, {manner() if self.device == 'cpu' else 'CUDA'}"
 
     def get(self, header: Header) -> Engine:
@@ -47,6 +48,7 @@ class Engines:
                 backbone = load_backbone(
                     header.backbone, header.scale, hash_prefix=prefix, weights_dir=self.weights_dir
                 )
+            # For an option, an unknown network is a wrong call; in a file, it comes from a newer release.
             except UsageError as error:
                 raise UnsupportedError(f"{error}; decode with a newer release") from error
             self._loaded[key] = engine_for(backbone, self.device)
@@ -58,6 +60,6 @@ def engines_on(
 ) -> tuple[Engine, ...]:
     """Return an engine on each device; the first one takes the network itself, the others take copies."""
     copies = (network if number == 0 else copy.deepcopy(network) for number in range(len(devices)))
-    # A copy must be made before the original has moved to its device, else GPUs would hold two for a moment.
+    # Copy before the original moves to its device. Otherwise its GPU would hold two networks for a moment.
     make = partial(engine_for, is_compiled=is_compiled, precision=precision)
     return tuple(make(own, device) for own, device in zip(list(copies), devices, strict=True))

@@ -1,4 +1,4 @@
-"""How much an LR looks like the picture: its PSNR against the antialiased bicubic LR."""
+"""Measure how much an LR looks like the picture: its PSNR against the antialiased bicubic LR."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ def lr_likeness(picture: Picture, lr: Levels, scale: int, most: float = 100.0) -
         picture: height and width multiples of `scale`.
         lr: (h, w) or (h, w, 3).
         scale: HR size / LR size.
-        most: what is returned where nothing differs.
+        most: returned where the two agree in all samples.
     """
     hr = torch.from_numpy(np.atleast_3d(picture.pixels)).permute(2, 0, 1)[None].float() / 255
     bicubic_lr = Bicubic(scale).downscale(hr)[0].clamp(0, 1).mul(255).round().permute(1, 2, 0).numpy()

@@ -1,4 +1,4 @@
-"""What a user asks for: how pictures are encoded, and what is to choose the quality. Needs no torch."""
+"""The options of an encoding, and targets that choose the quality. This module needs no torch."""
 
 import math
 from dataclasses import dataclass, field
@@ -20,12 +20,12 @@ class EncodeOptions:
     Attributes:
         search: how the LR is searched.
         quality: 1 to 100, chooses the LR grid.
-        details_scale: standard deviation of the details z; None = what the weights were trained for.
-        details_seed: of the details z, where they are not zeros.
-        strip: metadata that is not stored, each kind at most once and in the order of `Strip`.
+        details_scale: standard deviation of the details z; None = the deviation that the weights were trained for.
+        details_seed: seed of the details z, where they are not zeros.
+        strip: kinds of metadata that are not stored, each at most once and in the order of `Strip`.
 
     Raises:
-        UsageError: no such deviation.
+        UsageError: the deviation is out of range.
     """
 
     search: Search = field(default_factory=lambda: search_of(DEFAULT_EFFORT))
@@ -43,15 +43,16 @@ class EncodeOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a picture's file is to reach; exactly one of these.
+    """A target for one file. Exactly one of these is given.
 
     Attributes:
-        max_bytes: the best quality whose file has no more bytes; else there is no result.
-        bpp: the best quality whose file has no more bits a pixel, metadata and alpha included; else the smallest file.
-        psnr: the smallest quality that has as many dB over the RGB levels, up to 100; else the best quality.
+        max_bytes: take the best quality whose file has at most so many bytes. If there is none, the picture fails.
+        bpp: take the best quality with at most so many bits per HR pixel, metadata and alpha included. If there is
+            none, take the smallest file.
+        psnr: take the lowest quality with at least this PSNR-RGB in dB. If there is none, take the best quality.
 
     Raises:
-        UsageError: none or several of them, or out of range.
+        UsageError: no target, several targets, or one that is out of range.
     """
 
     max_bytes: int | None = None

@@ -1,8 +1,9 @@
-"""The text of what a user asked for, whose digest a result remembers.
+"""Make the text of the user's settings. Its digest is stored in each result.
 
-The text is frozen. It says what was asked for (method, effort, quality or target, network, scale, details z, metadata
-to strip) in the words of release 0.1.0, and not how a release carries it out. So a better search, newer shipped weights
-or another default leave existing results up to date. tests/golden/settings_0.1.0.json holds the values.
+The text is frozen. It names the settings that the user chose (method, effort, quality or target, network, scale,
+details z, metadata to strip) in the words of release 0.1.0. It does not say how a release carries them out. So a better
+search, newer shipped weights or another default leave existing results up to date. tests/golden/settings_0.1.0.json
+holds digests that must never change.
 """
 
 import hashlib
@@ -13,9 +14,9 @@ from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
 from hcdcodec.networks.manifest import NetworkId
 
-# (steps, step_size) by effort, and the other constants of the search, as release 0.1.0 had them. What a user asks for
-# is an effort; these numbers only spell it, whatever the search is today.
-_EFFORTS = ((0, 6.0), (1, 3.0), (2, 4.0), (3, 4.0), (5, 5.0), (8, 6.0), (12, 6.0), (18, 6.0), (30, 6.0), (60, 6.0))
+# (steps, step_size) by effort and the other constants of the search, all as in release 0.1.0. The user chooses an
+# effort, and these numbers are only its spelling in the text. They must not follow the constants of today's search.
+_EFFORTS_0_1 = ((0, 6.0), (1, 3.0), (2, 4.0), (3, 4.0), (5, 5.0), (8, 6.0), (12, 6.0), (18, 6.0), (30, 6.0), (60, 6.0))
 _STE = (
     "full_step_error=8.0, likeness_db=35.0, leeway_db=0.9, momentum=0.5, memory=0.99, softness=1.0, patience=4, "
     "tolerance=0.003, per_bit=0.4, luma=1.0"
@@ -24,14 +25,15 @@ _PAPER = "Paper(hr_steps=15, lr_steps=15, alpha=0.0784313725490196, epsilon=0.3,
 
 
 def settings_digest(options: EncodeOptions, network: NetworkId, target: Target | None = None) -> bytes:
-    """Return 8 bytes that change when a user asks for something else.
+    """Return 8 bytes that change when the user changes a setting.
 
     Args:
-        options: what was asked for; with a target, their quality does not count.
-        network: its `settings_hash` stands in the text, so that better weights leave results up to date.
-        target: what chooses the quality, if not the user.
+        options: the user's options; with a target, their quality does not count.
+        network: the network; its `settings_hash` is in the text, so that better weights leave results up to date.
+        target: chooses the quality; None where the user chose it.
     """
     if target:
+        # Any fixed quality would do. Release 0.1.0 wrote the best one, so the text keeps it.
         options = replace(options, quality=RUNGS[0])
     text = f"{_options_text(options)} {network.name} {network.scale} {network.settings_hash}"
     text += f" {_grid_text(grid_of(options.quality))}{_target_text(target) if target else ''}"
@@ -56,9 +58,10 @@ def _target_text(target: Target) -> str:
 def _search_text(search: Search) -> str:
     if search == Paper():
         return _PAPER
-    for effort, (steps, step_size) in enumerate(_EFFORTS):
+    for effort, (steps, step_size) in enumerate(_EFFORTS_0_1):
         if search == search_of(effort):
             return f"Ste(steps={steps}, step_size={step_size}, {_STE})"
+    # Constants that no effort has come only from Python callers. Their text follows the dataclass of today.
     name = "Ste" if isinstance(search, Ste) else "Paper"
     return f"{name}({', '.join(f'{field.name}={getattr(search, field.name)!r}' for field in fields(search))})"
 

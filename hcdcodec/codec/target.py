@@ -1,11 +1,12 @@
-"""Choosing the quality by what it is to reach: bytes, bits per pixel, or PSNR.
+"""Choose the quality that meets a target: bytes, bits per pixel, or PSNR.
 
-The qualities of `grid.RUNGS` stand in a row from the safest to the best, and the last one that meets the target is
-wanted. The LR before the search tells cheaply what each would cost or give: bytes to a few per cent, PSNR without what
-the search gains. The difference to what searches really found corrects that, and a bracket closes around the answer.
+The candidates are the qualities of `grid.RUNGS`, sorted from the safest to the best. The answer is the last candidate
+that meets the target. A prediction from the LR before the search is cheap: it is a little wrong in bytes, and too low
+in PSNR by the gain of the search. Each full search measures the error of its prediction, and this error corrects the
+predictions of the other candidates. A binary search over the candidates then needs few full searches.
 
-Only what was searched and measured is accepted, and it is what `--quality` would have written. So no search begins with
-the result of another one: it would save steps, but the same quality would then mean different files.
+Only a measured result is accepted, and it is the file that `--quality` would write. So no search starts from the result
+of another search: this would save steps, but then one quality could mean different files.
 """
 
 import math
@@ -29,10 +30,10 @@ from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
 
 SEARCHES = 4
-"""Full searches of a picture at most; one or two is usual."""
+"""Largest number of full searches of one picture; usually it takes one or two."""
 
 _SURE_BYTES, _SURE_DB = math.log(1.03), 0.05
-"""What predictions are good for: a neighbour predicted to miss by more is not searched."""
+"""Accuracy of corrected predictions. A candidate that is predicted to miss the target by more is not searched."""
 
 
 def reach(
@@ -44,21 +45,21 @@ def reach(
     level: int,
     optimise: Callable[[Raw], bytes] = optimise,
 ) -> Encoded:
-    """Encode one picture at the quality that suits a target.
+    """Encode one picture at the quality that meets a target.
 
-    Costs at most `SEARCHES` full searches and one downscaling; besides, predictions take up to ten PNGs of the LR where
-    bytes are asked for, or as many forward passes where PSNR is.
+    This takes at most `SEARCHES` full searches and one downscaling. Each prediction takes a PNG of the LR for a target
+    in bytes or bits, and a forward pass for a target in dB.
 
     Args:
         engine: network, device and precision.
-        picture: any size from 1x1 on.
-        options: how; their quality does not matter.
-        target: what to reach.
-        level: of the PNG encoder that will write the file.
-        optimise: makes the smallest PNG file of pixels, here or elsewhere.
+        picture: a picture of any size from 1x1.
+        options: how it is encoded; their quality does not count.
+        target: the target.
+        level: preset of oxipng that will write the file.
+        optimise: makes the smallest PNG file of pixels, in this process or in another one.
 
     Returns:
-        The picture at the wanted quality, or at the one that comes closest.
+        The picture at the wanted quality, or at the quality that comes closest.
     """
 
     def size(header: Header, lr: Levels, alpha: Levels | None) -> int:
@@ -72,15 +73,15 @@ def reach(
 
 
 def remark(target: Target, found: Encoded, size: int) -> str:
-    """Say where a result falls short of its target; empty if it does not.
+    """Return a warning about a result that does not meet its target; empty if it does.
 
     Args:
-        target: what was to be reached.
+        target: the target.
         found: the result.
         size: bytes of its file.
 
     Raises:
-        OutputError: there must be no such result.
+        OutputError: a result that misses this target must not be stored.
     """
     if found.met:
         return ""
@@ -97,15 +98,17 @@ def remark(target: Target, found: Encoded, size: int) -> str:
 
 
 class _QualitySearch:
-    """Bisection over the qualities of one picture, for the best one that meets the target.
+    """Binary search for the best quality of one picture that meets the target.
 
-    An example: tests/data/photos/chelsea.png is to have 6000 bytes with crn x4. From the LR before a search, quality 8
-    is predicted to take 6000. Encoded, it takes 6330: a miss of log(6330 / 6000) = 0.054. With as much more, quality 4
-    is predicted to take 5878, and takes 6086. Quality 1 takes 5561, which meets the target, and nothing lies between.
+    The miss of a result says how far it is from the target; at zero or less, the target is met.
+
+    An example with invented numbers: the target is 6000 bytes. From the LR before a search, quality 8 is predicted to
+    take 6000 bytes. Encoded, it takes 6600: a miss of log(1.1). With this correction, quality 4 is predicted to take
+    5900 bytes, but it takes 6050. Quality 1 takes 5500, which meets the target. No candidate lies between 1 and 4.
 
     Attributes:
-        candidates: qualities from the safest, which meets the target if any does, to the best.
-        tried: by place among the candidates, the miss of what was encoded there, and the result.
+        candidates: qualities from the safest to the best. The safest meets the target if any of them does.
+        tried: by place among the candidates, the miss and the result.
     """
 
     def __init__(
@@ -119,7 +122,8 @@ class _QualitySearch:
         self._previewed: dict[int, float] = {}
 
     def next(self) -> int | None:
-        """Return the place among the candidates to encode next; None where the answer is known."""
+        """Return the place of the candidate to encode next; None where the answer is known."""
+        # Candidates up to `met` meet the target, and candidates from `failed` on do not. The answer lies between.
         met = max((place for place, (miss, _) in self.tried.items() if miss <= 0), default=-1)
         failed = min((place for place, (miss, _) in self.tried.items() if miss > 0), default=len(self.candidates))
         downwards = range(failed - 1, met, -1)
@@ -127,30 +131,32 @@ class _QualitySearch:
             return None
         place = downwards.start - bisect_left(downwards, True, key=lambda place: self.predict(place) <= 0)
         if met < 0:
-            # With the last search there must be a result if any is possible.
+            # The last search takes the safest candidate, so that there is a result if one is possible.
             return 0 if len(self.tried) == SEARCHES - 1 else max(place, 0)
         if place > met:
             return place
+        # All candidates above `met` are predicted to fail. The next one is tried only if that prediction is uncertain.
         sure = _SURE_BYTES if self.target.psnr is None else _SURE_DB
         return None if self.predict(met + 1) > sure else met + 1
 
     def encode(self, place: int) -> None:
-        """Encode at one quality, and measure."""
+        """Encode one candidate and measure its miss."""
         options = replace(self.options, quality=self.candidates[place])
         (encoded,) = encode_pictures(self.engine, [self.picture], options)
         self.passes += encoded.passes
         self.tried[place] = self._miss(encoded.header, encoded.lr, encoded.refined.error), encoded
 
     def predict(self, place: int) -> float:
-        """Return the miss of a quality before the search, corrected by what the search changed at others."""
+        """Return the miss before the search, corrected by the errors of the predictions of tried candidates."""
         if not self.tried:
             return self._preview_miss(place)
         places = sorted(self.tried)
         changes = [self.tried[other][0] - self._preview_miss(other) for other in places]
+        # The gain of the search changes slowly from one quality to the next, so it is interpolated between them.
         return self._preview_miss(place) + float(np.interp(place, places, changes))
 
     def result(self) -> Encoded:
-        """Return the best that meets the target, or what comes closest."""
+        """Return the best result that meets the target, or the one that comes closest."""
         done = [place for place, (miss, _) in self.tried.items() if miss <= 0]
         best = max(done) if done else min(self.tried, key=lambda place: self.tried[place][0])
         encoded = self.tried[best][1]
@@ -168,16 +174,17 @@ class _QualitySearch:
         return self._previewed[place]
 
     def _miss(self, header: Header, lr: Levels, error: float) -> float:
-        """Return by how much a result misses the target: dB, or log(bytes / allowed bytes); zero or less: it is met."""
+        """Return by how much a result misses the target: in dB, or as log(bytes / allowed bytes)."""
         if self.target.psnr is not None:
-            # Far beyond every target, and finite where nothing differs.
+            # An exact result has an infinite PSNR. Interpolation needs a finite one that is beyond every target.
             return self.target.psnr - decibels(error, 2 * PSNR_MAX)
         limit = self.target.max_bytes or (self.target.bpp or 0) * header.pixel_count / 8
+        # The logarithm, because the search changes the size by a factor rather than by a number of bytes.
         return math.log((self.size(header, lr, None) + self._alpha_size) / limit)
 
     @cached_property
     def _alpha_size(self) -> int:
-        """Bytes of the alpha plane, which is as large with every LR, and slow to compress."""
+        """Bytes of the alpha plane. They are the same for all LRs, and slow to find out."""
         if self.picture.alpha is None:
             return 0
         header, lr = self.preview.header, self.preview.lr(self.candidates[0])

@@ -1,1 +1,1 @@
-"""Originals beside what their small files give back."""
+"""Compare originals with their reconstructions."""

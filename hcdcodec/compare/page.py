@@ -1,4 +1,4 @@
-"""Comparisons as a page for a browser."""
+"""Write comparisons as an HTML page."""
 
 import base64
 import html
@@ -12,18 +12,18 @@ from hcdcodec.pictures.writing import Format, write_picture
 
 
 def section(comparison: Comparison) -> str:
-    """Return one pair's part of a page; pointing at the reconstruction shows the original in its place."""
+    """Return the part of the page for one pair. Pointing at the reconstruction shows the original in its place."""
     height, width = comparison.original.shape[:2]
-    first, *others = [(panel.caption, _embedded(panel.pixels)) for panel in panels_of(comparison)]
+    first, *others = [(panel.caption, _embed(panel.pixels)) for panel in panels_of(comparison)]
     cells = [_cell(*first), _cell(*others[0], behind=first[1]), *(_cell(*other) for other in others[1:])]
-    style = f"--width:{width}px;--ratio:{width}/{height}"
-    return f'<section style="{style}"><h2>{_escaped(comparison.figures.name)}</h2><div>{"".join(cells)}</div></section>'
+    style, name = f"--width:{width}px;--ratio:{width}/{height}", _escape_html(comparison.figures.name)
+    return f'<section style="{style}"><h2>{name}</h2><div>{"".join(cells)}</div></section>'
 
 
 def page(compared: Sequence[Figures], sections: Sequence[str]) -> str:
-    """Return a self-contained HTML page: the table, then every pair's section."""
+    """Return an HTML page that needs no other file: the table, then the section of each pair."""
     body = "\n".join(
-        f"<tr><td>{_escaped(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+        f"<tr><td>{_escape_html(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
         for name, *cells in table_rows(compared)
     )
     heading = "".join(f"<th>{title}</th>" for title in TITLES)
@@ -31,7 +31,7 @@ def page(compared: Sequence[Figures], sections: Sequence[str]) -> str:
     return _PAGE.format(heading=heading, rows=body, sections=pictures, amplification=AMPLIFICATION)
 
 
-def _escaped(name: str) -> str:
+def _escape_html(name: str) -> str:
     return html.escape(printable(name))
 
 
@@ -42,10 +42,12 @@ def _cell(caption: str, picture: str, *, behind: str | None = None) -> str:
     return f"<figure><figcaption>{html.escape(caption)}</figcaption><span>{images}</span></figure>"
 
 
-def _embedded(pixels: Levels) -> str:
+def _embed(pixels: Levels) -> str:
+    # Lossless WebP is smaller than PNG, and all current browsers show it.
     return "data:image/webp;base64," + base64.b64encode(write_picture(Picture(pixels), Format.WEBP)).decode()
 
 
+# Doubled braces are those of CSS; single ones are fields of `str.format`.
 _PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>hcdcodec compare</title><style>
 body {{ font: 15px sans-serif; margin: 2em; }}

@@ -1,6 +1,6 @@
-"""Original against reconstruction: which files belong together, and how close they are.
+"""Find the reconstruction of each original, and measure how close the two are.
 
-A reconstruction is any picture file of the same size, whoever made it, or an LR of ours, which is decoded in memory.
+A reconstruction is any picture file of the same size. An LR of ours is decoded in memory first.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -25,9 +25,9 @@ from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import Format
 
 Restore = Callable[[container.Packed], Picture]
-"""What decodes an LR; handed in, so that comparing plain pictures needs no network."""
+"""Decodes an LR. The caller passes it, so that a comparison of ordinary pictures loads no network."""
 
-_HEAD = 1 << 16
+_HEAD = 1 << 16  # `is_ours` searches all bytes that it gets, which would be slow with a large picture
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Pair:
     """Two files to compare.
 
     Attributes:
-        name: of the original, relative to the compared folder.
-        original: its file.
-        other: the LR or reconstruction; None: there is none.
-        problem: why the original cannot be compared.
+        name: name of the original, relative to the compared folder.
+        original: path of the original.
+        other: path of the LR or reconstruction; None where it is missing.
+        problem: the reason why the original cannot be compared; empty if it can.
     """
 
     name: str
@@ -49,13 +49,13 @@ class Pair:
 
 @dataclass(frozen=True)
 class Figures:
-    """What is said about one compared pair.
+    """The numbers about one compared pair.
 
     Attributes:
-        name: of the pair.
-        scores: how close.
-        exact: not a single sample differs.
-        bytes: of the file compared; None for a reconstruction that we wrote, which nobody has to keep.
+        name: name of the pair.
+        scores: PSNR and SSIM.
+        exact: whether all samples agree.
+        bytes: size of the compared file. None for a reconstruction of ours, since only its small file needs storing.
         bpp: stored bits per HR pixel.
     """
 
@@ -67,8 +67,8 @@ class Figures:
 
     def members(self) -> dict[str, str | int | float | bool | None]:
         """Return everything for JSON, which has no infinity: an infinite PSNR is null there."""
-        scores = {name: _finite(value) for name, value in asdict(self.scores).items()}
-        return {"name": self.name, **scores, "exact": self.exact, "bytes": self.bytes, "bpp": _finite(self.bpp)}
+        scores = {name: _round_finite(value) for name, value in asdict(self.scores).items()}
+        return {"name": self.name, **scores, "exact": self.exact, "bytes": self.bytes, "bpp": _round_finite(self.bpp)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,10 +76,10 @@ class Comparison:
     """One compared pair.
 
     Attributes:
-        figures: how close, and how large.
+        figures: the numbers.
         original: (H, W) or (H, W, 3) uint8.
-        decoded: the same size.
-        lr: (h, w) or (h, w, 3) uint8; None where the file compared was no LR.
+        decoded: the reconstruction, of the same size.
+        lr: (h, w) or (h, w, 3) uint8; None where the compared file was not an LR.
     """
 
     figures: Figures
@@ -89,10 +89,10 @@ class Comparison:
 
 
 def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterator[Pair]:
-    """Yield what belongs together: two files, or every picture of a folder and its mirror image in another.
+    """Yield pairs: the two given files, or each picture of a folder with its counterpart in the other folder.
 
     Args:
-        original: a picture, or a folder that is searched as encode does; `other` inside it is left out.
+        original: a picture, or a folder that is searched as encode searches it. It may contain the folder `other`.
         other: an LR or reconstruction, or a folder whose contents mirror `original` under the names that encode and
             decode give, or under names that differ in their extension alone.
         exclude: patterns of originals to leave out, see `hcdcodec.files.find.search`.
@@ -115,7 +115,7 @@ def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterato
         yield Pair(found.key, found.path, _find_counterpart(other, found.key, keys))
 
 
-def compare(
+def compare_pair(
     pair: Pair, restore: Restore, *, border: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> Comparison:
     """Read, restore and score one pair. Alpha takes no part.
@@ -123,12 +123,12 @@ def compare(
     Args:
         pair: two files.
         restore: decodes an LR.
-        border: pixels that luma leaves out on each side; default: the LR's scale, or 4.
+        border: pixels on each side that the luma measures leave out; default: the LR's scale, or 4.
         max_pixels: larger pictures are refused.
 
     Raises:
         PictureError: a file cannot be read, the sizes differ, or there is no counterpart.
-        ContainerError: a damaged LR.
+        ContainerError: the LR is damaged.
         ModelError: the weights that the LR needs are not installed.
     """
     if pair.problem:
@@ -148,35 +148,39 @@ def compare(
         lr, size = packed.lr, len(data)
     else:
         decoded, scale = read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER
+        # A PNG that we decoded says nothing about cost: its small file is what a user would store.
         lr, size = None, None if read_lr_digest(data) else len(data)
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
+    # Expanded, because a grey original can come back as RGB.
     figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
     return Comparison(figures, original, decoded, lr)
 
 
 def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | None:
-    """Return the file that stands for a picture: an LR before a reconstruction before any picture of that stem.
+    """Return the counterpart of a picture: first an LR, then a reconstruction, then any file with the same stem.
 
     Args:
         other: the compared folder.
-        key: of the picture.
-        keys: of all pictures. A reconstruction gives way to a picture that is called like it, as decoding does.
+        key: name of the picture in its folder.
+        keys: names of all pictures. Where a reconstruction would have one of these names, decoding appends its suffix
+            once more, and so does this search.
     """
     mirror = other / key
-    for name in (f"{key}{ENCODED_SUFFIX}", key, *(_give_way(key, f".{kind}", keys) for kind in Format)):
+    for name in (f"{key}{ENCODED_SUFFIX}", key, *(_append_until_free(key, f".{kind}", keys) for kind in Format)):
         if (candidate := other / name).is_file():
             return candidate
     stem = [path for path in sorted(mirror.parent.glob("*")) if path.stem == mirror.stem and path.is_file()]
+    # With several files of one stem, any choice would be a guess.
     return stem[0] if len(stem) == 1 else None
 
 
-def _give_way(key: str, suffix: str, keys: Collection[str]) -> str:
+def _append_until_free(key: str, suffix: str, keys: Collection[str]) -> str:
     key += suffix
     while key in keys:
         key += suffix
     return key
 
 
-def _finite(value: float | None) -> float | None:
+def _round_finite(value: float | None) -> float | None:
     return round(value, 4) if value is not None and isfinite(value) else None

@@ -1,4 +1,4 @@
-"""What a person looks at to judge a reconstruction: pictures side by side, as a PNG or as a page for a browser."""
+"""Draw a contact sheet: original, reconstruction, LR and error side by side, with a table of the numbers."""
 
 import math
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.writing import Format, write_picture
 
 AMPLIFICATION = 8
-"""Factor by which errors are shown: one of a few levels would be invisible."""
+"""Factor on errors; without it, an error of a few levels would be invisible."""
 
 _GAP, _CAPTION, _TEXT = 8, 24, 14
 _WIDTH_MIN = 320
@@ -35,20 +35,20 @@ def panels_of(comparison: Comparison) -> list[Panel]:
     likeness = "" if figures.scores.ssim is None else f", SSIM {figures.scores.ssim:.4f}"
     panels = [
         Panel(f"original, {width}x{height}", original),
-        Panel(f"decoded, {decibels(figures.scores.psnr_y)} (Y){likeness}", comparison.decoded),
+        Panel(f"decoded, {format_psnr(figures.scores.psnr_y)} (Y){likeness}", comparison.decoded),
     ]
     if comparison.lr is not None:
         size = f"{comparison.lr.shape[1]}x{comparison.lr.shape[0]}"
-        panels.append(Panel(f"LR, {size}, {figures.bpp:.2f} bpp", enlarged(comparison.lr, height, width)))
-    return [*panels, Panel(f"error x{AMPLIFICATION}", amplified_error(original, comparison.decoded))]
+        panels.append(Panel(f"LR, {size}, {figures.bpp:.2f} bpp", enlarge(comparison.lr, height, width)))
+    return [*panels, Panel(f"error x{AMPLIFICATION}", amplify_error(original, comparison.decoded))]
 
 
 def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
-    """Lay pictures of one size out in rows.
+    """Arrange pictures of one size in rows.
 
     Args:
-        panels: at least one; small ones are enlarged by whole factors, so that their captions fit.
-        columns: pictures a row.
+        panels: at least one picture. Small pictures are enlarged by a whole factor, so that their captions fit.
+        columns: number of pictures in a row.
 
     Returns:
         A PNG.
@@ -63,31 +63,34 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
         row, column = divmod(index, columns)
         left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION)
         draw.text((left, top + 4), panel.caption, "black", font)
+        # 0 is nearest neighbour, so that the samples stay visible.
         canvas.paste(Image.fromarray(_as_rgb(panel.pixels)).resize((width, height), 0), (left, top + _CAPTION))
     return write_picture(Picture(np.asarray(canvas)), Format.PNG)
 
 
 def table(compared: Sequence[Figures]) -> str:
-    """Return the figures as lines of text, names last."""
+    """Return the numbers as lines of text. Names come last, since their lengths differ."""
     rows = [TITLES, *table_rows(compared)]
     return "\n".join("".join(f"{cell:>10}" for cell in cells) + f"  {printable(name)}" for name, *cells in rows)
 
 
-def enlarged(pixels: Levels, height: int, width: int) -> Levels:
-    """Repeat the samples of an LR until it covers (height, width), and cut off what stands over."""
+def enlarge(pixels: Levels, height: int, width: int) -> Levels:
+    """Repeat the samples of an LR until it covers (height, width), and cut off the rest."""
+    # No interpolation: a person should see the samples that are stored.
     factor = max(-(-height // pixels.shape[0]), -(-width // pixels.shape[1]))
     return pixels.repeat(factor, 0).repeat(factor, 1)[:height, :width]
 
 
-def amplified_error(original: Levels, decoded: Levels) -> Levels:
-    """Return the difference, amplified, around mid-grey: brighter where the reconstruction is too bright."""
+def amplify_error(original: Levels, decoded: Levels) -> Levels:
+    """Return the amplified difference around mid-grey; it is brighter where the reconstruction is too bright."""
+    # int16, since a difference of two uint8 arrays would wrap around.
     difference = _as_rgb(decoded).astype(np.int16) - _as_rgb(original)
     shown: Levels = np.clip(128 + AMPLIFICATION * difference, 0, 255).astype(np.uint8)
     return shown
 
 
-def decibels(value: float) -> str:
-    """Return a PSNR as people read it."""
+def format_psnr(value: float) -> str:
+    """Return the text of a PSNR."""
     return f"{value:.2f} dB" if math.isfinite(value) else "no error"
 
 
@@ -96,11 +99,11 @@ def _as_rgb(pixels: Levels) -> Levels:
 
 
 def table_rows(compared: Sequence[Figures]) -> list[tuple[str, ...]]:
-    """Return (name, figures...) for every pair, and the mean of several over those that have the figure."""
+    """Return (name, numbers...) for each pair and, for several pairs, the means of the known numbers."""
     values = [(f.scores.psnr_y, f.scores.psnr_rgb, f.scores.ssim, f.bpp) for f in compared]
-    rows = [(f.name, *_written(row)) for f, row in zip(compared, values, strict=True)]
+    rows = [(f.name, *_format_row(row)) for f, row in zip(compared, values, strict=True)]
     if len(rows) > 1:
-        rows.append(("mean", *_written(tuple(_mean(column) for column in zip(*values, strict=True)))))
+        rows.append(("mean", *_format_row(tuple(_mean(column) for column in zip(*values, strict=True)))))
     return rows
 
 
@@ -109,7 +112,7 @@ def _mean(column: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _written(row: Sequence[float | None]) -> list[str]:
+def _format_row(row: Sequence[float | None]) -> list[str]:
     return [
         "-" if value is None else "no error" if math.isinf(value) else f"{value:.{digits}f}"
         for value, digits in zip(row, _DIGITS, strict=True)

@@ -1,1 +1,1 @@
-"""Names and bytes on disk; nothing here knows what a picture is."""
+"""Names and bytes on disk. Nothing in this package knows what a picture is."""

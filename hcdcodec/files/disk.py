@@ -1,7 +1,8 @@
-"""Bytes to and from the disk: whole files or none.
+"""Read and write whole files.
 
-A result is written under a hidden name beside its target, forced to the disk and renamed onto the target: at every
-moment the target is the complete old file or the complete new one, whatever is killed, unplugged or full.
+A result is written under a hidden name in the folder of its target, forced to the disk, and renamed to the target. So
+the target is always the complete old file or the complete new one, even if the process is killed, the power fails or
+the disk is full.
 """
 
 import contextlib
@@ -19,14 +20,14 @@ from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
 from hcdcodec.files.permissions import create_like, keep_permissions, make_folders
 
-MAX_BYTES = 9 << 28
-"""Larger files are not read: no picture within the default limit on pixels needs as much."""
+MAX_FILE_BYTES = 9 << 28
+"""Larger files are not read. No picture within the default limit on pixels needs so many bytes."""
 
 _PART_BYTES = 1 << 20
 _CHANGED = "changed while it was being worked on; run again once it is complete"
 _BLOCKED = "a file stands where a directory is needed; move it away, or name another destination"
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
-"""What file systems say that know no `fsync`; an error of the disk, or a full one, is something else."""
+"""Errors of file systems without `fsync`. Errors of the disk, such as a full one, are not among them."""
 
 _EXPLANATIONS = {
     errno.ENOSPC: "the disk is full; free some space and run again",
@@ -44,24 +45,25 @@ _EXPLANATIONS = {
 
 
 def most_bytes(max_pixels: int) -> int:
-    """Return the bytes above which no file is read: 8 a pixel hold every kind without compression."""
+    """Return the number of bytes above which no file is read."""
+    # 8 bytes a pixel hold any format without compression (four samples of 16 bits); the constant is for metadata.
     return 8 * max_pixels + (1 << 28)
 
 
-def read(path: Path, *, limit: int = MAX_BYTES) -> bytes:
+def read(path: Path, *, limit: int = MAX_FILE_BYTES) -> bytes:
     """Read a whole source file; see `read_steady`."""
     return read_steady(path, limit=limit)[0]
 
 
-def read_steady(path: Path, *, limit: int = MAX_BYTES) -> tuple[bytes, os.stat_result]:
-    """Read a whole source file and the status that belongs to what was read.
+def read_steady(path: Path, *, limit: int = MAX_FILE_BYTES) -> tuple[bytes, os.stat_result]:
+    """Read a whole source file, and return its content and the file status that belongs to it.
 
     Args:
         path: a regular file.
-        limit: bytes above which nothing is read.
+        limit: number of bytes above which nothing is read.
 
     Raises:
-        PictureError: it cannot be read, is no regular file, is too large, or was changed meanwhile.
+        PictureError: the file cannot be read, is not a regular file, is too large, or was changed meanwhile.
     """
     try:
         with io.BufferedReader(io.FileIO(path, opener=_open_at_once)) as file:
@@ -69,6 +71,7 @@ def read_steady(path: Path, *, limit: int = MAX_BYTES) -> tuple[bytes, os.stat_r
             if not stat.S_ISREG(status.st_mode):
                 raise PictureError("a directory, pipe or device instead of a file; name a regular file")
             _check_bytes(status.st_size, limit)
+            # One byte more than the size shows whether the file has grown.
             data = file.read(status.st_size + 1)
             if len(data) != status.st_size or _content_marks(os.fstat(file.fileno())) != _content_marks(status):
                 raise PictureError(_CHANGED)
@@ -89,7 +92,7 @@ def read_head(path: Path, count: int) -> bytes:
 
 
 def touch(path: Path, times: tuple[int, int]) -> bool:
-    """Set the times of last access and modification, in ns since 1970; tell whether that was permitted."""
+    """Set the times of last access and last change, in ns since 1970; tell whether the system has allowed it."""
     try:
         os.utime(path, ns=times)
     except OSError:
@@ -97,8 +100,8 @@ def touch(path: Path, times: tuple[int, int]) -> bool:
     return True
 
 
-def read_stream(stream: BinaryIO, *, limit: int = MAX_BYTES) -> bytes:
-    """Read a stream to its end, or until it has given a little more than `limit` bytes."""
+def read_stream(stream: BinaryIO, *, limit: int = MAX_FILE_BYTES) -> bytes:
+    """Read a stream to its end, but stop soon after `limit` bytes, so that the caller can refuse it."""
     data = bytearray()
     while len(data) <= limit and (part := stream.read(_PART_BYTES)):
         data += part
@@ -106,14 +109,14 @@ def read_stream(stream: BinaryIO, *, limit: int = MAX_BYTES) -> bytes:
 
 
 def check_unchanged(path: Path, status: os.stat_result) -> None:
-    """Make sure that a source is still the file that was read: else its result would look newer than it is.
+    """Check that a source is still the file that was read. Otherwise its result would look up to date and be wrong.
 
     Args:
-        path: where it was read; a source that is gone meanwhile was whole when it was read.
-        status: that `read_steady` returned with it.
+        path: the source. One that is gone meanwhile passes, since it was whole when it was read.
+        status: the file status that `read_steady` returned.
 
     Raises:
-        PictureError: it was changed or replaced.
+        PictureError: the source was changed or replaced.
     """
     now = status_of(path)
     if now is not None and _content_marks(now) != _content_marks(status):
@@ -121,17 +124,18 @@ def check_unchanged(path: Path, status: os.stat_result) -> None:
 
 
 def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None:
-    """Put `data` at `path`, completely or not at all; missing directories are made, a link's destination is replaced.
+    """Write `data` to `path`, completely or not at all. Missing folders are made.
 
     Args:
-        path: where to; if something stands there, it must be a regular file.
+        path: the target; an existing one must be a regular file. Of a link, the destination is replaced.
         data: the whole content.
-        source: the file that it was made from: see `hcdcodec.files.permissions` for who may read the result.
+        source: the file that `data` was made from; it decides who may read the result (`hcdcodec.files.permissions`).
 
     Raises:
-        OutputError: it cannot be stored; whatever stood at `path` is untouched.
+        OutputError: the file cannot be stored; an existing file at `path` is unchanged.
     """
     try:
+        # `replace` would put a file in the place of the link itself.
         final = Path(os.path.realpath(path))
         _check_replaceable(final)
         make_folders(final.parent, source and source.absolute().parent)
@@ -142,17 +146,17 @@ def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None
 
 
 def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
-    """Remove what killed runs left in `directory`; younger files may belong to a run that still goes on.
+    """Remove old temporary files from `directory`. Younger ones may belong to a run that is still active.
 
     Args:
-        directory: where results are written; need not exist.
-        age_s: age in seconds from which a file that is being written counts as left behind.
+        directory: a folder of results; it need not exist.
+        age_s: age in seconds above which a temporary file counts as left behind by a killed run.
 
     Returns:
-        How many files were removed.
+        Number of removed files.
     """
     removed = 0
-    with contextlib.suppress(OSError):  # there is no such folder, or its name is too long to be one
+    with contextlib.suppress(OSError):  # the folder does not exist, or its name is too long
         for leftover in directory.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
             with contextlib.suppress(OSError):  # another run may sweep at the same time
                 if leftover.lstat().st_mtime < time.time() - age_s:
@@ -162,7 +166,7 @@ def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
 
 
 def source_digest(data: bytes) -> bytes:
-    """Return the 8 bytes by which a header recognises its source: the start of SHA-256."""
+    """Return the 8 bytes by which a header recognises its source: the first bytes of the SHA-256."""
     return hashlib.sha256(data).digest()[:8]
 
 
@@ -176,7 +180,7 @@ def _open_at_once(path: str, flags: int) -> int:
     try:
         return os.open(path, flags | os.O_NONBLOCK)
     except BlockingIOError:
-        # Another program holds a lease on the file, as Samba does: it gives that up only to those who wait.
+        # Another program, such as Samba, holds a lease on the file. It gives up the lease only if we wait.
         if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
             raise
         return os.open(path, flags)
@@ -187,13 +191,15 @@ def _content_marks(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def _check_replaceable(path: Path) -> None:
-    """Refuse to rename over /dev/null and its like, which would replace the device by a file."""
+    """Refuse a target such as /dev/null: renaming a file to it would replace the device."""
     status = status_of(path)
     if status and not stat.S_ISREG(status.st_mode):
         raise OutputError("a directory or device stands in the way; name another destination")
 
 
 def _replace(path: Path, data: bytes, source: Path | None) -> None:
+    # In the same folder, since a rename works only inside a file system. With a random name and not the process's
+    # number, since threads and other machines write there, too.
     temporary, replaced = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"), status_of(path)
     try:
         with os.fdopen(create_like(temporary, source), "wb") as file:
@@ -203,14 +209,14 @@ def _replace(path: Path, data: bytes, source: Path | None) -> None:
                 keep_permissions(file.fileno(), path, replaced)
             _sync(file.fileno())
         temporary.replace(path)
-    except BaseException:  # an interrupt, too, must leave nothing behind
+    except BaseException:  # not `Exception`: an interrupt must not leave a temporary file either
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
 
 
 def _sync(descriptor: int) -> None:
-    """Force a file to the disk, where its file system can do that at all."""
+    """Force a file to the disk, if its file system can do that."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -219,9 +225,9 @@ def _sync(descriptor: int) -> None:
 
 
 def _sync_directory(path: Path) -> None:
-    """Make the new name survive a power cut as well.
+    """Force the new name to the disk, too, so that it survives a power failure.
 
-    Failure is no error: the result is complete, and some file systems cannot do this at all.
+    A failure is ignored: the result is complete, and some file systems cannot sync a folder.
     """
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)

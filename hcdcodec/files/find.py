@@ -1,10 +1,11 @@
-"""From names to the files that stand behind them: lists, directories, links, and everything that is none of these.
+"""Find the files behind the names that a user gives: files, directories, links and lists.
 
-A walk is sorted, leaves out the destination and files that are just being written, and does not follow links to
-directories, so that it ends whatever the tree looks like. What cannot be taken becomes a `Remark`, never an exception:
-one unreadable directory must not stop ten thousand pictures.
+A walk is sorted. It leaves out the destination and temporary files. It does not follow links to directories, so it
+always ends. A file or directory that cannot be used becomes a `Remark`, never an exception: one unreadable directory
+must not stop ten thousand pictures.
 
-Names are `str` as the operating system gives them (undecodable bytes as surrogate escapes) and go back to it unchanged.
+Names are `str` as the operating system gives them, with undecodable bytes as surrogate escapes. They go back to the
+system unchanged.
 """
 
 import os
@@ -18,36 +19,36 @@ from typing import NamedTuple
 from hcdcodec.errors import HcdError, UsageError
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".hcd-", ".tmp"
-"""Files that are just being written, or that a killed run left behind; a walk never sees them."""
+"""Names of temporary files, which are being written or were left by a killed run. A walk passes over them."""
 
 
 class Remark(NamedTuple):
-    """One sentence about one name that did not become a job."""
+    """A message about a name that did not become a job."""
 
     name: str
     message: str
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundFile:
     """A regular file to work on."""
 
     path: Path
     key: str
-    """Its name inside the SRC that led to it, with that SRC left off."""
+    """Its name relative to the SRC in which it was found."""
     named: bool
-    """Given by the user; False: met while walking."""
+    """Whether the user named this file; False: a walk found it."""
 
 
 @dataclass
 class Findings:
-    """What a search found, in order."""
+    """The result of a search, in order."""
 
-    found: list[Found] = field(default_factory=list)
+    found: list[FoundFile] = field(default_factory=list)
     ignored: list[Remark] = field(default_factory=list)
-    """Met while walking and not wanted: no failure, only counted."""
+    """Files that a walk found and that are not wanted. They are counted and are not failures."""
     problems: list[Remark] = field(default_factory=list)
-    """Names that lead nowhere, files and directories that cannot be read: each fails alone."""
+    """Names without a file, and files and directories that cannot be read. Each fails alone."""
 
 
 def search(
@@ -62,34 +63,38 @@ def search(
 
     Args:
         sources: names of files and directories.
-        refuse: why a regular file met while walking is not wanted, or None. It raises OSError or HcdError where the
-            user has to hear of the file: that is a problem then.
-        destination: directory to leave out of every walk; it need not exist.
-        listed: `sources` is a list of files: directories in it are ignored and the names keep their relative path.
-        exclude: shell patterns of what a walk leaves out, files and directories. A pattern without a slash is matched
-            with the last part of a name, one with a slash with the whole name inside its SRC.
+        refuse: returns the reason why a walk leaves out a regular file, or None. It raises OSError or HcdError for a
+            file that the user must know about; the file is a problem then.
+        destination: directory that every walk leaves out; it need not exist.
+        listed: whether `sources` is a list of files. Then directories are ignored, and names keep their relative path.
+        exclude: shell patterns of files and directories that a walk leaves out. A pattern without a slash is compared
+            with the last part of a name, and one with a slash with the whole name relative to SRC.
 
     Raises:
-        UsageError: the only source there is cannot be used, a directory is its own destination, or a listed name
-            climbs out of the destination.
+        UsageError: the only source cannot be used, a directory is its own destination, or a listed name leads out of
+            the destination.
     """
     finder = _Finder(refuse, identity(destination) if destination else None, tuple(exclude))
     for name in sources:
         finder.add(name, listed=listed)
     findings = finder.findings
+    # With one wrong name there is nothing else to do, so it is a wrong call and not a failed picture.
     if len(sources) == 1 and not listed and findings.problems and not is_directory(sources[0]):
         raise UsageError("{}: {}".format(*findings.problems[0]))
     return findings
 
 
 def identity(path: Path | str) -> tuple[int, int] | None:
-    """Return what all names of one existing file share, whatever the links, letter case and mounts; None: no file."""
+    """Return (device, inode) of a file, which all of its names share; None where there is no file.
+
+    Comparing paths would not see links, names that differ in case, and folders that are mounted twice.
+    """
     status = status_of(path)
     return (status.st_dev, status.st_ino) if status else None
 
 
 def status_of(path: Path | str) -> os.stat_result | None:
-    """Return the status of what `path` leads to, or None if it leads nowhere or out of reach."""
+    """Return the status of a file, or None if there is no file or it cannot be reached."""
     try:
         return _status(path)
     except (OSError, ValueError):
@@ -101,7 +106,7 @@ def _status(path: Path | str) -> os.stat_result:
 
 
 def is_directory(path: Path | str) -> bool:
-    """Whether `path` leads to a directory that can be reached."""
+    """Tell whether `path` is a directory that can be reached."""
     status = status_of(path)
     return status is not None and stat.S_ISDIR(status.st_mode)
 
@@ -115,22 +120,22 @@ class _Finder:
     findings: Findings = field(default_factory=Findings)
 
     def add(self, name: str, *, listed: bool) -> None:
-        """Take one name that the user gave."""
+        """Add the files behind one name that the user gave."""
         try:
             mode = _status(name).st_mode
         except (OSError, ValueError) as error:
-            self._problem(name, f"{_reason(error)}; check the name")
+            self._add_problem(name, f"{_explain(error)}; check the name")
             return
         if stat.S_ISDIR(mode):
             self._add_directory(Path(name), listed=listed)
         elif stat.S_ISREG(mode):
             path = Path(name)
-            self.findings.found.append(Found(path, _listed_key(path) if listed else path.name, named=True))
+            self.findings.found.append(FoundFile(path, _make_key(path) if listed else path.name, named=True))
         else:
-            self._problem(name, "a pipe, socket or device; feed it through standard input, as -")
+            self._add_problem(name, "a pipe, socket or device; feed it through standard input, as -")
 
     def _add_directory(self, top: Path, *, listed: bool) -> None:
-        if listed:  # `find` prints directories along with what they hold: walking them would take everything twice
+        if listed:  # `find` prints directories and the files in them, so a walk would find each file twice
             self.findings.ignored.append(Remark(str(top), "a directory in a list of files"))
         elif identity(top) == self.own:
             raise UsageError(f"{top} is source and destination at once; name another destination")
@@ -138,57 +143,59 @@ class _Finder:
             self._walk(top)
 
     def _walk(self, top: Path) -> None:
-        pending = self._entries(top)
-        while pending:  # a stack of its own, since trees can be deeper than Python's
+        pending = self._list_entries(top)
+        while pending:  # a list as the stack, since a tree can be deeper than Python's limit on recursion
             entry = pending.pop()
             if self._is_excluded(entry, top):
                 self.findings.ignored.append(Remark(entry.path, "excluded"))
+            # A link to a directory goes to `_add_entry`, which ignores it: links can lead back into the same tree.
             elif not entry.is_dir(follow_symlinks=False):
-                self._meet(entry, top)
+                self._add_entry(entry, top)
             elif self.own is None or identity(entry.path) != self.own:
-                pending += self._entries(entry.path)
+                pending += self._list_entries(entry.path)
 
     def _is_excluded(self, entry: "os.DirEntry[str]", top: Path) -> bool:
         key = os.path.relpath(entry.path, top) if self.exclude else ""
         return any(fnmatchcase(key if "/" in glob else entry.name, glob.removesuffix("/")) for glob in self.exclude)
 
-    def _entries(self, folder: Path | str) -> list["os.DirEntry[str]"]:
+    def _list_entries(self, folder: Path | str) -> list["os.DirEntry[str]"]:
         try:
             with os.scandir(folder) as entries:
+                # In reverse, because the walk takes entries from the end of its stack.
                 return sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            self._problem(str(folder), f"{_reason(error)}; check who may read this directory")
+            self._add_problem(str(folder), f"{_explain(error)}; check who may read this directory")
             return []
 
-    def _meet(self, entry: "os.DirEntry[str]", top: Path) -> None:
+    def _add_entry(self, entry: "os.DirEntry[str]", top: Path) -> None:
         if entry.name.startswith(TEMPORARY_PREFIX) and entry.name.endswith(TEMPORARY_SUFFIX):
             return
         path = Path(entry.path)
         try:
             why = self.refuse(path) if path.is_file() else "no regular file"
         except HcdError as error:
-            self._problem(str(path), str(error))
+            self._add_problem(str(path), str(error))
             return
         except OSError as error:
-            self._problem(str(path), f"{_reason(error)}; check who may read this file")
+            self._add_problem(str(path), f"{_explain(error)}; check who may read this file")
             return
         if why:
             self.findings.ignored.append(Remark(str(path), why))
         else:
-            self.findings.found.append(Found(path, str(path.relative_to(top)), named=False))
+            self.findings.found.append(FoundFile(path, str(path.relative_to(top)), named=False))
 
-    def _problem(self, name: str, message: str) -> None:
+    def _add_problem(self, name: str, message: str) -> None:
         self.findings.problems.append(Remark(name, message))
 
 
-def _reason(error: OSError | ValueError) -> str:
+def _explain(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno).lower()
     return "no possible file name"
 
 
-def _listed_key(path: Path) -> str:
-    """Return the part of a listed name that is repeated under the destination: absolute names only lose their root."""
+def _make_key(path: Path) -> str:
+    """Return the name under the destination for a listed name; an absolute name only loses its root."""
     plain = Path(os.path.normpath(path))
     key = plain.relative_to(plain.anchor)
     if ".." in key.parts:

@@ -1,4 +1,4 @@
-"""One unit of work, in names alone."""
+"""One unit of work: names of a source and of its result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +13,8 @@ class Job:
     target: Path | None
     """None: standard output."""
     name: str
-    """What messages call it."""
+    """Name of the source in messages."""
     key: str
-    """The source's name inside its SRC: the same wherever that SRC is mounted, hence what `shard` goes by."""
+    """Name of the source relative to its SRC. It is the same on all machines, so `shard` uses it."""
     named: bool
-    """Given by the user, so that not being a picture is an error; False: met while walking."""
+    """Whether the user named the source, so that it must be a picture; False: a walk found it."""

@@ -1,9 +1,9 @@
-"""Results that meet under one name: each such pair is settled alone, and all others go on.
+"""Settle results that would get the same name. Each such pair is settled alone, and all other jobs go on.
 
-When photo.jpg.hcd.png and photo.jpg.png.hcd.png are decoded together, both want to be called photo.jpg.png. The second
-one was made from a PNG and keeps the name that its source had. The first one becomes photo.jpg.png.png.
+When photo.jpg.hcd.png and photo.jpg.png.hcd.png are decoded together, both results would be called photo.jpg.png. The
+second result was made from a PNG and keeps the name of its source. The first one becomes photo.jpg.png.png.
 
-Whatever else meets fails, all parts of it: nobody can know which one the user wants.
+In all other cases the jobs that share a name fail, because nobody can know which result the user wants.
 """
 
 import os
@@ -20,18 +20,19 @@ from hcdcodec.files.job import Job
 def settle_meetings(
     jobs: Sequence[Job], gives_way: Callable[[Job], bool], suffix: str
 ) -> tuple[tuple[Job, ...], tuple[Remark, ...]]:
-    """Give each job a result of its own, or fail those that share one.
+    """Give each job a target of its own, and fail the jobs that share one.
 
     Args:
-        jobs: in order; a file that was named twice stays once.
-        gives_way: whether a result's extension was only appended, so that it gets another one where it meets a result
-            that has the name from its source.
-        suffix: that extension.
+        jobs: the jobs, in order. Of a file that was named twice, one job stays.
+        gives_way: tells whether decoding has appended the extension to the name of a result. Such a result gets the
+            extension once more where its name is taken.
+        suffix: the extension that decoding appends.
 
     Returns:
-        The jobs that go on, and a remark for each that fails.
+        The jobs that go on, and a remark for each job that fails.
     """
-    jobs = _give_way(_drop_repetitions(jobs), gives_way, suffix)
+    jobs = _append_suffix(_drop_repetitions(jobs), gives_way, suffix)
+    # First equal names, then names that only some file systems take for equal.
     rivals = dict[Job, Job]()
     for group in (*_group(jobs, str), *_group(jobs, _fold)):
         for job in group:
@@ -45,14 +46,14 @@ def settle_meetings(
 def _drop_repetitions(jobs: Iterable[Job]) -> list[Job]:
     kept = dict[object, Job]()
     for job in jobs:
-        # What has no identity (it vanished since it was found) is told apart by its name.
+        # A file that has vanished since the walk has no identity, so its name stands for it.
         source = job.source and (identity(job.source) or str(job.source))
         kept.setdefault((source, str(job.target)), job)
     return list(kept.values())
 
 
-def _give_way(jobs: Sequence[Job], gives_way: Callable[[Job], bool], suffix: str) -> list[Job]:
-    """Append the extension once more where a result would take a name that another one has from its source."""
+def _append_suffix(jobs: Sequence[Job], gives_way: Callable[[Job], bool], suffix: str) -> list[Job]:
+    """Append the extension once more to each result whose name another result has from its source."""
     taken = {str(job.target) for job in jobs if not gives_way(job)}
 
     def move(job: Job) -> Job:
@@ -67,7 +68,7 @@ def _give_way(jobs: Sequence[Job], gives_way: Callable[[Job], bool], suffix: str
 
 
 def _group(jobs: Sequence[Job], key: Callable[[Path], str]) -> list[list[Job]]:
-    """Return the jobs whose targets share a key, where several do."""
+    """Return groups of two or more jobs whose targets have the same key."""
     groups = defaultdict[str, list[Job]](list)
     for job in jobs:
         if job.target is not None:
@@ -76,15 +77,16 @@ def _group(jobs: Sequence[Job], key: Callable[[Path], str]) -> list[list[Job]]:
 
 
 def _fold(path: Path) -> str:
-    """Return the name as the least discerning file systems see it: no letter case, one Unicode form."""
+    """Return a key that is equal for names that some file system takes for one: no letter case, one Unicode form."""
+    # Normalised twice: `casefold` depends on the form of its input, and does not always return a normalised text.
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", str(path)).casefold())
 
 
 def _is_one_file(job: Job, other: Job) -> bool:
-    """Tell whether the destination takes two names, equal or alike, for one."""
+    """Tell whether the destination takes the targets of two jobs for the same file."""
     if job.target is None or other.target is None or job.target == other.target:
         return True
-    # The first parts that differ decide: their folder is common.
+    # Compare the first parts that differ, because the file system of their common folder decides.
     ours, theirs = next((a, b) for a, b in _parents(job.target, other.target) if a.name != b.name)
     if identity(ours) or identity(theirs):
         return identity(ours) == identity(theirs)
@@ -92,14 +94,14 @@ def _is_one_file(job: Job, other: Job) -> bool:
 
 
 def _parents(first: Path, second: Path) -> list[tuple[Path, Path]]:
-    """Return pairs of paths from the top down to the two that are given."""
+    """Return pairs of the paths' parents from the top down, and the two paths themselves last."""
     return list(zip([*reversed(first.parents), first], [*reversed(second.parents), second], strict=True))
 
 
 def _ignores_case(folder: Path) -> bool:
-    """Tell whether names in a folder that may not exist yet lose their case, without writing anything.
+    """Tell whether a folder ignores letter case in names, without writing to it.
 
-    A name that is there is looked up in the other case; a new folder behaves like the one that it will be made in.
+    The test looks up an existing name in the other case. A folder that does not exist behaves like its parent.
     """
     while not folder.exists():
         folder = folder.parent

@@ -1,12 +1,12 @@
-"""Names as messages may show them."""
+"""Make file names safe to print."""
 
 
 def printable(text: str) -> str:
-    """Escape what would break a line, drive a terminal or not encode; everything else stays readable."""
-    return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+    """Escape characters that end a line, control a terminal or cannot be encoded; all others stay readable."""
+    return "".join(sign if sign.isprintable() else _escape(sign) for sign in text)
 
 
-def _escaped(sign: str) -> str:
-    if "\udc80" <= sign <= "\udcff":  # a byte that is no UTF-8, as the operating system handed it to Python
+def _escape(sign: str) -> str:
+    if "\udc80" <= sign <= "\udcff":  # Python's stand-in for a byte that is not UTF-8 (PEP 383)
         return f"\\x{ord(sign) - 0xDC00:02x}"
     return sign.encode("unicode_escape").decode("ascii")

@@ -1,7 +1,7 @@
-"""Who may read a result: nobody who may not read its source, unless the user has allowed it since.
+"""Permissions of results: a person who may not read the source may not read its result, unless the user allows it.
 
-A new file or folder gets no permission that its source does not have, as `cp` does it. A file that is replaced keeps
-its mode, its group and, where that is permitted, its owner and its access list, even where they are wider.
+As with `cp`, a new file or folder gets no permission that its source does not have. A file that is replaced keeps its
+mode and group and, if the system permits it, its owner and access list, even if they allow more than the source.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _FILE, _FOLDER = 0o666, 0o777
 _OWNER_FILE, _OWNER_FOLDER = 0o600, 0o700
-"""What the owner always may, so that the next run can replace the result."""
+"""Permissions that the owner always gets, so that the next run can replace the result."""
 
 _ACCESS_LIST = "system.posix_acl_access"
 
@@ -20,17 +20,18 @@ def create_like(path: Path, source: Path | None) -> int:
     """Create a file with the permissions that a copy of `source` would get, and open it for writing.
 
     Args:
-        path: where nothing stands.
-        source: what the file is made from; None: as any new file.
+        path: path of the new file; it must not exist.
+        source: the file that it is made from; None: use the permissions of any new file.
 
     Returns:
-        Its descriptor.
+        The file descriptor.
 
     Raises:
-        OSError: it cannot be created.
+        OSError: the file cannot be created.
     """
-    # The system takes the user's umask, or the folder's default access list, from the mode.
+    # The system itself removes the bits of the user's umask, or of the folder's default access list.
     mode = _FILE & _mode_of(source) | _OWNER_FILE
+    # O_EXCL also refuses a link that someone else has put there.
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
 
 
@@ -38,17 +39,18 @@ def keep_permissions(descriptor: int, replaced: Path, status: os.stat_result) ->
     """Give an open file the owner, group, mode and access list of the file that it will replace.
 
     Args:
-        descriptor: of the new file.
-        replaced: the file whose place it takes.
-        status: of that file.
+        descriptor: descriptor of the new file.
+        replaced: the file that it will replace.
+        status: status of that file.
     """
+    # Owner and group before the mode: chown clears the set-user-id bits.
     mode = stat.S_IMODE(status.st_mode)
     with contextlib.suppress(OSError):
         os.fchown(descriptor, status.st_uid, -1)
     try:
         os.fchown(descriptor, -1, status.st_gid)
     except OSError:
-        mode &= ~0o070  # what the old group was allowed must not go to another one
+        mode &= ~0o070  # the file has another group now, which must not get the permissions of the old group
     with contextlib.suppress(OSError):
         os.fchmod(descriptor, mode)
     if hasattr(os, "setxattr"):
@@ -57,14 +59,15 @@ def keep_permissions(descriptor: int, replaced: Path, status: os.stat_result) ->
 
 
 def make_folders(folder: Path, source: Path | None) -> None:
-    """Make a folder and those above it that are missing, each with the permissions of the source's folder there.
+    """Make a folder and its missing parents. Each gets the permissions of the source folder that it mirrors.
 
     Args:
-        folder: where results go.
-        source: the folder that it mirrors, so that the folders above mirror those above; None: as any new folder.
+        folder: a folder for results.
+        source: the source folder that it mirrors; the parents mirror its parents. None: use the permissions of any new
+            folder.
 
     Raises:
-        OSError: one of them cannot be made.
+        OSError: a folder cannot be made.
     """
     missing = []
     while not folder.is_dir():
@@ -76,7 +79,7 @@ def make_folders(folder: Path, source: Path | None) -> None:
         try:
             place.mkdir(_FOLDER & _mode_of(like) | _OWNER_FOLDER)
         except FileExistsError:
-            if not place.is_dir():  # else another thread, or run, was faster
+            if not place.is_dir():  # otherwise another thread, or another run, has just made it
                 raise
 
 
@@ -85,5 +88,5 @@ def _mode_of(source: Path | None) -> int:
         return _FOLDER
     try:
         return stat.S_IMODE(source.stat().st_mode)
-    except OSError:  # gone meanwhile: nobody knows what it was allowed
+    except OSError:  # the source is gone, and so are its permissions: only the owner gets any
         return 0

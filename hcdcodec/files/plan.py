@@ -1,10 +1,10 @@
-"""Names on the command line become jobs: results are named, and every collision is found, before any work.
+"""Turn the names on the command line into jobs. Results are named, and all collisions are found, before any work.
 
     photo.jpg --encode--> photo.jpg.hcd.png --decode--> photo.jpg.png
     photo.png --encode--> photo.png.hcd.png --decode--> photo.png
 
-The source's extension stays in the name, so that photo.jpg and photo.png never meet in one output. This module knows
-names, no pictures: whether a file is one is answered by a predicate that the caller brings.
+The source's extension stays in the name, so photo.jpg and photo.png never get the same result. This module knows names
+and not pictures: the caller passes a function that tells whether a file is a picture.
 """
 
 import hashlib
@@ -23,20 +23,20 @@ from hcdcodec.files.meetings import settle_meetings
 ENCODED_SUFFIX = ".hcd.png"
 _STANDARD_STREAM = "-"
 _SYNONYMS = {".tif": ".tiff", ".jpeg": ".jpg"}
-_PICTURE_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".png", ".tiff", ".webp"})
+_OUTPUT_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".png", ".tiff", ".webp"})
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a command will do, known before it starts."""
+    """The jobs of a command, and the names that did not become jobs."""
 
     jobs: tuple[Job, ...]
     ignored: tuple[Remark, ...] = ()
-    """Met while walking and not wanted: no failure, only counted."""
+    """Files that a walk found and that are not wanted. They are counted and are not failures."""
     problems: tuple[Remark, ...] = ()
-    """Names that lead nowhere, files and directories that cannot be read: each fails alone."""
+    """Names without a file, and files and directories that cannot be read. Each fails alone."""
     root: Path | None = None
-    """The directory that all targets lie in (it may not exist yet); None: standard output."""
+    """The directory of all targets, which may not exist yet; None: standard output."""
 
 
 def plan_encode(
@@ -51,9 +51,9 @@ def plan_encode(
 
     Args:
         sources: SRC arguments: files, directories, or `-` alone.
-        destination: a directory if it is one, ends in `/`, or has to hold several files; `-`: standard output.
-        refuse: why a file met while walking is not encoded, None if it is; raises where that is a failure.
-        listed: `sources` is a list (see `names_from`): names keep their relative path, directories are ignored.
+        destination: a directory if it exists as one, ends in `/`, or must hold several files; `-`: standard output.
+        refuse: returns the reason why a walk leaves out a file, or None; it raises where this is a failure.
+        listed: whether `sources` is a list (see `names_from`): names keep their relative path, directories are ignored.
         exclude: patterns of names to leave out, see `find.search`.
 
     Raises:
@@ -64,12 +64,12 @@ def plan_encode(
 
 
 def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png", listed: bool = False) -> Plan:
-    """Plan the decoding of files and directories into `destination`; a walk takes only files named `*.hcd.png`.
+    """Plan the decoding of files and directories into `destination`. A walk takes only files named `*.hcd.png`.
 
     Args:
         sources: SRC arguments: files, directories, or `-` alone.
         destination: as for `plan_encode`.
-        suffix: extension of the format to be written, with its dot.
+        suffix: extension of the results' format, with its dot.
         listed: as for `plan_encode`.
 
     Raises:
@@ -84,23 +84,23 @@ def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png
 
 
 def is_encoded(name: str) -> bool:
-    """Tell whether a file is called as `plan_encode` calls results."""
+    """Tell whether a file has a name that `plan_encode` gives to results."""
     return name.lower().endswith(ENCODED_SUFFIX) and len(name) > len(ENCODED_SUFFIX)
 
 
 def names_from(stream: BinaryIO, separator: bytes) -> list[str]:
-    r"""Read a list of names, one per `separator` (b"\n" or b"\0"); empty entries mean nothing."""
+    r"""Read a list of names that end with `separator` (b"\n" or b"\0"); empty names are left out."""
     return [os.fsdecode(name) for name in stream.read().split(separator) if name]
 
 
 def shard(jobs: Iterable[Job], index: int, count: int) -> tuple[Job, ...]:
-    """Take the share of one machine out of `count`.
+    """Return the share of one machine out of `count`.
 
-    The choice depends on each name alone, never on its place in the list: a new file moves no other to another machine.
+    The share of a job depends only on its name. So a new file never moves another file to another machine.
 
     Args:
         jobs: the jobs of the whole plan.
-        index: which share, 1 to `count`.
+        index: number of the share, 1 to `count`.
         count: number of shares.
 
     Raises:
@@ -112,13 +112,16 @@ def shard(jobs: Iterable[Job], index: int, count: int) -> tuple[Job, ...]:
 
 
 def _share(key: str, count: int) -> int:
+    # Not `hash`: Python gives other values in every process.
     return 1 + int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:8]) % count
 
 
 def _decode_name(name: str, suffix: str) -> str:
     if is_encoded(name):
         name = name[: -len(ENCODED_SUFFIX)]
-    elif _format_of(name) == ".png":  # renamed by its owner; it says what the LR is, nothing about the original
+    elif (
+        _format_of(name) == ".png"
+    ):  # a user has renamed the small file; .png is the format of the LR, not of the source
         name = Path(name).stem
     return name if _format_of(name) == _format_of(suffix) else name + suffix
 
@@ -131,14 +134,14 @@ def _format_of(name: str) -> str:
 
 @dataclass(frozen=True)
 class _Rule:
-    """What encoding and decoding do differently."""
+    """How results are named and which files are taken; encoding and decoding differ in this."""
 
     suffix: str
     rename: Callable[[str], str]
     refuse: Callable[[Path], str | None]
 
     def appends(self, job: Job) -> bool:
-        """Tell whether the result of decoding got the suffix because its source was of another kind."""
+        """Tell whether decoding has appended the suffix, because the source had another format."""
         if job.source is None or job.target is None or not is_encoded(job.source.name):
             return False
         return job.target.name == job.source.name[: -len(ENCODED_SUFFIX)] + self.suffix
@@ -146,12 +149,12 @@ class _Rule:
 
 @dataclass(frozen=True)
 class _Place:
-    """A directory in which each result is named by the rule, or one file, or (both None) standard output."""
+    """The destination: a directory in which the rule names the results, one file, or (both None) standard output."""
 
     root: Path | None = None
     file: Path | None = None
 
-    def target(self, key: str, rule: _Rule) -> Path | None:
+    def make_target(self, key: str, rule: _Rule) -> Path | None:
         if self.root is None:
             return self.file
         name = Path(key)
@@ -168,7 +171,7 @@ def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool
     if not listed and sources[0] == _STANDARD_STREAM:
         return Plan((Job(None, place.file, "standard input", "", named=True),), root=place.folder)
     findings = search(sources, rule.refuse, destination=place.root, listed=listed, exclude=exclude)
-    jobs = [Job(f.path, place.target(f.key, rule), str(f.path), f.key, f.named) for f in findings.found]
+    jobs = [Job(f.path, place.make_target(f.key, rule), str(f.path), f.key, f.named) for f in findings.found]
     settled, problems = settle_meetings(jobs, rule.appends, rule.suffix)
     _check_sources_survive(jobs, settled)
     return Plan(settled, tuple(findings.ignored), (*findings.problems, *problems), place.folder)
@@ -192,11 +195,11 @@ def _place(sources: Sequence[str], destination: str, rule: _Rule, *, listed: boo
             raise UsageError("a directory does not fit into standard output; name a directory to write to")
         return _Place()
     if several or destination.endswith("/") or is_directory(destination):
-        return _Place(root=_checked_root(Path(destination), nameless=not listed and sources[0] == _STANDARD_STREAM))
-    return _Place(file=_checked_file(Path(destination), rule))
+        return _Place(root=_check_root(Path(destination), nameless=not listed and sources[0] == _STANDARD_STREAM))
+    return _Place(file=_check_file(Path(destination), rule))
 
 
-def _checked_root(path: Path, *, nameless: bool) -> Path:
+def _check_root(path: Path, *, nameless: bool) -> Path:
     if nameless:
         raise UsageError("standard input has no name to store its result under; name a file as destination")
     if status_of(path) and not is_directory(path):
@@ -204,18 +207,20 @@ def _checked_root(path: Path, *, nameless: bool) -> Path:
     return path
 
 
-def _checked_file(path: Path, rule: _Rule) -> Path:
+def _check_file(path: Path, rule: _Rule) -> Path:
     status = status_of(path)
     if status and not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path} is no regular file; name another destination, or - for standard output")
     given = _format_of(path.name)
-    if given in _PICTURE_SUFFIXES and given != _format_of(rule.suffix):
+    # Names without a picture suffix pass, such as /tmp/result.
+    if given in _OUTPUT_SUFFIXES and given != _format_of(rule.suffix):
         raise UsageError(f"{path} would hold {rule.suffix[1:].upper()} data; let its name end in {rule.suffix}")
     return path
 
 
 def _check_sources_survive(jobs: Sequence[Job], settled: Sequence[Job]) -> None:
-    """Refuse the whole call where a result, named first or in the end, is a source: nothing may be lost by it."""
+    """Refuse the whole call where a result would replace a source, so that no picture is lost."""
+    # The jobs before `settle_meetings`, too: it may have failed or renamed a job that would have replaced a source.
     sources = {identity(job.source): job.name for job in jobs if job.source}
     for job in {*jobs, *settled}:
         existing = identity(job.target) if job.target else None

@@ -1,1 +1,1 @@
-"""The small file: header, container, LR grid, and the program that compresses its PNG."""
+"""The small file: header, container, LR grid, and the compression of its PNG."""

@@ -1,20 +1,22 @@
-"""The file format: an ordinary PNG of the LR picture, with a header that says how to restore the HR one.
+"""The file format: an ordinary PNG of the LR, with a header that says how to restore the HR picture.
 
-    file      = PNG signature, IHDR, hcDC, tEXt, metadata chunks, hcDA, PLTE, IDAT ..., IEND; nothing behind
+    file      = PNG signature, IHDR, hcDC, tEXt, metadata chunks, hcDA, PLTE, IDAT ..., IEND; no byte follows
     hcDC      = header, the table in `hcdcodec.format.header`; must stand before IDAT
-    tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt. It may come
-                back as zTXt or iTXt, and anywhere: ImageMagick and libvips rewrite long texts so
+    tEXt      = "hcdcodec" 00, then the same header in base64: some tools drop hcDC, other tools drop tEXt. ImageMagick
+                and libvips rewrite long texts, so it may also be a zTXt or iTXt, at any place
     hcDA      = the alpha plane, HR size, lossless: a complete PNG without colours
     metadata  = iCCP, eXIf, iTXt XML:com.adobe.xmp and others (see `hcdcodec.pictures.metadata`), of the HR picture
 
-The LR has at least ceil(HR / scale) rows and columns, and fewer than 16 more. How its PNG stores the pixels is open:
-grey, RGB or palette, any depth, interlaced or not. So lossless optimisers may run over the file, and `lr_digest` tells
-whether what they left is the same picture. It is no signature: who changes a picture can change the digest with it.
+The LR has at least ceil(HR / scale) rows and columns, and fewer than 16 more. Its PNG may store the pixels in any way:
+grey, RGB or palette, any depth, interlaced or not. So lossless optimisers may rewrite the file, and `lr_digest` shows
+whether the picture is still the same. The digest is not a signature: anyone can change the picture and the digest.
 
-One of hcDC and its twin is enough. Both there and different, a second one of either, an hcDC chunk behind IDAT, a wrong
-CRC anywhere, a byte behind IEND: an error, never a guess. A reader allocates nothing before sizes are checked.
+One of hcDC and its text form is enough. These are errors, and a reader never guesses: the two differ, one of them is
+there twice, hcDC stands behind IDAT, a CRC is wrong, or a byte follows IEND. A reader checks all sizes before it
+allocates memory.
 
-Metadata names colours and orientation of the stored pixels, LR and HR alike, so viewers show the LR as the HR would be.
+Metadata describes colours and orientation of the stored pixels. They are the same for LR and HR, so viewers show the LR
+as they would show the HR picture.
 """
 
 import hashlib
@@ -41,10 +43,11 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels, Mode, expand, single_channel
 from hcdcodec.pictures.reading import png_pixels
 
-LEVELS = range(7)
-"""How long the PNG encoder searches for fewer bytes: 0 hardly, 6 longest."""
+PNG_LEVELS = range(7)
+"""Presets of oxipng, from the fastest (0) to the one that searches longest for fewer bytes (6)."""
 
-HEADER_CHUNK = b"hcDC"  # ancillary, private, unsafe to copy: true for exactly the pixels it stands with
+# The case of each letter has a meaning (PNG, section 5.4): ancillary, private, and not safe to copy to other pixels.
+HEADER_CHUNK = b"hcDC"
 ALPHA_CHUNK = b"hcDA"
 
 _NO_HEADER = "PNG carries no hcdcodec header; encode it first, or restore it from a copy if a tool has stripped it"
@@ -52,13 +55,13 @@ _NO_HEADER = "PNG carries no hcdcodec header; encode it first, or restore it fro
 
 @dataclass(frozen=True, eq=False)
 class Packed:
-    """What `unpack` finds in a file.
+    """The content of a file.
 
     Attributes:
-        header: checked in itself; whether the weights exist and the LR's size fits their `multiple` is for the decoder.
+        header: a header whose fields agree with each other; the decoder checks the weights and the LR's exact size.
         lr: (h, w) grey or (h, w, 3) RGB uint8, as `header.mode` says.
         alpha: (H, W) uint8 or None.
-        metadata: of the HR picture.
+        metadata: metadata of the HR picture.
     """
 
     header: Header
@@ -79,12 +82,12 @@ def pack(
     """Make a file.
 
     Args:
-        header: `alpha_rule` and `lr_digest` may hold anything.
+        header: the header; `pack` sets `alpha_rule` and `lr_digest`.
         lr: (h, w) for grey, (h, w, 3) for RGB, uint8.
         alpha: (H, W) uint8 or None.
-        metadata: of the HR picture.
-        level: one of `LEVELS`; the pixels are the same.
-        optimise: makes the smallest PNG file of pixels, here or elsewhere.
+        metadata: metadata of the HR picture.
+        level: one of `PNG_LEVELS`; it changes the bytes and not the pixels.
+        optimise: makes the smallest PNG file of pixels, in this process or in another one.
 
     Raises:
         UsageError: arrays and header do not fit together, or a field is out of range.
@@ -92,10 +95,10 @@ def pack(
     _check_pack(header, lr, alpha, level)
     rule = AlphaRule.NONE if alpha is None else AlphaRule.PLANE
     payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr)).to_bytes()
-    # Pixels are compressed alone, so that the optimiser can neither drop nor move what follows. Grey samples under an
-    # RGB profile would make the PNG invalid, and so would a palette under a grey one.
+    # The optimiser gets only the pixels, so it can neither drop nor move our chunks. A PNG with grey samples and an RGB
+    # profile is invalid, and so is a palette with a grey profile (PNG, section 11.3.2.3).
     stored = expand(lr) if metadata.has_rgb_profile else lr
-    raw = _raw(stored, level, to_grey=not metadata.has_rgb_profile, to_palette=not metadata.has_grey_profile)
+    raw = _make_raw(stored, level, to_grey=not metadata.has_rgb_profile, to_palette=not metadata.has_grey_profile)
     pixels = optimise(raw)
     chunks = [
         png_chunks.Chunk(HEADER_CHUNK, payload),
@@ -103,29 +106,29 @@ def pack(
         *metadata.to_chunks(compact=True),
     ]
     if alpha is not None:
-        chunks.append(png_chunks.Chunk(ALPHA_CHUNK, optimise(_raw(alpha, level))))
+        chunks.append(png_chunks.Chunk(ALPHA_CHUNK, optimise(_make_raw(alpha, level))))
     return png_chunks.insert(pixels, chunks)
 
 
 def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
-    """Take a file apart and check all of it.
+    """Read all parts of a file, and check them.
 
     Args:
         data: the whole file.
-        max_pixels: of the HR picture; beyond it nothing is decoded.
+        max_pixels: largest number of HR pixels that is decoded.
 
     Raises:
-        NotOursError: no PNG, or one without a header.
-        DamagedError: truncated, a wrong CRC, impossible or contradicting fields.
+        NotOursError: the file is not a PNG, or has no header.
+        DamagedError: the file is truncated, a CRC is wrong, or fields are impossible or contradict each other.
         EditedError: the pixels are not the ones that were encoded.
-        UnsupportedError: a newer format.
-        ContainerError: more than `max_pixels`.
+        UnsupportedError: the file has a newer format.
+        ContainerError: the picture has more than `max_pixels`.
     """
     _check_png(data)
     chunks = tuple(png_chunks.walk(data))
     if png_chunks.size(chunks) != len(data):
         raise DamagedError(f"there are bytes behind the end of the PNG; {RESTORE}")
-    header = Header.from_bytes(_payload(chunks))
+    header = Header.from_bytes(_find_header(chunks))
     stored = png_chunks.ihdr(chunks[0])
     check_sizes(header, stored.height, stored.width, max_pixels)
     metadata = Metadata.from_chunks(chunk for chunk in chunks if not is_header_text(chunk))
@@ -136,18 +139,19 @@ def peek(data: bytes) -> Header:
     """Read the header alone, without decoding pixels.
 
     Args:
-        data: a file, or its beginning: the first kilobyte does, unless other tools have rewritten the file.
+        data: a file or its beginning. The first kilobyte is enough, unless another tool has rewritten the file.
 
     Raises:
-        NotOursError: no PNG, or one without a header.
-        DamagedError: what had to be read is truncated or fails its CRC, or the header makes no sense.
-        UnsupportedError: a newer format.
+        NotOursError: the file is not a PNG, or has no header.
+        DamagedError: a chunk up to the header is truncated or fails its CRC, or the header makes no sense.
+        UnsupportedError: the file has a newer format.
     """
     _check_png(data)
     twin: bytes | None = None
     for chunk in png_chunks.walk(data):
         if chunk.type == HEADER_CHUNK:
             return Header.from_bytes(chunk.payload)
+        # hcDC must stand before IDAT, but a text form may stand anywhere. So without one, the walk goes on.
         if chunk.type == b"IDAT" and twin is not None:
             break
         if is_header_text(chunk):
@@ -158,7 +162,8 @@ def peek(data: bytes) -> Header:
 
 
 def is_ours(head: bytes) -> bool:
-    """Tell whether a file is one of ours, sound or not: the first kilobytes do, unless other tools rewrote the file."""
+    """Tell whether a file is one of ours, sound or damaged. Its first kilobytes are usually enough."""
+    # A search for bytes and not a walk over chunks: a damaged file is still ours, and must not be encoded again.
     marks = (
         HEADER_CHUNK + MAGIC,
         *(kind + KEYWORD + b"\0" for kind in png_text.TYPES),
@@ -167,30 +172,31 @@ def is_ours(head: bytes) -> bool:
 
 
 def refuse_encoded(data: bytes) -> None:
-    """Refuse a file of ours where a source is wanted.
+    """Refuse a small file in the place of a source.
 
     Raises:
-        PictureError: it is one, sound or not.
+        PictureError: the file is one of ours, sound or damaged.
     """
     if is_ours(data):
         raise PictureError("picture is already encoded by hcdcodec; decode it instead")
 
 
 def pixel_digest(lr: Levels) -> bytes:
-    """Digest an LR picture, grey or RGB, in 16 bytes that no lossless rewriting of its PNG changes."""
+    """Return 16 bytes that identify the pixels of an LR, grey or RGB. Lossless rewriting does not change them."""
+    # Grey counts as RGB, because an optimiser may store grey pixels as RGB, or the reverse.
     height, width = lr.shape[:2]
     digest = hashlib.sha256(struct.pack(">II", height, width))
     digest.update(expand(lr).tobytes())
     return digest.digest()[:16]
 
 
-def _raw(pixels: Levels, level: int, *, to_grey: bool = True, to_palette: bool = True) -> Raw:
+def _make_raw(pixels: Levels, level: int, *, to_grey: bool = True, to_palette: bool = True) -> Raw:
     height, width = pixels.shape[:2]
     return Raw(pixels.tobytes(), height, width, 1 if pixels.ndim == 2 else 3, level, to_grey, to_palette)
 
 
 def _check_pack(header: Header, lr: Levels, alpha: Levels | None, level: int) -> None:
-    if level not in LEVELS:
+    if level not in PNG_LEVELS:
         raise UsageError(f"PNG level {level} is out of range; 0 to 6 are possible")
     if lr.dtype != np.uint8 or lr.shape[2:] != (() if header.mode is Mode.GREY else (3,)):
         raise UsageError("the LR is no uint8 array of the header's mode; convert it first")
@@ -205,10 +211,10 @@ def _check_png(data: bytes) -> None:
         raise NotOursError("not a PNG, so not a picture encoded by hcdcodec; encode it first")
 
 
-def _payload(chunks: Sequence[png_chunks.Chunk]) -> bytes:
-    """Find the header in the chunk or, where a tool has dropped it, in its twin."""
-    found = _only([chunk.payload for chunk in chunks if chunk.type == HEADER_CHUNK], "header")
-    twin = _only([read_header_text(chunk) for chunk in chunks if is_header_text(chunk)], "text header")
+def _find_header(chunks: Sequence[png_chunks.Chunk]) -> bytes:
+    """Return the header from its chunk or, where a tool has dropped that, from its text form."""
+    found = _take_single([chunk.payload for chunk in chunks if chunk.type == HEADER_CHUNK], "header")
+    twin = _take_single([read_header_text(chunk) for chunk in chunks if is_header_text(chunk)], "text header")
     types = [chunk.type for chunk in chunks]
     if found is not None and types.index(HEADER_CHUNK) > types.index(b"IDAT"):
         raise DamagedError(f"the header stands behind the pixels; {RESTORE}")
@@ -220,7 +226,7 @@ def _payload(chunks: Sequence[png_chunks.Chunk]) -> bytes:
     return payload
 
 
-def _only(found: list[bytes], name: str) -> bytes | None:
+def _take_single(found: list[bytes], name: str) -> bytes | None:
     if len(found) > 1:
         raise DamagedError(f"there is more than one {name} chunk; {RESTORE}")
     return found[0] if found else None
@@ -231,21 +237,24 @@ def _read_lr(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels:
         stored, alpha = png_pixels(chunks)
     except PictureError as error:
         raise EditedError(f"the picture was converted after encoding; {RESTORE}") from error
+    # Some tools add an alpha channel. If it is opaque, the picture is still the same.
     if (alpha is not None and alpha.min() < 255) or pixel_digest(stored) != header.lr_digest:
         raise EditedError(f"the pixels were changed after encoding; {RESTORE}")
-    return _grey(stored) if header.mode is Mode.GREY else expand(stored)
+    return _require_grey(stored) if header.mode is Mode.GREY else expand(stored)
 
 
 def _read_alpha(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels | None:
-    data = _only([chunk.payload for chunk in chunks if chunk.type == ALPHA_CHUNK], "alpha")
+    data = _take_single([chunk.payload for chunk in chunks if chunk.type == ALPHA_CHUNK], "alpha")
     if data is None:
         if header.alpha_rule is AlphaRule.PLANE:
             raise DamagedError(f"the alpha chunk is missing, some tool has dropped it; {RESTORE}")
         return None
     if header.alpha_rule is AlphaRule.NONE:
         raise DamagedError(f"there is an alpha chunk that the header knows nothing of; {RESTORE}")
+    # Sizes first: a tiny chunk could unpack to far more than the picture that the header describes.
     chunks = tuple(png_chunks.walk(data))
     head = png_chunks.ihdr(chunks[0])
+    # `unpack` has checked the header's size against the limit on pixels, so an equal size is safe to decode.
     if (head.height, head.width) != (header.height, header.width) or png_chunks.size(chunks) != len(data):
         raise DamagedError(f"the alpha chunk has the wrong size; {RESTORE}")
     try:
@@ -254,10 +263,10 @@ def _read_alpha(header: Header, chunks: Sequence[png_chunks.Chunk]) -> Levels | 
         raise DamagedError(f"the alpha chunk is no 8-bit picture; {RESTORE}") from error
     if transparency is not None:
         raise DamagedError(f"the alpha chunk has an alpha of its own; {RESTORE}")
-    return _grey(plane)
+    return _require_grey(plane)
 
 
-def _grey(pixels: Levels) -> Levels:
+def _require_grey(pixels: Levels) -> Levels:
     grey = single_channel(pixels)
     if grey is None:
         raise DamagedError(f"there are colours where the header says grey; {RESTORE}")
@@ -265,4 +274,4 @@ def _grey(pixels: Levels) -> Levels:
 
 
 PNG_LEVEL = 2
-"""Preset of oxipng: at most two fifths of level 4's time for up to 0.5 % more bytes (choices/png_levels.py, val)."""
+"""Default preset of oxipng. Higher ones take long and save little; benchmarks/choices/png_levels.py measures them."""

@@ -1,28 +1,30 @@
-"""Whether a header, its LR and the network fit together, and cost no more than the picture is worth.
+"""Check that a header, its LR and the network fit together, and that decoding does not cost too much.
 
-One check for decoding and for verifying. A stranger may have written the header, so what it asks for is bounded by the
-picture, in HR pixels. Every bound leaves room for all that any release has written, for every network, scale and size.
+Decoding and verifying share this check. The header may come from a stranger, so its tile plan is limited by the size of
+the picture. The limits allow all files that any release has written, for all networks, scales and sizes.
 """
 
 from hcdcodec.errors import ContainerError, DamagedError, EditedError
 from hcdcodec.format.header import RESTORE, Header
 from hcdcodec.tiles import count_windows, usual_tile
 
-_LR_SLACK = 16
+_LR_SLACK = 16  # a network whose `multiple` is larger than its scale pads the LR, by fewer rows and columns than this
 _SMALL_LR = 1 << 16
 
+# Limits for tile plans that are read from a file.
+
 _WINDOW_PX = 1 << 20
-"""HR pixels of a window that are always allowed: a full batch takes as many. Beyond, only the encoder's own windows."""
+"""Largest number of HR pixels in one window; a full batch has as many. The encoder's own windows may be larger."""
 
 _OVERLAP = 16
-"""Samples that all windows take for each one of the LR; the encoder's own take less than 4."""
+"""Largest number of windows that cover each LR sample, on average. In the encoder's plans it is less than 4."""
 
 _FEW_WINDOWS, _WINDOW_MEAN = 64, 64
-"""Windows that are always allowed, and samples of the LR for each further one: each has a cost of its own."""
+"""Number of windows that is always allowed, and LR samples for each further window, since each has a fixed cost."""
 
 
 def fits(header: Header, lr_height: int, lr_width: int) -> bool:
-    """Tell whether an LR can be of the header's picture, whatever the network."""
+    """Tell whether an LR of this size can belong to the header's picture, for any network."""
     slack = (lr_height - -(-header.height // header.scale), lr_width - -(-header.width // header.scale))
     return all(0 <= extra < _LR_SLACK for extra in slack)
 
@@ -31,18 +33,18 @@ def check_sizes(header: Header, lr_height: int, lr_width: int, max_pixels: int) 
     """Check sizes before anything is allocated.
 
     Args:
-        header: of the file.
+        header: header of the file.
         lr_height: rows of the stored picture.
-        lr_width: its columns.
-        max_pixels: of the HR picture.
+        lr_width: columns of the stored picture.
+        max_pixels: largest number of HR pixels.
 
     Raises:
-        EditedError: the LR cannot be of the header's picture.
-        ContainerError: more than `max_pixels`.
+        EditedError: the LR cannot belong to the header's picture.
+        ContainerError: the picture has more than `max_pixels`.
     """
     if not fits(header, lr_height, lr_width):
         raise EditedError(f"the picture was resized or cropped after encoding; {RESTORE}")
-    # The HR limit bounds the LR too; what padding to a multiple adds to a small one is little.
+    # The limit on HR pixels holds for the LR, too. A small LR may be a little larger, because of padding to a multiple.
     if header.pixel_count > max_pixels or lr_height * lr_width > max_pixels + _SMALL_LR:
         raise ContainerError(
             f"decoding would give {header.pixel_count} pixels, the limit is {max_pixels}; raise the limit"
@@ -50,17 +52,17 @@ def check_sizes(header: Header, lr_height: int, lr_width: int, max_pixels: int) 
 
 
 def check_geometry(header: Header, lr_height: int, lr_width: int, *, multiple: int, halo_px: int | None) -> None:
-    """Check what only the network can tell: the exact size of the LR, and whether its tiles are worth computing.
+    """Check against the network: the exact size of the LR, and the limits of the tile plan.
 
     Args:
-        header: of the file.
+        header: header of the file.
         lr_height: rows of the LR.
-        lr_width: its columns.
-        multiple: the network's.
-        halo_px: the network's.
+        lr_width: columns of the LR.
+        multiple: `multiple` of the network.
+        halo_px: `halo_px` of the network.
 
     Raises:
-        DamagedError: the LR has another size, or no encoder plans such tiles.
+        DamagedError: the LR has another size, or encoding never plans such tiles.
     """
     expected = tuple(-(-size // multiple) * multiple // header.scale for size in (header.height, header.width))
     if (lr_height, lr_width) != expected:

@@ -8,7 +8,7 @@
          5      1  flags                bit 0: an hcDA chunk belongs to it; a file with any other bit set is refused
          6      1  scale                HR size / LR size
          7     16  backbone             ASCII name of the network, filled with 00
-        23     16  model_hash           first bytes of the SHA-256 of its weights; of nothing when it has none
+        23     16  model_hash           first bytes of the SHA-256 of its weights; without weights, of no bytes
         39      4  height               of the HR picture
         43      4  width
         47      1  mode                 0 grey: one-channel LR, output is the mean of the channels; 1 RGB
@@ -19,17 +19,17 @@
         54      4  details_seed
         58      4  details_scale        IEEE 754 float32, 0 to 16
         62      3  grid                 step between LR levels for red, green, blue; at least 1
-        65      1  quality              what the user chose, 0 when nothing was
+        65      1  quality              quality that was chosen; 0: none was
         66      8  source_size          bytes of the source file
         74      8  source_digest        first bytes of the SHA-256 of the source file
         82      8  settings_digest      of everything that a repeated encoding would depend on
         90     16  lr_digest            of the LR's pixels: first bytes of the SHA-256 of height u32, width u32, RGB8
        106
 
-Version 1 is frozen: this layout, the meaning of every field, and the chunks of `hcdcodec.format.container` stay as they
-are, and every later release decodes files of version 1, to the same pixels but for a level of rounding. What does not
-fit into it takes another version number, which this release refuses. Version 0 was never promised to last. The files in
-tests/golden hold every release to this.
+Version 1 is frozen. The layout, the meaning of each field and the chunks of `hcdcodec.format.container` do not change.
+All later releases decode files of version 1 to the same pixels, up to one level of rounding. A format that needs more
+gets another version number, which this release refuses. Version 0 came before the first release. The files in
+tests/golden test this promise.
 """
 
 import enum
@@ -48,17 +48,18 @@ MAGIC = b"HCDC"
 RESTORE = "restore the file from a copy"
 
 DETAILS_SCALE_MAX = 16
-"""Networks are trained with a deviation of 1; far beyond, reconstructions are noise, and at last no numbers."""
+"""Networks are trained with a deviation of 1. Far above it, reconstructions are noise, and finally not finite."""
 
 _LAYOUT = struct.Struct(">4s3B16s16sII2BHHBIf3BBQ8s8s16s")
 _FLAG_ALPHA = 1
 _DETAILS_RULE_MAX = 1
 _NEWER = "decode with a newer release of hcdcodec"
+# A name stands in messages, and in the names of files of weights, so it has no spaces, slashes or control characters.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,15}")
 
 
 class AlphaRule(enum.IntEnum):
-    """Where the alpha plane is; the number stands in files."""
+    """The place of the alpha plane; the numbers stand in files."""
 
     NONE = 0
     PLANE = 1
@@ -66,10 +67,10 @@ class AlphaRule(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """What a decoder has to know, field by field the table above.
+    """The fields of the table above, which a decoder needs.
 
-    `alpha_rule` and `lr_digest` are filled in by `pack`. `details_rule` is a number, because its meanings live with the
-    networks, above this room.
+    `pack` sets `alpha_rule` and `lr_digest`. `details_rule` is a plain number here, since `hcdcodec.networks.noise`
+    gives the numbers their meaning.
     """
 
     scale: int
@@ -99,11 +100,11 @@ class Header:
 
     @property
     def flags(self) -> int:
-        """Bits that a reader must know, or refuse the file."""
+        """Bits that a reader must know; it refuses a file with other bits."""
         return _FLAG_ALPHA if self.alpha_rule is AlphaRule.PLANE else 0
 
     def to_bytes(self) -> bytes:
-        """Lay the fields out, and read them back: what a reader would refuse is never written.
+        """Write the fields to bytes, and read them back, so that no header is written that a reader would refuse.
 
         Raises:
             UsageError: a field is out of range.
@@ -132,6 +133,7 @@ class Header:
                 self.settings_digest,
                 self.lr_digest,
             )
+            # The bytes hold float32, so the double is rounded before the comparison. `struct` cuts long texts silently.
             if Header.from_bytes(payload) != replace(self, details_scale=_float32(self.details_scale)):
                 raise UsageError("a text or digest is too long for the header; shorten it")
         except (struct.error, OverflowError, UnicodeEncodeError, ContainerError) as error:
@@ -140,15 +142,16 @@ class Header:
 
     @classmethod
     def from_bytes(cls, payload: bytes) -> Self:
-        """Read a header and refuse what makes no sense.
+        """Read a header, and refuse one that makes no sense.
 
         Raises:
-            DamagedError: impossible or contradicting fields.
-            UnsupportedError: a version, flag or rule that this release does not know.
+            DamagedError: fields are impossible or contradict each other.
+            UnsupportedError: this release does not know the version, a flag or a rule.
         """
         _check_frame(payload)
         _, version, flags, scale, name, model_hash, height, width, mode, alpha, *rest = _LAYOUT.unpack(payload)
         tile, halo, rule, seed, z_scale, red, green, blue, quality, size, source, settings, lr = rest
+        # Unknown numbers first: they come from a newer release, and only known ones can contradict each other.
         _check_known(flags & ~_FLAG_ALPHA, 0, "flags")
         _check_known(mode, max(Mode), "mode")
         _check_known(alpha, max(AlphaRule), "alpha rule")

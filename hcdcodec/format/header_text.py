@@ -1,6 +1,6 @@
-"""The header as a PNG text chunk, for tools that drop private chunks: "hcdcodec" 00, then the header in base64.
+"""The text form of the header, for tools that drop private chunks: "hcdcodec" 00, then the header in base64.
 
-Tools rewrite tEXt as zTXt or iTXt as they like, so all three are read.
+It is written as tEXt. Some tools change a tEXt into zTXt or iTXt, so all three are read.
 """
 
 import base64
@@ -25,7 +25,7 @@ def read_header_text(chunk: Chunk) -> bytes:
     """Return the header, unchecked, that a text chunk holds.
 
     Raises:
-        DamagedError: it is no base64, compressed and broken, or longer than any header.
+        DamagedError: the text is not base64, cannot be decompressed, or is longer than any header.
     """
     try:
         return base64.b64decode(png_text.read_text(chunk, limit=_TEXT_MAX), validate=True)

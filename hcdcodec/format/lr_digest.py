@@ -1,4 +1,4 @@
-"""The mark of decoded PNGs: the digest of the LR file that they were made from, in a chunk hcDS before the pixels."""
+"""The mark of a decoded PNG: the digest of its small file, in a chunk hcDS before the pixels."""
 
 from hcdcodec.errors import DamagedError
 from hcdcodec.pictures import png_chunks
@@ -7,18 +7,18 @@ LR_DIGEST_CHUNK = b"hcDS"
 
 
 def lr_digest_chunk(digest: bytes) -> png_chunks.Chunk:
-    """Make the mark; the digest is of the whole LR file, since alpha and metadata count too."""
+    """Make the mark. The digest is over the whole small file, since alpha and metadata count, too."""
     return png_chunks.Chunk(LR_DIGEST_CHUNK, digest)
 
 
 def read_lr_digest(data: bytes) -> bytes | None:
-    """Read which LR file a decoded PNG was made from.
+    """Read the digest of the small file from which a PNG was decoded.
 
     Args:
-        data: the file, or its beginning up to the pixels.
+        data: the PNG, or its beginning up to the pixels.
 
     Returns:
-        The digest; None when the file says nothing or is no sound PNG.
+        The digest; None where the file has no mark or is not a sound PNG.
     """
     try:
         for chunk in png_chunks.walk(data):

@@ -1,4 +1,4 @@
-"""Several `hcdcodec.format.oxipng_worker` programs, for threads that write: each works for one thread at a time."""
+"""A pool of `hcdcodec.format.oxipng_worker` programs for the writing threads. Each serves one thread at a time."""
 
 import contextlib
 import os
@@ -14,10 +14,10 @@ from hcdcodec.format.oxipng_worker import Raw
 
 
 class Optimisers:
-    """Programs that are started when they are needed, and end with the context.
+    """Programs that start when they are needed and end with the context.
 
     Args:
-        count: threads that will ask at the same time; the programs together have as many threads as there are cores.
+        count: number of threads that will ask at the same time. All programs together have one thread for each core.
     """
 
     def __init__(self, count: int) -> None:
@@ -30,23 +30,23 @@ class Optimisers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Have idle programs end; none is busy, as who waits for an answer is inside the context."""
+        """End all programs. They are idle, since a thread that waits for an answer is still inside the context."""
         while self._idle:
             with self._idle.pop():
-                pass  # closes its input, and waits
+                pass  # leaving the context of a process closes its input, which ends it, and waits for the end
 
     def optimise(self, raw: Raw) -> bytes:
-        """Do what `optimiser.optimise` does, without Python's lock.
+        """Optimise like `oxipng_worker.optimise`, but in another process, so that other threads can go on.
 
         Raises:
-            OutputError: the program was killed, most likely for want of memory.
+            OutputError: the program was killed, most likely because memory was short.
         """
         program = self._take()
         assert program.stdin is not None and program.stdout is not None
         try:
             made = oxipng_worker.ask(program.stdin, program.stdout, raw)
         except (OSError, EOFError) as error:
-            _bury(program)
+            _kill(program)
             raise OutputError(
                 "the PNG optimiser was killed; free some memory or lower --jobs, and run again"
             ) from error
@@ -57,16 +57,18 @@ class Optimisers:
         with contextlib.suppress(IndexError):
             return self._idle.pop()
         return subprocess.Popen(
-            # By its path and without its folder: modules of ours must not stand in for others of the same name.
+            # By path, so that the package with its imports is not loaded. -P keeps its folder out of sys.path, where
+            # our modules could hide others of the same name.
             [sys.executable, "-P", oxipng_worker.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # oxipng's thread pool would take all cores in each of the programs.
             env={**os.environ, "RAYON_NUM_THREADS": str(self._threads)},
-            start_new_session=True,  # so that an interrupt from the terminal is ours to handle
+            start_new_session=True,  # Ctrl-C goes to the whole session of a terminal; only we handle it
         )
 
 
-def _bury(program: subprocess.Popen[bytes]) -> None:
+def _kill(program: subprocess.Popen[bytes]) -> None:
     program.kill()
     with contextlib.suppress(OSError), program:
         pass

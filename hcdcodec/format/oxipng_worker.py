@@ -1,12 +1,15 @@
-"""oxipng, here or as a program of its own: it keeps Python's lock while it works, so a thread with it stops all others.
+"""Run oxipng, in this process or as a program of its own.
+
+pyoxipng holds Python's global lock (GIL) while it works. A thread that calls it would stop all other threads, so the
+batch runs this module as a program.
 
     request = height u32 | width u32 | channels u8 | level u8 | grey allowed u8 | palette allowed u8 |
               samples
     answer  = size u32 | PNG file
     number  = big-endian
 
-The program answers one request after the other and ends when its standard input does, whatever has become of the
-process that started it. It loads nothing but oxipng.
+The program answers one request after the other. It ends when its standard input ends, even if the process that started
+it was killed. It loads only oxipng, so it starts fast.
 """
 
 import struct
@@ -22,16 +25,16 @@ _ANSWER = struct.Struct(">I")
 
 @dataclass(frozen=True)
 class Raw:
-    """Pixels that are to become a PNG file.
+    """Pixels for a PNG file.
 
     Attributes:
-        samples: 8 bits each, row by row, channels interleaved.
+        samples: 8-bit samples, row by row, with interleaved channels.
         height: rows.
         width: columns.
         channels: 1 for grey, 3 for RGB.
-        level: how long to search for fewer bytes, 0 to 6.
-        to_grey: RGB that is all grey may be stored as grey.
-        to_palette: few colours may be stored as a palette.
+        level: preset of oxipng, 0 to 6; a higher one searches longer for fewer bytes.
+        to_grey: whether RGB pixels that are all grey may be stored as grey.
+        to_palette: whether few colours may be stored as a palette.
     """
 
     samples: bytes
@@ -44,7 +47,7 @@ class Raw:
 
 
 def optimise(raw: Raw) -> bytes:
-    """Return the smallest PNG file that is found."""
+    """Return the smallest PNG file that oxipng finds."""
     colour = oxipng.ColorType.grayscale() if raw.channels == 1 else oxipng.ColorType.rgb()
     image = oxipng.RawImage(raw.samples, raw.width, raw.height, color_type=colour)
     return image.create_optimized_png(
@@ -53,20 +56,21 @@ def optimise(raw: Raw) -> bytes:
 
 
 def ask(requests: IO[bytes], answers: IO[bytes], raw: Raw) -> bytes:
-    """Have the program at the other end optimise.
+    """Send a request to the program, and return its answer.
 
     Raises:
-        EOFError: it has ended without an answer; or OSError, if it has not even taken the request.
+        EOFError: the program has ended without an answer.
+        OSError: the program has ended before it has taken the request.
     """
     allowed = raw.to_grey, raw.to_palette
     requests.write(_REQUEST.pack(raw.height, raw.width, raw.channels, raw.level, *allowed))
     requests.write(raw.samples)
     requests.flush()
-    (size,) = _ANSWER.unpack(_exactly(answers, _ANSWER.size))
-    return _exactly(answers, size)
+    (size,) = _ANSWER.unpack(_read_exactly(answers, _ANSWER.size))
+    return _read_exactly(answers, size)
 
 
-def _exactly(stream: IO[bytes], size: int) -> bytes:
+def _read_exactly(stream: IO[bytes], size: int) -> bytes:
     data = stream.read(size)
     if len(data) != size:
         raise EOFError
@@ -76,7 +80,7 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
     while len(head := requests.read(_REQUEST.size)) == _REQUEST.size:
         height, width, channels, level, *allowed = _REQUEST.unpack(head)
-        samples = _exactly(requests, height * width * channels)
+        samples = _read_exactly(requests, height * width * channels)
         data = optimise(Raw(samples, height, width, channels, level, *allowed))
         answers.write(_ANSWER.pack(len(data)))
         answers.write(data)

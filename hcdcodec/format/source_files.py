@@ -1,7 +1,7 @@
-"""Which of the files that a walk meets are pictures to encode: the one place of that rule.
+"""Decide which files of a walk are encoded. This module is the only place of that rule.
 
-A file is judged by its content. Its name counts only where the content is no picture that can be read: a file that is
-called photo.heic must not be passed over without a word.
+The content of a file decides. The name counts only where the content cannot be read as a picture: a file with the name
+photo.heic must not be left out without a message.
 """
 
 from pathlib import Path
@@ -11,10 +11,10 @@ from hcdcodec.files.plan import is_encoded
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 
-_RESTORED_AT = 37  # type of the chunk behind IHDR, where decoding puts its mark
-_APPLE_DOUBLE = b"\0\5\x16\7"  # "._photo.jpg": what macOS keeps beside photo.jpg on foreign disks, and no picture
+_RESTORED_AT = 37  # position of the type of the second chunk: decoding puts its mark right behind IHDR
+_APPLE_DOUBLE = b"\0\5\x16\7"  # start of "._photo.jpg", where macOS keeps attributes of photo.jpg on some disks
 
-# Names that promise a picture: the kinds that are read, other kinds, and camera raw.
+# Names of pictures: formats that are read, other formats, and camera raw.
 _PICTURE_SUFFIXES = frozenset((
     ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm",
     ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff", ".webp",
@@ -26,7 +26,7 @@ _PICTURE_SUFFIXES = frozenset((
 
 
 def refuse_source(path: Path) -> str | None:
-    """Say why a file that a walk has met is not encoded.
+    """Return the reason why a file that a walk has found is not encoded.
 
     Args:
         path: a regular file.
@@ -35,8 +35,8 @@ def refuse_source(path: Path) -> str | None:
         The reason, for a file that need not be encoded; None for a picture.
 
     Raises:
-        PictureError: its name says picture, but it cannot be read as one.
-        OSError: it cannot be opened.
+        PictureError: the name is that of a picture, but the content cannot be read as one.
+        OSError: the file cannot be opened.
     """
     if is_encoded(path.name):
         return "already encoded"

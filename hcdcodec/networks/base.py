@@ -1,4 +1,4 @@
-"""The interface that every rescaling network fulfils: two methods and its own geometry."""
+"""The interface of all rescaling networks: two methods and a description of their geometry."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hcdcodec.networks.native.library import Kernel
 
 @dataclass(frozen=True)
 class DetailPlane:
-    """One tensor of details z that `upscale` reads besides the LR: (B, channels, factor * h, factor * w)."""
+    """Shape of one tensor of details z that `upscale` reads beside the LR: (B, channels, factor * h, factor * w)."""
 
     channels: int
     factor: int
@@ -21,22 +21,23 @@ class DetailPlane:
 class Backbone(nn.Module):
     """A pair of functions between HR and LR pictures.
 
-    Callers hold no `if name == ...`: whatever differs between networks stands here.
+    All differences between networks are attributes or methods of this class, so callers never test the name.
 
     Attributes:
-        name: what the table of backbones and the file header call it.
+        name: its name in the table of families and in file headers.
         scale: HR size / LR size.
         multiple: HR height and width must be multiples of this, at least `scale`.
-        halo_px: LR samples on each side that an HR pixel depends on through `upscale`; tiles with this halo give
-            what the whole picture gives, up to rounding. None: farther than is worth computing, tiles change pixels.
-        details: the details z that `upscale` takes; empty for networks that need none.
+        halo_px: number of LR samples on each side on which an HR pixel depends through `upscale`. Tiles with this halo
+            give the same result as the whole picture, up to rounding. None: the distance is so large that a full halo
+            costs too much, and tiles change pixels.
+        details: shapes of the details z that `upscale` takes; empty for networks without z.
         details_scale: standard deviation of the z that these weights were trained for; 0 = zeros.
         model_hash: hash of the weights (`weights.model_hash`), hexadecimal.
         settings_hash: the model hash that stands for these weights in the text of settings; empty = their own.
         is_pinned: whether the user asked for these very weights.
-        recompute_from_px: HR pixels in a batch from which gradients recompute what they need instead of keeping it;
-            only networks whose inside takes much memory heed it.
-        memory_format: layout of tensors in which it computes fastest.
+        recompute_from_px: number of HR pixels in a batch from which gradients recompute activations instead of keeping
+            them. Only networks with many activations use it.
+        memory_format: layout of tensors in which the network is fastest.
     """
 
     name: str
@@ -53,38 +54,38 @@ class Backbone(nn.Module):
 
     @property
     def identity(self) -> NetworkId:
-        """Return what settings and headers call it."""
+        """Return the identity of the network for settings and headers."""
         settings_hash = self.settings_hash or self.model_hash
         return NetworkId(self.name, self.scale, self.model_hash, settings_hash, self.is_pinned)
 
     @property
     def kernel(self) -> Kernel | None:
-        """Return the C code that computes its convolutions on a CPU; None = PyTorch does."""
+        """Return the C kernel that computes its convolutions on a CPU; None = PyTorch computes them."""
         return None
 
     def freeze(self) -> None:
-        """Make it ready for use: weights change no more, so that networks may keep what they make of them.
+        """Make the network ready for use. From now on weights are constant, so it may keep transformed copies of them.
 
-        Training it, or loading weights into it, ends that. Who edits weights in place calls it again.
+        Training the network, or loading weights into it, ends this. After a change of weights in place, call it again.
         """
         self.eval().requires_grad_(False)
 
     def initialise(self, hr: torch.Tensor) -> None:
-        """Fit what an untrained network takes from data, before training; most take nothing.
+        """Fit the parameters of an untrained network that depend on data; most networks have none.
 
         Args:
             hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
         """
 
     def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        """Return weights to begin a training with, made from those of a smaller network of the kind where that is easy.
+        """Return weights to start a training with, made from the weights of a smaller network of the same family.
 
-        What comes out need not fit, either.
+        Where that is not possible, the given weights come back. The caller checks whether they fit.
         """
         return state
 
     def decoding(self) -> Iterator[nn.Parameter]:
-        """Yield the weights that `upscale` reads; all of them, where one network serves both ways."""
+        """Yield the weights that `upscale` reads: all of them, if one network does both directions."""
         return self.parameters()
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Official checkpoints of the references: read without running any of their code, checked, renamed.
+"""Read official checkpoints of the references without running code from them, check them, and rename their tensors.
 
-A `.pth` is a pickle. Only `torch.load(weights_only=True)` opens it, which rebuilds tensors and refuses everything else.
+A `.pth` file is a pickle. Only `torch.load(weights_only=True)` opens it, which builds tensors and refuses all else.
 """
 
 import hashlib
@@ -20,19 +20,21 @@ from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 
-MAX_BYTES = 2**30  # official files of rescaling networks have up to 18 MB, of SR networks up to a few hundred
+MAX_CHECKPOINT_BYTES = (
+    2**30
+)  # official files of rescaling networks have up to 18 MB, of SR networks up to a few hundred
 
 WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
-"""Names under which files hold their tensors beside other things; of several, the first counts."""
+"""Keys under which files store their tensors beside other data. If several are there, the first one counts."""
 
 PREFIXES = ("module.", "netG.")
-"""What some training code puts in front of all names."""
+"""Prefixes that some training code puts before all names."""
 
 OFFICIAL_FILES: Mapping[str, str] = {
     "0e135e9ded155a4ea35e2e3f1324658969b43af2": "IRN_x2.pth of xubingna/HCD",
     "8229d7b1cb7b6354c613c979883605ae828ce863": "IRN_x4.pth of xubingna/HCD",
 }
-"""Git blob SHA-1 of a file -> what it is. Naming only: nothing rests on SHA-1's strength."""
+"""Git blob SHA-1 of a file -> its name. It is only for messages, so the weakness of SHA-1 does not matter."""
 
 OFFICIAL_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "irn": (
@@ -60,17 +62,20 @@ OFFICIAL_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = {
         (r"\.net\.", ".affine.f."),
     ),
 }
-"""By backbone, what turns our tensor names into the official ones, step by step; `{..}` is a sum."""
+"""By backbone, substitutions that turn our tensor names into the official ones, applied in order; `{..}` is a sum.
+
+The references number all layers of a network in one list, so an index there is an offset plus our index.
+"""
 
 HAAR_NAMES: Mapping[tuple[str, int], Mapping[str, int]] = {
     ("irn", 2): {"operations.0.haar_weights": 3},
     ("irn", 4): {"operations.0.haar_weights": 3, "operations.9.haar_weights": 12},
     ("hcflow", 4): {"flow.layers.0.haar_weights": 3, "flow.layers.10.haar_weights": 6},
 }
-"""Tensors that official files hold and our networks do not, being constants: name -> channels before the analysis."""
+"""Constant tensors that only the official files hold: name -> number of channels before the analysis."""
 
 _UNPACKED_MAX = 2
-"""Bytes of tensors to bytes of their file: torch compresses nothing, and few tensors share their memory."""
+"""Largest ratio of tensor bytes to file bytes. torch does not compress, so a larger one is a decompression bomb."""
 
 _TOO_LARGE = "unpacks to far more than any official file holds; import an official .pth file"
 _NO_TENSORS = "this checkpoint is not a plain set of named tensors; import an official .pth file"
@@ -78,14 +83,14 @@ _NO_TENSORS = "this checkpoint is not a plain set of named tensors; import an of
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An official checkpoint, understood.
+    """A checkpoint whose network is known.
 
     Attributes:
-        backbone: which network it is for.
+        backbone: name of the network.
         scale: HR size / LR size.
-        official: which file it is; empty if that is not known: then it may be anybody's training.
-        tensors: the network's state dict, under our names, float32; of SR networks, under those of the file.
-        network: which SR network it is.
+        official: name of the official file; empty if the file is not known, for example after training by a user.
+        tensors: state dict of the network in float32, under our names; for SR networks, under the names of the file.
+        network: title of the SR network; empty for other networks.
     """
 
     backbone: str
@@ -99,59 +104,59 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read an official `.pth` file of IRN or HCFlow.
 
     Raises:
-        ModelError: it cannot be read, holds anything but tensors, or fits none of the networks.
+        ModelError: the file cannot be read, holds more than tensors, or fits none of the networks.
     """
     data = _read_bytes(path)
     tensors = load_tensors(data)
-    network = _network_for(tensors)
+    network = _guess_network(tensors)
     return Checkpoint(network.name, network.scale, OFFICIAL_FILES.get(blob_sha1(data), ""), rename(tensors, network))
 
 
 def blob_sha1(data: bytes) -> str:
-    """Return the name that git gives to these bytes, in hexadecimal."""
+    """Return the hash under which git stores these bytes, in hexadecimal."""
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read the named tensors of any `.pth` or `.safetensors` file, finite ones.
+    """Read the named tensors of a `.pth` or `.safetensors` file. All values must be finite.
 
     Raises:
-        ModelError: it cannot be read, or holds anything but tensors.
+        ModelError: the file cannot be read, holds more than tensors, or has values that are not finite.
     """
     data = _read_bytes(path)
-    tensors = _unwrapped(_unsafed(data) if path.suffix == ".safetensors" else _unpickle(data), len(data))
+    tensors = _unwrap(_read_safetensors(data) if path.suffix == ".safetensors" else _unpickle(data), len(data))
     _check_finite(tensors)
     return tensors
 
 
 def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
-    """Read a pickled state dict of floating-point numbers; wrappers and common prefixes are taken off.
+    """Read a pickled state dict of floating-point numbers, without wrappers and common prefixes.
 
     Args:
-        data: content of a `.pth` file.
+        data: content of a `.pth` file; no code in it is run.
 
     Raises:
-        ModelError: it is damaged, or holds anything but such tensors. None of its code is run.
+        ModelError: the file is damaged, or holds more than such tensors.
     """
-    tensors = _unwrapped(_unpickle(data), len(data))
+    tensors = _unwrap(_unpickle(data), len(data))
     if not all(values.is_floating_point() for values in tensors.values()):
         raise ModelError(_NO_TENSORS)
     return tensors
 
 
 def official_name(name: str, backbone: str) -> str:
-    """Return what the reference calls a tensor of our network."""
+    """Return the name of the reference for a tensor of our network."""
     for pattern, replacement in OFFICIAL_NAMES[backbone]:
         name = re.sub(pattern, replacement, name)
     return re.sub(r"\{([\d+]+)\}", lambda match: str(sum(map(int, match[1].split("+")))), name)
 
 
 def rename(tensors: Mapping[str, torch.Tensor], network: Backbone) -> dict[str, torch.Tensor]:
-    """Return a state dict for our network from one of the reference's.
+    """Return a state dict for our network, made from a state dict of the reference.
 
     Args:
-        tensors: under official names.
-        network: what it must fit; untouched.
+        tensors: tensors under official names.
+        network: the network that they must fit; it is not changed.
 
     Raises:
         ModelError: names or shapes differ, the Haar kernels are not Haar's, or a value is not finite.
@@ -161,66 +166,68 @@ def rename(tensors: Mapping[str, torch.Tensor], network: Backbone) -> dict[str, 
     kernels = {name: haar_kernel(count) for name, count in HAAR_NAMES[network.name, network.scale].items()}
     expected = {official: own[name].shape for name, official in names.items()}
     _compare(tensors, expected | {name: kernel.shape for name, kernel in kernels.items()}, network)
+    # Our networks compute the Haar transform without a kernel. A checkpoint with another one would decode wrongly.
     for name, kernel in kernels.items():
         if not torch.equal(tensors[name].float(), kernel):
             raise ModelError(f"{name} is not the Haar transform; import an official .pth file")
+    # `clone`, since a tensor in a file can be a view into a much larger one.
     return {name: tensors[official].detach().float().contiguous().clone() for name, official in names.items()}
 
 
 def haar_kernel(channels: int) -> torch.Tensor:
-    """Return the references' Haar convolution: (4 * channels, 1, 2, 2), the four signs in turn for each channel."""
+    """Return the Haar convolution of the references: (4 * channels, 1, 2, 2), four sign patterns for each channel."""
     signs = torch.tensor([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=torch.float32)
     return signs.reshape(4, 1, 2, 2).repeat(channels, 1, 1, 1)
 
 
 def _read_bytes(path: Path) -> bytes:
-    """Return a file's content, if it is not far larger than any official file."""
-    if path.exists() and not path.is_file():  # a pipe could keep us waiting for ever
+    """Return the content of a file that is not far larger than any official file."""
+    if path.exists() and not path.is_file():  # reading a pipe could wait for ever
         raise ModelError("is a directory, pipe or device; name a regular file")
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_CHECKPOINT_BYTES + 1)
     except OSError as error:
         raise ModelError(f"cannot be read ({error.strerror}); check the path") from error
-    if len(data) > MAX_BYTES:
-        raise ModelError(f"has more than {MAX_BYTES >> 20} MiB; import an official .pth file")
+    if len(data) > MAX_CHECKPOINT_BYTES:
+        raise ModelError(f"has more than {MAX_CHECKPOINT_BYTES >> 20} MiB; import an official .pth file")
     return data
 
 
 def _unpickle(data: bytes) -> object:
-    """Return what a `.pth` file holds, rebuilt by torch's unpickler for tensors alone."""
+    """Return the content of a `.pth` file, read by torch's unpickler that accepts only tensors."""
     try:
         if _unpacked_bytes(data) > _UNPACKED_MAX * len(data):
             raise ModelError(_TOO_LARGE)
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except ModelError:
         raise
-    except Exception as error:  # hostile bytes make the unpickler raise nearly anything
+    except Exception as error:  # hostile bytes make the unpickler raise errors of nearly any class
         raise ModelError("is damaged, or holds more than tensors; import an official .pth file") from error
 
 
 def _unpacked_bytes(data: bytes) -> int:
-    """Return what a zipped checkpoint unpacks to; the old format is not zipped."""
+    """Return the unpacked size of a checkpoint. The old format is not a zip file, and cannot be compressed."""
     if not zipfile.is_zipfile(io.BytesIO(data)):
         return len(data)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return sum(entry.file_size for entry in archive.infolist())
 
 
-def _unsafed(data: bytes) -> object:
-    """Return what a safetensors file holds."""
+def _read_safetensors(data: bytes) -> object:
+    """Return the content of a safetensors file."""
     try:
         return safetensors.torch.load(data)
     except (SafetensorError, ValueError) as error:
         raise ModelError("is damaged, or no safetensors file; download it again") from error
 
 
-def _unwrapped(content: object, size: int) -> dict[str, torch.Tensor]:
-    """Return named tensors without what lies around them and in front of all their names.
+def _unwrap(content: object, size: int) -> dict[str, torch.Tensor]:
+    """Return named tensors without the dictionaries around them and without a common prefix of their names.
 
     Args:
-        content: what a file holds.
-        size: bytes of that file.
+        content: content of a file.
+        size: size of that file in bytes.
     """
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
@@ -228,21 +235,21 @@ def _unwrapped(content: object, size: int) -> dict[str, torch.Tensor]:
     if not (isinstance(content, Mapping) and content and all(map(_is_named_tensor, content.items()))):
         raise ModelError(_NO_TENSORS)
     if sum(values.numel() * values.element_size() for values in content.values()) > _UNPACKED_MAX * size:
-        raise ModelError(_TOO_LARGE)  # tensors that show the same few bytes again and again
+        raise ModelError(_TOO_LARGE)  # strided tensors can show the same few bytes again and again
     prefix = next((prefix for prefix in PREFIXES if all(name.startswith(prefix) for name in content)), "")
     return {name.removeprefix(prefix): values for name, values in content.items()}
 
 
 def _is_named_tensor(item: tuple[object, object]) -> bool:
-    """Return whether this is an ordinary tensor, with values, under a name."""
+    """Tell whether an item is an ordinary tensor with values, under a text as its key."""
     name, values = item
     if not (isinstance(name, str) and isinstance(values, torch.Tensor)):
         return False
     return values.layout == torch.strided and values.device.type == "cpu"
 
 
-def _network_for(tensors: Mapping[str, torch.Tensor]) -> Backbone:
-    """Return an empty network of the kind that the names point to."""
+def _guess_network(tensors: Mapping[str, torch.Tensor]) -> Backbone:
+    """Return an empty network of the family to which these names belong."""
     with torch.device("meta"):
         if "flow.layers.0.haar_weights" in tensors:
             return HcFlow()
@@ -263,9 +270,9 @@ def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.S
         if tensors[name].shape != expected[name]
     )
     complaints = (
-        _some("missing", sorted(expected.keys() - tensors.keys())),
-        _some("unknown", sorted(tensors.keys() - expected.keys())),
-        _some("other shape", shapes),
+        _list_some("missing", sorted(expected.keys() - tensors.keys())),
+        _list_some("unknown", sorted(tensors.keys() - expected.keys())),
+        _list_some("other shape", shapes),
     )
     if any(complaints):
         what = "; ".join(filter(None, complaints))
@@ -276,12 +283,12 @@ def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.S
 def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
     """Raise `ModelError` unless all values are finite."""
     for name, values in tensors.items():
-        # As float32, which they become; narrower types have no `isfinite` of their own.
+        # The values become float32, and `isfinite` does not know some narrower types.
         if values.is_floating_point() and not torch.isfinite(values.float()).all():
             raise ModelError(f"holds values that are not finite ({name}); download it again")
 
 
-def _some(kind: str, names: Iterable[str]) -> str:
-    """Return a short complaint that counts all and names the first ones."""
+def _list_some(kind: str, names: Iterable[str]) -> str:
+    """Return a short text with the number of all names and the first three."""
     listed = list(names)
     return f"{len(listed)} {kind}: {', '.join(listed[:3])}{', ...' if len(listed) > 3 else ''}" if listed else ""

@@ -1,4 +1,4 @@
-"""One line of a manifest: what it says of some weights, and what of it makes sense."""
+"""One entry of a manifest, and the checks of its fields."""
 
 import math
 import re
@@ -11,21 +11,21 @@ _HASH = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a manifest: what a file is, where it comes from, what was measured with it.
+    """One entry of a manifest: what a file of weights is, where it comes from, and what was measured with it.
 
     Attributes:
-        name: backbone.
+        name: name of the backbone.
         scale: HR size / LR size.
         file: name of the safetensors file in the manifest's directory.
         hash: model hash, 64 hexadecimal digits (see `weights.model_hash`).
         parameters: number of trained values.
-        details_scale: standard deviation of the details z that the decoder wants; 0 = zeros.
+        details_scale: standard deviation of the details z that the decoder uses; 0 = zeros.
         licence: licence of the weights.
-        origin: training data, recipe, command, hours; or the official file they were imported from.
-        measured: figures by name, "set/measure/setting" -> dB.
-        settings_hash: the model hash that stands for these weights in the text of settings; empty = their own. Better
-            weights that are shipped name the first shipped ones of their name and scale, so that what was encoded
-            with those stays up to date.
+        origin: training data, recipe, command and hours, or the official file from which they were imported.
+        measured: measured values by name, "set/measure/setting" -> dB.
+        settings_hash: the model hash that stands for these weights in the text of settings; empty = their own hash.
+            Better shipped weights name the first shipped weights of their name and scale here, so that existing
+            results stay up to date.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Entry:
 
 
 def read_entry(given: object) -> Entry:
-    """Return an entry, whose unknown fields are those of later releases and do not count.
+    """Read an entry. Unknown fields come from later releases and are ignored.
 
     Raises:
-        ValueError: a field is missing or makes no sense.
+        ValueError: a field is missing or has an impossible value.
     """
     if not isinstance(given, dict):
         raise ValueError("an entry is no object")
@@ -62,6 +62,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
+    # In Python, True is an int; in JSON it is not.
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
@@ -76,7 +77,7 @@ def _is_hash(value: Any) -> bool:
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "name": _is_text,
     "scale": _is_count,
-    # A plain name: what a manifest lists lies in its directory.
+    # A name without a path: a foreign manifest must not point to files outside of its directory.
     "file": lambda value: _is_text(value) and value not in ("", ".", "..") and value.isprintable() and "/" not in value,
     "hash": _is_hash,
     "parameters": _is_count,

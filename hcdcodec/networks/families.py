@@ -1,6 +1,6 @@
-"""The table of network families, as far as it needs no torch: names, scales, and what to do where weights are missing.
+"""The table of network families without torch: names, scales, and advice where weights are missing.
 
-`hcdcodec.networks.registry` says how the networks of each family are built.
+`hcdcodec.networks.registry` builds the networks of each family.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ SCALES = range(2, 17)
 
 @dataclass(frozen=True)
 class Family:
-    """What is known of the networks of one name without building one.
+    """Facts about the networks of one name that need no network.
 
     Attributes:
         about: one line for `models list`.
-        scales: the scales for which weights are expected; empty where they may have any.
-        remedy: what to do where its weights are missing; empty for networks that need none.
-        is_listed: whether users are told of it. A family without weights of ours is not listed, but files of it stay
-            decodable by those who have weights.
+        scales: scales for which weights are expected; empty where all scales are possible.
+        remedy: advice where its weights are missing; empty for networks without weights.
+        is_listed: whether `models list` shows it. A family is not listed while no release has weights for it, but a
+            user with own weights can use it.
     """
 
     about: str

@@ -1,6 +1,6 @@
-"""Weights of a smaller CRN pair become weights of a larger one that computes the same, to begin a training with.
+"""Turn the weights of a small CRN pair into weights of a larger pair that computes the same, to start a training.
 
-Pairs grow in three ways: more residual convolutions, more channels, and a scale that is a multiple of the old one.
+A pair can grow in three ways: more residual convolutions, more channels, and a scale that is a multiple of the old one.
 """
 
 import math
@@ -16,16 +16,16 @@ _TRUNKS = ("encoder", "decoder")
 def grow(state: Weights, own: Weights) -> Weights:
     """Return the weights of a smaller pair as weights of a larger one.
 
-    At twice the scale the encoder takes the mean of each 2x2 block for the pixel that it knows, and the decoder
-    corrects the pixels of a block alike. Residual convolutions that are new are zero, and spread among the others.
-    Channels that are new hold half of what the larger pair was initialised with, and nothing reads them yet.
+    At twice the scale, the encoder reads the mean of each 2x2 block in place of a pixel, and the decoder gives all
+    pixels of a block the same correction. New residual convolutions are zero, and are spread among the others. New
+    channels start with half of their initial values, and no other weight reads them yet.
 
     Args:
-        state: of the smaller pair.
-        own: of the larger pair, as it was initialised.
+        state: weights of the smaller pair.
+        own: initial weights of the larger pair.
 
     Returns:
-        Weights for the larger pair; `state` itself where it is no smaller pair's.
+        Weights for the larger pair; `state` itself where it does not belong to a smaller pair.
     """
     if any(count_residuals(state, trunk) > count_residuals(own, trunk) for trunk in _TRUNKS):
         return state
@@ -51,10 +51,11 @@ def count_residuals(state: Weights, trunk: str) -> int:
 
 
 def _match_depth(state: Weights, own: Weights) -> dict[str, str]:
-    """Return, for each name of the larger pair, the name whose values it takes; empty for what is to be zero."""
+    """Return, for each name of the larger pair, the name of the tensor to copy; empty where zeros are needed."""
     sources = {name: name for name in own}
     for trunk in _TRUNKS:
         depth, wanted = count_residuals(state, trunk), count_residuals(own, trunk)
+        # The middle of each old layer's share of the depth, so that new layers stand between the old ones evenly.
         places = {(2 * old + 1) * wanted // (2 * depth): old for old in range(depth)}
         for place in range(wanted):
             for kind in ("weight", "bias"):
@@ -64,7 +65,7 @@ def _match_depth(state: Weights, own: Weights) -> dict[str, str]:
 
 
 def _match_scale(state: Weights, own: Weights) -> Weights:
-    """Return the weights for the larger scale, if that is a multiple of theirs; else as they are."""
+    """Return the weights for the larger scale if it is a multiple of their own scale; else return them unchanged."""
     head = "encoder.head.weight"
     if head not in state or state[head].dim() != 4:
         return state
@@ -73,15 +74,14 @@ def _match_scale(state: Weights, own: Weights) -> Weights:
         return state
     ratio = after // before
     tail = {name: _repeat(state[name], before, ratio) for name in state if name.startswith("decoder.tail.")}
+    # The encoder's first layer reads pixel-unshuffled blocks. Divided by the number of copies, the sum becomes a mean.
     inputs = _repeat(state[head].transpose(0, 1), before, ratio).transpose(0, 1) / ratio**2
     return {**state, **tail, head: inputs}
 
 
 def _repeat(values: torch.Tensor, scale: int, ratio: int) -> torch.Tensor:
-    """Repeat channels for each pixel of a block: (3 * scale**2, ...) -> (3 * (ratio * scale)**2, ...).
-
-    `F.pixel_shuffle` numbers channels by colour, then row, then column inside a block.
-    """
+    """Repeat channels for each pixel of a block: (3 * scale**2, ...) -> (3 * (ratio * scale)**2, ...)."""
+    # `F.pixel_shuffle` orders channels by colour, then by row, then by column inside a block.
     if values.shape[0] != 3 * scale**2:
         return values
     blocks = values.reshape(3, scale, scale, *values.shape[1:])
@@ -89,13 +89,14 @@ def _repeat(values: torch.Tensor, scale: int, ratio: int) -> torch.Tensor:
 
 
 def _is_part(values: torch.Tensor, whole: torch.Tensor) -> bool:
-    """Tell whether values have the kernel of a whole, and no more channels."""
+    """Tell whether a tensor has the kernel size of a larger one, and no more channels."""
     channels = zip(values.shape[:2], whole.shape[:2], strict=False)
     return values.dim() == whole.dim() and values.shape[2:] == whole.shape[2:] and all(a <= b for a, b in channels)
 
 
 def _widen(values: torch.Tensor, initial: torch.Tensor) -> torch.Tensor:
     """Return (out, in, 3, 3) or (out,) values with more channels."""
+    # Not zero: new channels with zero weights on both sides would get no gradient.
     wide = 0.5 * initial
     outputs = values.shape[0]
     wide[:outputs] = 0  # known outputs read no new inputs

@@ -1,4 +1,4 @@
-"""Flow steps of HCFlow: a normalisation, perhaps a mixing of channels, a coupling; each with its inverse.
+"""Flow steps of HCFlow and their inverses: a normalisation, in some steps a mix of channels, and a coupling.
 
 Source: Liang et al., "Hierarchical Conditional Flow", ICCV 2021, arXiv 2108.05301; JingyunLiang/HCFlow.
 """
@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hcdcodec.networks.invertible_blocks import DenseBlock, start
+from hcdcodec.networks.invertible_blocks import DenseBlock, initialise_conv
 
 FEATURES = 64  # channels of the features that a conditional step is given
 
 
 class ActNorm(nn.Module):
-    """Shift and scale of each channel; `HcFlow.initialise` sets them from data."""
+    """Shift and scale each channel. `HcFlow.initialise` sets both from data."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Mix(nn.Module):
 
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Undo `forward`."""
-        # In float64 and on the CPU, so that all devices decode with the same matrix.
+        # In float64 on the CPU: GPUs invert with other rounding, and then would decode with another matrix.
         back = torch.linalg.inv(self.weight.cpu().double()).to(self.weight)
         return F.conv2d(y, back[:, :, None, None])
 
@@ -66,16 +66,18 @@ class ScaledConv(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
+        # The factor 3 makes the gain learn faster, as in Glow; weights of the reference need it.
         return super().forward(x) * torch.exp(3 * self.logs)
 
 
 def shift_and_gain(h: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Read even channels as shifts, odd ones as gains, which are kept within exp(-0.5) and exp(0.5)."""
+    """Return even channels as shifts, and odd channels as gains between exp(-0.5) and exp(0.5)."""
+    # atan is between -pi/2 and pi/2, and 0.318 is about 1/pi; weights of the reference need exactly this constant.
     return h[:, ::2], torch.exp(0.318 * torch.atan(2 * h[:, 1::2]))
 
 
 class RestStep(nn.Module):
-    """Flow step that shifts and scales the other channels by the first three."""
+    """Flow step in which the first three channels shift and scale the others."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,7 +97,7 @@ class RestStep(nn.Module):
 
 
 class FirstStep(nn.Module):
-    """Flow step that shifts the first three channels by the others."""
+    """Flow step in which the other channels shift the first three."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -113,7 +115,7 @@ class FirstStep(nn.Module):
 
 
 class ConditionalNet(nn.Module):
-    """Three convolutions, normalised between."""
+    """Three convolutions with normalisations between them."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -122,8 +124,8 @@ class ConditionalNet(nn.Module):
         self.conv2 = nn.Conv2d(FEATURES, FEATURES, 1, bias=False)
         self.norm2 = ActNorm(FEATURES)
         self.conv3 = ScaledConv(FEATURES, channels_out)
-        start(self.conv1)
-        start(self.conv2)
+        initialise_conv(self.conv1)
+        initialise_conv(self.conv2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
@@ -133,7 +135,7 @@ class ConditionalNet(nn.Module):
 
 
 class ConditionalStep(nn.Module):
-    """Flow step that shifts and scales the second half of the channels by the first half and by features u."""
+    """Flow step in which the first half of the channels and features u shift and scale the second half."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

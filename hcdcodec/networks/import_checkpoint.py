@@ -1,4 +1,4 @@
-"""Official checkpoints become installed weights: read, filled in strictly, measured, written down."""
+"""Import official checkpoints: read a file, build its network, measure it, and install the weights."""
 
 import math
 from collections.abc import Sequence
@@ -20,19 +20,19 @@ from hcdcodec.pictures.metrics import decibels
 from hcdcodec.tiles import Rect
 
 PLAIN, ZEROS, NORMAL = "chart/PSNR", "chart/PSNR/z zeros", "chart/PSNR/z normal"
-"""Names of the figures that are measured, in a manifest: the first, or the others for networks that take z."""
+"""Names of the measured values in a manifest: the first one, or the other two for networks that take z."""
 
 _EXACT_DB = 100.0
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did.
+    """The result of an import.
 
     Attributes:
-        entry: as it stands in the manifest now.
-        path: the written weights.
-        official: which file the checkpoint is; empty if that is not known.
+        entry: the new entry in the manifest.
+        path: path of the written weights.
+        official: name of the official file; empty if the file is not known.
     """
 
     entry: Entry
@@ -46,10 +46,10 @@ def import_checkpoint(
     """Install an official checkpoint, or one of a super-resolution network.
 
     Args:
-        file: official `.pth` file of IRN or HCFlow; for the backbone "sr", any file that spandrel makes sense of.
-        directory: weights directory; it is made where it is missing.
-        backbone: what the file must be for; None = whatever it is for, but "sr", which has to be named.
-        scale: HR size / LR size that it must be for; likewise.
+        file: official `.pth` file of IRN or HCFlow; for the backbone "sr", any file that spandrel can load.
+        directory: weights directory; it is made if it is missing.
+        backbone: backbone that the file must be for; None = IRN or HCFlow, whichever it is. "sr" must be named.
+        scale: scale that the file must be for; None = any.
 
     Raises:
         ModelError: the file cannot be read, holds more than tensors, or is for another network.
@@ -65,11 +65,11 @@ def import_checkpoint(
 
 
 def chart_psnr(network: Backbone, *choices: Sequence[torch.Tensor]) -> list[float]:
-    """Return PSNRs in dB of the chart after downscaling, rounding to 8 bits and upscaling: RGB, in 8 bits.
+    """Return the PSNR-RGB in dB of the test chart after downscaling, rounding to 8 bits and upscaling.
 
     Args:
-        network: ready to use, on the CPU.
-        choices: details z for the chart's LR, one PSNR each; empty means zeros.
+        network: a frozen network on the CPU.
+        choices: details z for the chart's LR; each gives one PSNR. Empty means zeros.
     """
     hr = torch.from_numpy(chart()).permute(2, 0, 1)[None].float().div_(255)
     with torch.inference_mode():
@@ -79,23 +79,24 @@ def chart_psnr(network: Backbone, *choices: Sequence[torch.Tensor]) -> list[floa
 
 
 def _psnr(difference: torch.Tensor) -> float:
-    """Return the PSNR in dB of a difference in levels; nan where it is not finite."""
+    """Return the PSNR in dB of a difference in levels; NaN where the difference is not finite."""
     error = float(difference.square().mean(dtype=torch.float64))
-    # An exact copy has no finite figure, and manifests are JSON.
+    # An exact copy has an infinite PSNR, which JSON cannot hold.
     return decibels(error, _EXACT_DB) if math.isfinite(error) else math.nan
 
 
 def _measure(network: Backbone) -> dict[str, float]:
-    """Return the PSNR on the chart with each rule for z, where the network takes any.
+    """Return the PSNR on the chart, for a network with z once for each rule.
 
     Raises:
-        ModelError: the network makes no picture at all, or another one each time, or cannot be searched through.
+        ModelError: the output is not finite, differs from call to call, or gives no gradient.
     """
     height, width = (size // network.scale for size in chart().shape[:2])
     normal = draw_details(network.details, Rect(0, 0, height, width), rule=DetailsRule.NORMAL)
     figures = dict(zip((ZEROS, NORMAL), chart_psnr(network, (), normal), strict=True))
     if not all(map(math.isfinite, figures.values())):
         raise ModelError("makes no finite picture of the test chart; import an official .pth file")
+    # Without z, the two runs had the same input.
     if not network.details:
         plain, again = figures.values()
         if plain != again:
@@ -106,7 +107,7 @@ def _measure(network: Backbone) -> dict[str, float]:
 
 
 def _check_gradient(network: Backbone, lr: torch.Tensor) -> None:
-    """Raise `ModelError` unless a gradient comes back through `upscale`: some networks work in place."""
+    """Raise `ModelError` unless `upscale` gives a gradient. Networks that write in place can fail here."""
     try:
         torch.autograd.grad(network.upscale(lr.requires_grad_()).sum(), lr)
     except RuntimeError as error:
@@ -114,13 +115,13 @@ def _check_gradient(network: Backbone, lr: torch.Tensor) -> None:
 
 
 def _describe(found: Checkpoint, file: Path, measured: dict[str, float]) -> Entry:
-    """Return the manifest entry; z is drawn where that is better than zeros."""
+    """Return the manifest entry. The decoder gets random z if that is better than zeros on the chart."""
     digest = model_hash(found.tensors)
     origin = {"imported from": found.official or f"{file.name}, which is no file known to this release"}
     return Entry(
         name=found.backbone,
         scale=found.scale,
-        # Files that were encoded with other weights of this network must stay decodable.
+        # With the hash in the name, other weights of this network stay installed, and their files stay decodable.
         file=f"{found.backbone}_x{found.scale}_{digest[:12]}.safetensors",
         hash=digest,
         parameters=sum(values.numel() for values in found.tensors.values()),

@@ -1,7 +1,7 @@
 """IRN: the invertible rescaling network, the first backbone of the HCD paper.
 
-Haar analysis, eight couplings, and for x4 both once more on all bands. The first three channels are the LR, the others
-the details z, which `upscale` replaces by zeros or noise.
+A Haar analysis and eight couplings; x4 does both a second time on all bands. The first three channels of the result are
+the LR. The others are the details z, which `upscale` replaces by zeros or noise.
 
 Source: Xiao et al., "Invertible Image Rescaling", ECCV 2020, arXiv 2005.05650; pkuxmq/Invertible-Image-Rescaling.
 """
@@ -13,13 +13,13 @@ from torch import nn
 
 from hcdcodec.errors import UsageError
 from hcdcodec.networks.base import Backbone, DetailPlane
-from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, DenseBlock, haar, recomputed, unhaar
+from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, DenseBlock, haar, recompute, unhaar
 
 BLOCKS = 8  # couplings after each Haar analysis
 
 
 class Coupling(nn.Module):
-    """One invertible step: the LR channels are shifted by the rest, the rest scaled and shifted by the LR channels."""
+    """One invertible step: the other channels shift the LR channels, which then scale and shift the other channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,11 +36,12 @@ class Coupling(nn.Module):
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Undo `forward`."""
         low, high = y[:, :3], y[:, 3:]
+        # In the reverse order of `forward`: `low` here is the value after the shift, with which `high` was scaled.
         high = (high - self.high_shift(low)) / self._gain(low)
         return torch.cat((low - self.low_shift(high), high), dim=1)
 
     def _gain(self, low: torch.Tensor) -> torch.Tensor:
-        """Return the factor on the other channels, within 1/e and e."""
+        """Return the factor on the other channels, between 1/e and e."""
         return torch.exp(2 * torch.sigmoid(self.high_scale(low)) - 1)
 
 
@@ -65,6 +66,7 @@ class Irn(Backbone):
         self.scale = scale
         self.multiple = scale
         self.halo_px = None
+        # A block of HR pixels has 3 * scale**2 values, and the LR keeps three of them.
         self.details = (DetailPlane(channels=3 * scale**2 - 3, factor=1),)
         self.recompute_from_px = RECOMPUTE_FROM_PX
         widths = (12,) if scale == 2 else (12, 48)
@@ -75,7 +77,7 @@ class Irn(Backbone):
         return self.forward_details(hr)[0]
 
     def forward_details(self, hr: torch.Tensor) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        """Make the LR and what it lacks: `upscale` of both is the HR again.
+        """Return the LR and the details z that it lacks; `upscale` of both restores the HR picture.
 
         Args:
             hr: (B, 3, H, W) float32 in [0, 1]; H and W multiples of `multiple`.
@@ -83,26 +85,26 @@ class Irn(Backbone):
         Returns:
             The LR as `downscale` makes it, and one tensor for each of `self.details`.
         """
-        saving = self._saving(hr.shape[0] * hr.shape[2] * hr.shape[3])
+        saving = self._saves_memory(hr.shape[0] * hr.shape[2] * hr.shape[3])
         x = hr
         for level in self.levels:
             x = haar(x)
             for block in level:  # type: ignore[attr-defined]
-                x = recomputed(block, x, saving=saving)
+                x = recompute(block, x, saving=saving)
         return x[:, :3], (x[:, 3:],)
 
     def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """See `Backbone.upscale`."""
         batch, _, height, width = lr.shape
-        saving = self._saving(batch * height * width * self.scale**2)
+        saving = self._saves_memory(batch * height * width * self.scale**2)
         z = details[0] if details else lr.new_zeros((batch, self.details[0].channels, height, width))
         x = torch.cat((lr, z), dim=1)
         for level in reversed(self.levels):
             for block in reversed(level):  # type: ignore[call-overload]
-                x = recomputed(block.inverse, x, saving=saving)
+                x = recompute(block.inverse, x, saving=saving)
             x = unhaar(x)
         return x
 
-    def _saving(self, hr_pixels: int) -> bool:
-        """Return whether a batch of so many pixels is to save memory."""
+    def _saves_memory(self, hr_pixels: int) -> bool:
+        """Tell whether gradients of a batch of this size recompute each block to save memory."""
         return hr_pixels >= self.recompute_from_px

@@ -1,10 +1,10 @@
-"""Manifests: which weights are installed, where, and what their hashes are. All of it is JSON, so no torch is needed.
+"""Manifests list the installed weights with their paths and hashes. They are JSON, so this module needs no torch.
 
 A weights directory holds `manifest.json` and the files that it lists. Directories are searched in this order: the one
-that the user names, $HCDCODEC_WEIGHTS, the user's data directory, the package's own.
+that the user names, $HCDCODEC_WEIGHTS, the user's data directory, the package's own directory.
 
-A broken manifest in a directory that the user named is an error. In the other directories it is an error only where
-nothing else has the weights that are asked for; else a warning says that the directory was left out.
+A broken manifest in a directory that the user named is an error. In another directory it is an error only if the
+weights are found nowhere else; otherwise a warning says that the directory was left out.
 """
 
 import hashlib
@@ -28,19 +28,20 @@ MANIFEST = "manifest.json"
 NO_WEIGHTS = hashlib.sha256().hexdigest()
 """Model hash of networks without weights."""
 
+# In a checkout, pyproject.toml stands beside the package. Only ours counts: the folder may belong to any project.
 _CHECKOUT = re.compile(r'^name = "hcdcodec"$', re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class NetworkId:
-    """Which network, in as few words as settings and headers need.
+    """The identity of a network, as settings and headers need it.
 
     Attributes:
-        name: backbone.
+        name: name of the backbone.
         scale: HR size / LR size.
         hash: model hash of its weights, hexadecimal.
-        settings_hash: the model hash that stands for it in the text of settings.
-        is_pinned: whether the user asked for these very weights (`crn@HASH`), so that no others do.
+        settings_hash: the model hash that stands for these weights in the text of settings.
+        is_pinned: whether the user asked for exactly these weights (`crn@HASH`), so that no others will do.
     """
 
     name: str
@@ -51,20 +52,20 @@ class NetworkId:
 
 
 def directories(first: Path | str | None = None) -> tuple[Path, ...]:
-    """Return the weights directories in the order in which they are searched; not all need exist."""
+    """Return the weights directories in the order of the search. They need not exist."""
     user = user_directory()
-    return (*_named(first), *([user] if user else []), _own_directory())
+    return (*_user_choices(first), *([user] if user else []), _own_directory())
 
 
-def _named(first: Path | str | None) -> list[Path]:
+def _user_choices(first: Path | str | None) -> list[Path]:
     """Return the directories that the user named."""
     return [Path(value) for value in (first, os.environ.get("HCDCODEC_WEIGHTS")) if value]
 
 
 def user_directory() -> Path | None:
-    """Return the weights directory of the user, where imports go by default; it need not exist.
+    """Return the weights directory of the user, where imports are installed by default. It need not exist.
 
-    None where the user has no home: then it would be a directory of wherever the command happens to run.
+    The result is None where the user has no home directory: then the path would be relative to the current directory.
     """
     try:
         data = Path(platformdirs.user_data_dir("hcdcodec"))
@@ -74,18 +75,18 @@ def user_directory() -> Path | None:
 
 
 def _own_directory() -> Path:
-    """Return the directory of the shipped weights: inside a wheel, beside the package in a checkout."""
+    """Return the directory of the shipped weights. In a wheel it is in the package, in a checkout beside it."""
     package = Path(__file__).resolve().parent.parent
     try:
         is_checkout = _CHECKOUT.search((package.parent / "pyproject.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         is_checkout = None
-    # Beside an installed package, `weights` is some other package's.
+    # Beside an installed package, in site-packages, a folder `weights` would belong to another package.
     return (package.parent if is_checkout else package) / "weights"
 
 
 def read_manifest(directory: Path) -> tuple[Entry, ...]:
-    """Return the entries of a weights directory; none where it has no manifest.
+    """Return the entries of a weights directory; empty where it has no manifest.
 
     Raises:
         ModelError: the manifest is not one of ours.
@@ -106,9 +107,9 @@ def read_manifest(directory: Path) -> tuple[Entry, ...]:
 
 
 def write_manifest(directory: Path, entries: Sequence[Entry]) -> None:
-    """Write a manifest, sorted by name and scale; of equal ones, the order stays.
+    """Write a manifest, sorted by name and scale. Entries with the same name and scale keep their order.
 
-    Who reads, changes and writes holds a lock meanwhile, see `weights.install`.
+    A caller that reads, changes and writes a manifest must hold a lock, see `weights.install`.
 
     Raises:
         OutputError: it cannot be written.
@@ -121,7 +122,7 @@ def write_manifest(directory: Path, entries: Sequence[Entry]) -> None:
 
 
 def installed(first: Path | str | None = None) -> tuple[tuple[Path, Entry], ...]:
-    """Return (file, entry) of everything installed, in search order, each hash once.
+    """Return (file, entry) of all installed weights in search order, each hash once.
 
     Raises:
         ModelError: a directory that the user named has a broken manifest.
@@ -137,9 +138,9 @@ def find(name: str, scale: int, prefix: str = "", first: Path | str | None = Non
     """Return the first installed file for a backbone.
 
     Args:
-        name: backbone.
+        name: name of the backbone.
         scale: HR size / LR size.
-        prefix: start of the model hash that is asked for, hexadecimal; empty = any.
+        prefix: first digits of the wanted model hash, hexadecimal; empty = any hash.
         first: directory to search before all others.
 
     Raises:
@@ -156,7 +157,7 @@ def find(name: str, scale: int, prefix: str = "", first: Path | str | None = Non
 
 
 def _missing(name: str, scale: int, prefix: str, others: Sequence[str]) -> ModelError:
-    """Return the error that says what is not installed, and what is."""
+    """Return the error that names the missing weights, and the installed weights of the same network."""
     if not others:
         remedy = FAMILIES[name].remedy if name in FAMILIES else "see 'hcdcodec models list'"
         return ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
@@ -167,10 +168,10 @@ def _missing(name: str, scale: int, prefix: str, others: Sequence[str]) -> Model
 
 
 def identify(backbone: str, scale: int, first: Path | str | None = None) -> NetworkId:
-    """Return which network `load_backbone` would load.
+    """Return the identity of the network that `load_backbone` would load.
 
     Args:
-        backbone: name; with @ and the start of a model hash, that one of several installed.
+        backbone: a name, or name@HASH with the first digits of a model hash to choose among several.
         scale: HR size / LR size.
         first: directory to search before all others.
 
@@ -187,7 +188,7 @@ def identify(backbone: str, scale: int, first: Path | str | None = None) -> Netw
 
 
 def check_prefix(name: str, scale: int, got: str, prefix: str) -> None:
-    """Raise `ModelError` unless a model hash begins with what was asked for."""
+    """Raise `ModelError` unless a model hash begins with `prefix`."""
     if not got.startswith(prefix):
         raise ModelError(f"needs the {name} x{scale} weights {prefix[:12]}, got {got[:12]}; restore that file")
 
@@ -197,9 +198,9 @@ def _search(first: Path | str | None, broken: list[ModelError]) -> Iterator[tupl
 
     Args:
         first: directory to search before all others.
-        broken: gets what is wrong with directories that the user did not name, as the search comes to them.
+        broken: a list that gets the errors of directories that the user did not name.
     """
-    named = len(_named(first))
+    named = len(_user_choices(first))
     for place, directory in enumerate(directories(first)):
         try:
             entries = read_manifest(directory)
@@ -219,5 +220,5 @@ def _warn(broken: Sequence[ModelError]) -> None:
 
 @cache
 def _warn_once(what: str) -> None:
-    """Say what is wrong with a directory, once in a process."""
+    """Log the error of a directory, but only once in a process."""
     logging.getLogger("hcdcodec").warning("hcdcodec: %s; its weights are left out", what)

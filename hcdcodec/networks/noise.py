@@ -1,14 +1,14 @@
-"""The details z that a decoder is given: zeros, or noise that is the same on every machine.
+"""Make the details z of a decoder: zeros, or noise that is the same on all machines.
 
-The normal rule, completely, since every decoder must follow it. Plane p of C channels is a set of rows. Row r is a
-stream of 16-bit parts k, column by column and within a column channel by channel: sample (channel, row, column) reads
-part number column * C + channel. Part i of the row is the (i mod 4)th 16 bits, lowest first, of raw word i div 4 of
-numpy's `Philox(key=[seed, 0], counter=[0, r, p, 0])`, and the sample is
+This is the complete definition of the normal rule, which all decoders must follow. Plane p has C channels and consists
+of rows. Row r is a stream of 16-bit numbers k. Sample (channel, row, column) uses number column * C + channel of its
+row. Number i of the row is part i mod 4, lowest 16 bits first, of raw word i div 4 of numpy's
+`Philox(key=[seed, 0], counter=[0, r, p, 0])`. The sample is
 
     float32(scale) * float32(NormalDist().inv_cdf((k + 0.5) / 65536))
 
-Rows and columns are absolute, at the plane's own resolution, so that tiles and batches change nothing. Only Philox's
-raw words are used, because numpy promises those alone to be the same in every version and on every machine.
+Rows and columns count from the corner of the whole picture at the plane's own resolution, so tiles and batches do not
+change z. Only raw words of Philox are used, because numpy guarantees only these for all versions and machines.
 """
 
 import enum
@@ -27,7 +27,7 @@ PARTS_PER_BLOCK = 16  # one step of Philox's counter gives four 64-bit words
 
 
 class DetailsRule(enum.IntEnum):
-    """Where z comes from; the number stands in the file header."""
+    """The source of z; the number stands in the file header."""
 
     ZEROS = 0
     NORMAL = 1
@@ -39,18 +39,18 @@ def draw_details(
     """Return z for a window of the LR.
 
     Args:
-        planes: what the backbone asks for.
-        window: LR samples, counted from the whole picture's top left corner.
+        planes: the planes of the backbone.
+        window: the window in LR samples, counted from the top left corner of the whole picture.
         rule: a `DetailsRule`.
         seed: 0 to 2**64 - 1; unused with zeros.
         scale: standard deviation; unused with zeros.
 
     Returns:
-        For each plane (1, channels, factor * height, factor * width) float32; empty with zeros, which `upscale` reads
-        as zeros.
+        (1, channels, factor * height, factor * width) float32 for each plane. For zeros the result is empty, since
+        `upscale` takes zeros then.
 
     Raises:
-        UnsupportedError: a rule that this release does not know.
+        UnsupportedError: this release does not know the rule.
     """
     if rule == DetailsRule.ZEROS:
         return ()
@@ -81,18 +81,20 @@ def normal_plane(index: int, channels: int, area: Rect, *, seed: int, scale: flo
 
 
 def _row(index: int, channels: int, row: int, area: Rect, seed: int) -> np.ndarray:
-    """Return the 16-bit parts of one row of `area`, column by column."""
+    """Return the 16-bit numbers of one row of `area`, column by column."""
+    # A window starts anywhere in the row. The counter jumps to its block, so the numbers before it are not computed.
     begin, count = area.left * channels, area.width * channels
     block, skipped = divmod(begin, PARTS_PER_BLOCK)
     stream = np.random.Philox(
         key=np.array([seed, 0], dtype=np.uint64), counter=np.array([block, row, index, 0], dtype=np.uint64)
     )
-    words = stream.random_raw(-(-(skipped + count) // 4))
+    words = stream.random_raw(-(-(skipped + count) // 4))  # four numbers of 16 bits in each word of 64 bits
     return words.astype("<u8").view("<u2")[skipped : skipped + count]
 
 
 @cache
 def _quantiles() -> np.ndarray:
-    """Return the sample for each 16-bit part."""
+    """Return the sample for each 16-bit number."""
+    # Python computes this table once, so z does not depend on the math library of a device.
     normal = NormalDist()
     return np.array([normal.inv_cdf((k + 0.5) / 65536) for k in range(65536)], dtype=np.float32)

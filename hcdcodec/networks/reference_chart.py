@@ -1,6 +1,6 @@
-"""A test chart, drawn by code: the one picture on which every imported network is measured.
+"""A test chart that is drawn by code. Each imported network is measured on it.
 
-It holds what photographs hold: a smooth gradient, fine and coarse texture, hard edges at all angles, colour, noise.
+Like a photograph it has smooth gradients, fine and coarse texture, hard edges at many angles, colour and noise.
 """
 
 import numpy as np
@@ -21,12 +21,13 @@ def chart() -> npt.NDArray[np.uint8]:
 
 
 def _rings(rows: npt.NDArray[np.float64], columns: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return a zone plate: waves that grow finer with the distance, down to 4 samples a period."""
+    """Return a zone plate: waves that become finer with the distance, down to a period of 4 samples."""
     return np.cos(20 * np.pi * (rows**2 + (columns - 0.2) ** 2))
 
 
 def _noise() -> npt.NDArray[np.float64]:
     """Return smoothed uniform noise in about [-1, 1], without colour."""
+    # Raw words, because numpy may change its distributions from one version to the next.
     words = np.random.PCG64(0).random_raw(SIZE * SIZE)
     noise = (words >> np.uint64(40)).astype(np.float64).reshape(SIZE, SIZE) / 2**23 - 1
     return (noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1)) / 2

@@ -1,4 +1,4 @@
-"""How the networks of each family are built, and the one function that makes a working one."""
+"""Build the networks of each family, and load them with their weights."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ from hcdcodec.networks.weights import model_hash, read_weights
 
 @dataclass(frozen=True)
 class Builder:
-    """How the networks of one family are built.
+    """Functions that build the networks of one family.
 
     Attributes:
-        build: scale -> untrained network; None where only the weights say what the network is.
-        rebuild: weights -> network with them, where they say more about it than the scale does.
+        build: scale -> untrained network; None where only the weights define the network.
+        rebuild: weights -> network with these weights; None where the scale alone defines the sizes.
     """
 
     build: Callable[[int], Backbone] | None
@@ -36,7 +36,10 @@ _PAIRS = {
     "crn": {8: (128, 16, 22), 4: (64, 16, 22), 2: (48, 12, 14)},
     "crn-l": {4: (128, 8, 24), 2: (96, 6, 16)},
 }
-"""Width, depth of the encoder and depth of the decoder, by name and scale."""
+"""Width, depth of the encoder and depth of the decoder, by name and scale.
+
+Most layers work at LR size, so a larger scale can have more channels for the same time per HR pixel.
+"""
 
 
 def _build_pair(scale: int, *, name: str) -> Backbone:
@@ -47,7 +50,8 @@ def _rebuild_pair(state: Mapping[str, torch.Tensor], *, name: str) -> Backbone:
     if any(0 in values.shape for values in state.values()):
         raise ModelError(f"the weights do not fit {name} (a tensor without values); use its own file")
     with torch.device("meta"):
-        check_fit(Crn.sized_as(state, name), state)  # sizes that do not agree must cost no memory
+        # On the meta device first: weights with impossible sizes are refused before memory is allocated.
+        check_fit(Crn.sized_as(state, name), state)
     network = Crn.sized_as(state, name)
     fill(network, state)
     return network
@@ -67,7 +71,7 @@ def build(name: str, scale: int) -> Backbone:
     """Return an untrained network of the table.
 
     Raises:
-        UsageError: the table has no such name or scale, or its networks exist with their weights only.
+        UsageError: the table has no such name or scale, or only weights can define the network.
     """
     family, builder = family_of(name, scale), BUILDERS[name]
     if builder.build is None:
@@ -106,17 +110,17 @@ def load_backbone(
     """Return a network that is ready to use: trained, frozen, in evaluation mode, on its device.
 
     Args:
-        name: backbone, see `families.FAMILIES`; with @ and the start of a model hash, that one of several installed.
+        name: backbone, see `families.FAMILIES`, or name@HASH with the first digits of a model hash.
         scale: HR size / LR size.
         weights: a safetensors file, or a weights directory to search before all others; default: the first installed
             file that fits.
-        device: where it computes.
-        hash_prefix: start of the model hash that must match, hexadecimal.
+        device: device on which it computes.
+        hash_prefix: first digits of the model hash that is needed, hexadecimal.
         weights_dir: directory to search before all others.
 
     Raises:
-        UsageError: no such backbone or scale.
-        ModelError: weights are missing, damaged, or not the ones asked for.
+        UsageError: there is no such backbone or scale.
+        ModelError: weights are missing or damaged, or have another hash.
     """
     pinned = ""
     if not hash_prefix:
@@ -132,6 +136,7 @@ def load_backbone(
     network = assemble(name, scale, state)
     network.model_hash = model_hash(state)
     network.is_pinned = bool(pinned)
+    # The hash is computed from the file, so a damaged or replaced file is noticed although its manifest is right.
     check_prefix(name, scale, network.model_hash, entry.hash if entry else prefix)
     if entry:
         network.details_scale, network.settings_hash = entry.details_scale, entry.settings_hash
@@ -140,17 +145,17 @@ def load_backbone(
 
 
 def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:
-    """Copy weights into a network; names and shapes must agree exactly.
+    """Copy weights into a network. Names and shapes must agree exactly.
 
     Raises:
-        ModelError: they do not; the message names the first differences.
+        ModelError: they do not agree; the message names the first differences.
     """
     check_fit(network, state)
     network.load_state_dict(state)
 
 
 def check_fit(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:
-    """Compare names and shapes of weights with those of a network, which may have no memory of its own.
+    """Compare names and shapes of weights with those of a network, which may be on the meta device.
 
     Raises:
         ModelError: they do not agree; the message names the first differences.

@@ -1,8 +1,8 @@
-"""Super-resolution networks as decoders: bicubic downwards, upwards whatever network spandrel makes of the tensors.
+"""Super-resolution networks as decoders: bicubic downwards, and upwards a network that spandrel loads.
 
-spandrel tells architecture and sizes from the names and shapes of a checkpoint's tensors, so these are all that is
-stored, under the names that they came with. The networks were trained for bicubic LRs: searching the LR tests the
-paper's claim that the search helps any decoder.
+spandrel finds architecture and sizes from the names and shapes of a checkpoint's tensors. So only the tensors are
+stored, under their original names. The networks were trained for bicubic LRs. With them, the search tests the paper's
+claim that it helps any decoder.
 
 Source: github.com/chaiNNer-org/spandrel.
 """
@@ -21,22 +21,21 @@ from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.checkpoints import Checkpoint, read_tensors
-from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, recomputed
-
-SCALES = range(2, 17)
+from hcdcodec.networks.families import SCALES
+from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, recompute
 
 
 class Sr(Backbone):
     """A single-image super-resolution network behind bicubic downscaling.
 
-    Pictures pass one by one, as spandrel asks for. What is too small for the network, or no multiple of what it works
-    in, is continued as spandrel does: reflected as far as that goes, then replicated.
+    Pictures are computed one by one, since spandrel requires it. An LR of a size that the network does not accept is
+    padded as spandrel does it: reflected as far as possible, then replicated.
 
     Args:
-        found: what spandrel recognised, a `spandrel.ImageModelDescriptor`.
+        found: the network that spandrel recognised, a `spandrel.ImageModelDescriptor`.
 
     Attributes:
-        title: architecture and variant, in spandrel's words.
+        title: architecture and variant, as spandrel names them.
     """
 
     def __init__(self, found: Any) -> None:
@@ -46,12 +45,12 @@ class Sr(Backbone):
         self.multiple = found.scale
         self.halo_px = None
         self.recompute_from_px = RECOMPUTE_FROM_PX
-        # Many of these networks reshape what convolutions return, which takes the ordinary layout.
+        # Many of these networks reshape the output of convolutions, which needs the contiguous layout.
         self.memory_format = torch.contiguous_format
         self.title = ", ".join((found.architecture.name, *found.tags))
         self.bicubic = Bicubic(found.scale)
         self.network = found.model
-        # The public call runs in inference mode, through which no gradient comes.
+        # spandrel's public call runs in inference mode, which gives no gradient.
         self._call = found._call_fn
         self._sizes = found.size_requirements
         self._takes_bfloat16 = found.supports_bfloat16
@@ -63,38 +62,40 @@ class Sr(Backbone):
     def upscale(self, lr: torch.Tensor, details: Sequence[torch.Tensor] = ()) -> torch.Tensor:
         """See `Backbone.upscale`."""
         pixels = lr.shape[0] * lr.shape[2] * lr.shape[3] * self.scale**2
-        # One picture needs its inside for the gradient anyway; of several, only one at a time.
+        # Recomputing saves nothing with one picture. With several, only one of them has activations at a time.
         saving = lr.shape[0] > 1 and pixels >= self.recompute_from_px
-        return torch.cat([recomputed(self._upscale_one, single[None], saving=saving) for single in lr])
+        return torch.cat([recompute(self._upscale_one, single[None], saving=saving) for single in lr])
 
     def _upscale_one(self, lr: torch.Tensor) -> torch.Tensor:
         """(1, 3, h, w) -> (1, 3, h * scale, w * scale)."""
         height, width = lr.shape[2:]
+        # spandrel lists the networks that work in bfloat16; others can overflow, or mix types that do not fit.
         with contextlib.nullcontext() if self._takes_bfloat16 else torch.autocast(lr.device.type, enabled=False):
-            hr: torch.Tensor = self._call(self.network, self._padded(lr.contiguous()))
+            hr: torch.Tensor = self._call(self.network, self._pad(lr.contiguous()))
         return hr[..., : height * self.scale, : width * self.scale].float()
 
-    def _padded(self, lr: torch.Tensor) -> torch.Tensor:
-        """Continue an LR to the right and the bottom up to a size that the network takes."""
+    def _pad(self, lr: torch.Tensor) -> torch.Tensor:
+        """Pad an LR at the right and at the bottom to a size that the network accepts."""
         height, width = lr.shape[2:]
         right, bottom = self._sizes.get_padding(width, height)
+        # PyTorch reflects by at most the size less one.
         reflected = min(right, width - 1), min(bottom, height - 1)
         lr = F.pad(lr, (0, reflected[0], 0, reflected[1]), mode="reflect")
         return F.pad(lr, (0, right - reflected[0], 0, bottom - reflected[1]), mode="replicate")
 
 
 def rebuild(tensors: Mapping[str, torch.Tensor]) -> Sr:
-    """Return the network that these tensors are the state of.
+    """Return the network to which these tensors belong.
 
     Raises:
-        ModelError: spandrel is missing or does not know the network, or it is none for super-resolution of colours.
+        ModelError: spandrel is missing, does not know the network, or it is not for super-resolution of RGB pictures.
     """
     spandrel = _spandrel()
     try:
-        with warnings.catch_warnings():  # that torch will change some day is nothing to tell those who encode pictures
+        with warnings.catch_warnings():  # torch's deprecation warnings are for authors of networks, not for our users
             warnings.simplefilter("ignore", UserWarning)
             found = spandrel.ModelLoader().load_from_state_dict(dict(tensors))
-    except Exception as error:  # a guess from shapes gone wrong raises nearly anything
+    except Exception as error:  # spandrel guesses sizes from shapes, and wrong guesses raise errors of all classes
         raise ModelError(
             f"is no network that spandrel {spandrel.__version__} can load; import one of its SR checkpoints, or "
             "upgrade with pip install -U spandrel"
@@ -121,10 +122,10 @@ def read_sr_checkpoint(path: Path) -> Checkpoint:
 
 
 def _spandrel() -> Any:
-    """Return the package, which is large and seldom needed.
+    """Import spandrel, which is large and seldom needed.
 
     Raises:
-        ModelError: it, or something that it needs, is not installed.
+        ModelError: spandrel, or a package that it needs, is not installed.
     """
     try:
         _import_torchvision()
@@ -134,10 +135,10 @@ def _spandrel() -> Any:
 
 
 def _import_torchvision() -> None:
-    """Import what spandrel imports.
+    """Import torchvision, which spandrel needs, in a way that works with any build of torch.
 
-    PyPI's torchvision is built for CUDA. Beside torch for CPUs it stumbles over two operators that do not exist then,
-    of which spandrel uses none: to name them is enough.
+    PyPI's torchvision is built for CUDA. With a torch for CPUs its import fails, because two operators are missing.
+    spandrel uses neither, so it is enough to declare them.
     """
     try:
         import_module("torchvision")

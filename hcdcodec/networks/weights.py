@@ -1,4 +1,4 @@
-"""Weights: tensors in safetensors files, their hash, and how they are installed into a weights directory."""
+"""Read, hash and install weights, which are tensors in safetensors files."""
 
 import hashlib
 import sys
@@ -26,9 +26,10 @@ _DTYPES = (*_FLOATS, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int
 def model_hash(state: Mapping[str, torch.Tensor]) -> str:
     """Return the SHA-256 over the sorted (name, dtype, shape, little-endian bytes) of the tensors, in hexadecimal.
 
-    It names the numbers, not the file: saving them again in another order or format changes nothing.
+    The hash identifies the numbers and not the file. It stays the same if they are saved in another order or format.
     """
     digest = hashlib.sha256()
+    # Sorted, and with zero bytes between the parts, so that no two sets of tensors give the same text.
     for name in sorted(state):
         values = state[name].detach().cpu().contiguous()
         digest.update(f"{name}\0{str(values.dtype).removeprefix('torch.')}\0{tuple(values.shape)}\0".encode())
@@ -41,13 +42,13 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """Read a safetensors file.
 
     Raises:
-        ModelError: it cannot be read or is empty, or has values that are not finite or of a type that has no hash.
+        ModelError: the file cannot be read or is empty, or a value is not finite or has a type without a hash.
     """
     if path.exists() and not path.is_file():
         raise ModelError(f"the weights {path} are no file; name a .safetensors file or a weights directory")
     try:
         state = load_file(path)
-    except (OSError, SafetensorError, KeyError) as error:  # a KeyError is a type that torch does not have
+    except (OSError, SafetensorError, KeyError) as error:  # KeyError: a number type that torch does not have
         raise ModelError(f"cannot read the weights {path} ({error}); install them again") from error
     if not state:
         raise ModelError(f"the weights {path} hold no tensors; install them again")
@@ -61,17 +62,17 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) -> Path:
-    """Write weights and their manifest entry; several processes may do so at the same time.
+    """Write weights and their manifest entry. Several processes may do this at the same time.
 
-    Other weights that stood there under the same name move to a name with their hash, since files may have been encoded
-    with them. Of several entries of one backbone and scale the newest stands first, and is the one that encoding takes.
+    If other weights have the same file name, they move to a name with their hash, since existing files may need them.
+    Of several entries with one backbone and scale, the newest stands first, and encoding takes it.
 
     Returns:
-        The written file.
+        Path of the written file.
 
     Raises:
         OutputError: the directory cannot be written.
-        ModelError: its manifest is broken.
+        ModelError: the manifest of the directory is broken.
     """
     tensors = {name: values.detach().cpu().contiguous() for name, values in state.items()}
     data = save(tensors, metadata={"backbone": entry.name, "scale": str(entry.scale), "hash": entry.hash})
@@ -79,7 +80,7 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / _LOCK):
             _add(data, entry, directory)
-    except (OSError, NotImplementedError) as error:  # the second: the file system knows no locks
+    except (OSError, NotImplementedError) as error:  # NotImplementedError: this file system has no locks
         reason = error.strerror if isinstance(error, OSError) else error
         raise OutputError(f"cannot write weights to {directory} ({reason}); choose another directory") from error
     except OutputError as error:
@@ -88,13 +89,13 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
 
 
 def _add(data: bytes, entry: Entry, directory: Path) -> None:
-    """Write a file and its entry. At no moment an entry names a file that holds something else."""
+    """Write a file and its entry, in an order in which no entry ever names a file with other content."""
     path = directory / entry.file
     kept = [old for old in read_manifest(directory) if (old.file, old.hash) != (entry.file, entry.hash)]
     if any(old.file == entry.file for old in kept):
         if path.exists():
             kept = [_move_aside(old, directory) if old.file == entry.file else old for old in kept]
-        else:  # somebody removed these weights
+        else:  # a user has removed these weights
             kept = [old for old in kept if old.file != entry.file]
         write_manifest(directory, kept)
     write_atomic(path, data)
@@ -102,7 +103,7 @@ def _add(data: bytes, entry: Entry, directory: Path) -> None:
 
 
 def _move_aside(entry: Entry, directory: Path) -> Entry:
-    """Copy an entry's weights to a name of their own."""
+    """Copy the weights of an entry to a file name with their hash."""
     path = directory / entry.file
     moved = path.with_stem(f"{path.stem}_{entry.hash[:12]}")
     write_atomic(moved, path.read_bytes())

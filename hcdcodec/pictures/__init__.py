@@ -1,1 +1,1 @@
-"""A picture and its ordinary files; nothing here knows the format of the small file."""
+"""A picture in memory, and its ordinary files. Nothing in this package knows the format of the small file."""

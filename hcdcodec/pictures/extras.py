@@ -1,13 +1,13 @@
-"""What stands beside the pixels of a file and Pillow does not hand over: carried, warned of, or refused.
+"""Read the parts of a file that Pillow does not return. They are carried, or cause a warning or a refusal.
 
     IPTC            JPEG APP13, TIFF tag 33723   carried as a PNG text chunk
     comments        JPEG, GIF, JPEG 2000         carried as PNG text chunks
     extended XMP    JPEG                         joined to the main packet
-    gain map, depth map, preview, film           warned of: the picture is complete without them
-    several views   multi-picture JPEG           refused: each of them is the picture
-    camera raw      TIFF                         refused: the picture that is read is a preview
+    gain map, depth map, preview, film           warning: the picture is complete without them
+    several views   multi-picture JPEG           refused: each view is a picture of its own
+    camera raw      TIFF                         refused: the picture that would be read is a preview
 
-What can be carried goes where PNG tools look for it.
+Each carried part goes to the place where PNG tools look for it.
 """
 
 from collections.abc import Iterable
@@ -24,13 +24,14 @@ from hcdcodec.pictures.xmp import join_packets
 _COMMENT_KEYWORD = b"Comment"
 _MULTI_VIEW = 0x02  # panorama, disparity, multi-angle: the first byte of a type
 _PREVIEW = 0x01
+# The prefix of Adobe's namespace for gain maps, and the name of the item in Google's container directory.
 _GAIN_MAP_SIGNS = (b"hdrgm:", b'"GainMap"')
 _BOXES = 1 << 16  # the head of an AVIF file, in which its items are listed
 
 
 @dataclass(frozen=True)
-class Remark:
-    """A warning, and the kind of metadata that it is about; None: it is about none."""
+class MetadataWarning:
+    """A warning and its kind of metadata; None: it is about no kind that a user can strip."""
 
     kind: Strip | None
     words: str
@@ -38,67 +39,70 @@ class Remark:
 
 @dataclass(frozen=True)
 class Extras:
-    """What was found.
+    """The parts of a file that Pillow does not return.
 
     Attributes:
-        chunks: texts for a PNG.
-        xmp: the packet, better than Pillow's; None: Pillow's is the one.
-        remarks: what is lost.
+        chunks: PNG text chunks.
+        xmp: the complete XMP packet; None: take the packet that Pillow returns.
+        warnings: warnings about parts that are lost.
     """
 
     chunks: tuple[Chunk, ...] = ()
     xmp: bytes | None = None
-    remarks: tuple[Remark, ...] = ()
+    warnings: tuple[MetadataWarning, ...] = ()
 
 
 def read_extras(data: bytes) -> Extras:
-    """Read what Pillow leaves.
+    """Read the parts that Pillow does not return.
 
     Args:
-        data: a picture file of any kind, but no PNG.
+        data: a picture file of any format except PNG.
 
     Raises:
-        PictureError: the first picture in the file is not what the file is about, or it is made to harm.
-        DamagedError: a TIFF without a readable directory.
+        PictureError: the first picture in the file is not its main picture, or the file would cost far too much.
+        DamagedError: the file is a TIFF without a readable directory.
     """
     if data.startswith(b"\xff\xd8"):
-        return _of_jpeg(read_jpeg(data))
+        return _extras_of_jpeg(read_jpeg(data))
     if data.startswith((b"II", b"MM")):
-        tiff.check_sizes(data)
-        return _of_tiff(tiff.read_directory(data))
+        tiff.check_tag_sizes(data)
+        return _extras_of_tiff(tiff.read_directory(data))
     is_mapped = data[4:8] == b"ftyp" and b"tmap" in data[:_BOXES]
-    return Extras(remarks=(_lost("gain map"),) if is_mapped else ())
+    return Extras(warnings=(_warn_about("gain map"),) if is_mapped else ())
 
 
 def read_comments(comments: Iterable[bytes]) -> Extras:
-    """Make texts of comments, whose encoding no file tells."""
+    """Make text chunks of comments. Files do not say in which encoding a comment is."""
     texts = [text for comment in comments if (text := comment.rstrip(b"\0"))]
     chunks = tuple(text_chunk(_COMMENT_KEYWORD, text) for text in texts if b"\0" not in text)
-    lost = Remark(Strip.TEXT, "a comment that is no text cannot be carried; keep the source for it")
-    return Extras(chunks, remarks=() if len(chunks) == len(texts) else (lost,))
+    lost = MetadataWarning(Strip.TEXT, "a comment that is no text cannot be carried; keep the source for it")
+    return Extras(chunks, warnings=() if len(chunks) == len(texts) else (lost,))
 
 
-def _of_jpeg(jpeg: Jpeg) -> Extras:
+def _extras_of_jpeg(jpeg: Jpeg) -> Extras:
     if any(kind >> 16 == _MULTI_VIEW for kind in jpeg.picture_types):
         raise PictureError("JPEG holds several views of its subject; save each as a single picture")
-    tiff.check_sizes(jpeg.exif)
-    xmp, remarks = jpeg.xmp, list[Remark]()
+    # Pillow reads the EXIF block with its TIFF reader, so the block can cost as much as a hostile TIFF.
+    tiff.check_tag_sizes(jpeg.exif)
+    xmp, warnings = jpeg.xmp, list[MetadataWarning]()
     if not jpeg.has_whole_icc:
-        remarks.append(Remark(Strip.ICC, "a part of its colour profile is missing; it was left out"))
+        warnings.append(MetadataWarning(Strip.ICC, "a part of its colour profile is missing; it was left out"))
     if jpeg.has_extended_xmp:
         extension = jpeg.extended_xmp
         xmp = join_packets(jpeg.xmp or b"", extension) if extension is not None else None
         if xmp is None:
             xmp = jpeg.xmp
-            remarks.append(Remark(Strip.XMP, "a part of its XMP cannot be joined to the rest; keep the source for it"))
+            warnings.append(
+                MetadataWarning(Strip.XMP, "a part of its XMP cannot be joined to the rest; keep the source for it")
+            )
     comments = read_comments(jpeg.comments)
-    remarks += comments.remarks
-    if behind := _name_of_what_follows(jpeg):
-        remarks.append(_lost(behind))
-    return Extras((*_iptc_chunk(jpeg.iptc), *comments.chunks), xmp, tuple(remarks))
+    warnings += comments.warnings
+    if behind := _name_tail(jpeg):
+        warnings.append(_warn_about(behind))
+    return Extras((*_iptc_chunk(jpeg.iptc), *comments.chunks), xmp, tuple(warnings))
 
 
-def _of_tiff(directory: tiff.Directory) -> Extras:
+def _extras_of_tiff(directory: tiff.Directory) -> Extras:
     tiff.check_is_picture(directory)
     return Extras(_iptc_chunk(directory.value(tiff.IPTC)))
 
@@ -107,8 +111,8 @@ def _iptc_chunk(iptc: bytes) -> tuple[Chunk, ...]:
     return (profile_chunk(IPTC_PROFILE, iptc),) if iptc.strip(b"\0") else ()
 
 
-def _name_of_what_follows(jpeg: Jpeg) -> str:
-    """Return what to call what stands behind the picture; empty where nothing does that is worth a word."""
+def _name_tail(jpeg: Jpeg) -> str:
+    """Return a name for the data behind the picture; empty where there is nothing that a user would miss."""
     kinds = jpeg.picture_types[1:]
     if kinds or b"\xff\xd8\xff" in jpeg.tail:
         if any(sign in (jpeg.xmp or b"") for sign in _GAIN_MAP_SIGNS):
@@ -118,5 +122,5 @@ def _name_of_what_follows(jpeg: Jpeg) -> str:
     return "film" if b"ftyp" in jpeg.tail[:_BOXES] else ""
 
 
-def _lost(name: str) -> Remark:
-    return Remark(None, f"the {name} behind the picture cannot be carried; keep the source for it")
+def _warn_about(name: str) -> MetadataWarning:
+    return MetadataWarning(None, f"the {name} behind the picture cannot be carried; keep the source for it")

@@ -1,7 +1,7 @@
-"""The kinds of picture files that are read, how they are told apart, and which of them would lose something.
+"""The formats of picture files that are read, how they are recognised, and which files would lose something.
 
-Pillow reads them. Left alone it also runs other programs for some kinds (EPS), guesses at others (TGA has no magic) and
-cuts 16 bits to 8 without a word; so the kinds are listed here, and depth is asked of the file, not of Pillow.
+Pillow decodes them. Pillow alone would also start other programs for some formats (EPS), guess others (TGA has no magic
+number), and cut 16 bits to 8 without a warning. So this module lists the formats, and reads the bit depth itself.
 """
 
 import io
@@ -25,7 +25,7 @@ _MAGIC = re.compile(
     rb"|II[*+]\0|MM\0[*+]"  # TIFF, BigTIFF
     rb"|GIF8[79]a"
     rb"|BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # the size of the second header: 'BM' alone is a word
-    rb"|.{4}ftyp(?:.{4}){0,12}?avi[fs]"
+    rb"|.{4}ftyp(?:.{4}){0,12}?avi[fs]"  # AVIF can be the main brand or one of the compatible brands
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"  # JPEG 2000 file, code stream
     rb"|P[1-6]\s+[#\d]"
     rb"|qoif",
@@ -39,27 +39,30 @@ _LOSSY_MODES = {
 }
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
-_LIMIT = threading.Lock()
+_LIMIT = threading.Lock()  # guards Pillow's limit, which is one variable for the whole process
 _LARGE_PX = 1 << 24
 _LARGE = threading.Lock()
 
 
 def sniff(head: bytes) -> bool:
-    """Tell from the first `SNIFF_BYTES` of a file whether it looks like a picture of a kind that is read."""
+    """Tell from the first `SNIFF_BYTES` of a file whether it looks like a picture in one of these formats."""
     return _MAGIC.match(head) is not None
 
 
-def turn(pixels: int) -> AbstractContextManager[object]:
-    """Return the context in which to decode a picture: large ones go one by one, as each takes three times its size."""
+def wait_turn(pixels: int) -> AbstractContextManager[object]:
+    """Return the context in which to decode a picture: only one large picture is decoded at a time.
+
+    Decoding takes three times the memory of the pixels.
+    """
     return _LARGE if pixels > _LARGE_PX else nullcontext()
 
 
 @contextmanager
 def pillow_reads() -> Iterator[None]:
-    """Guard everything that Pillow does with a file's bytes: hostile ones make it raise errors of every class.
+    """Turn all errors of Pillow into one. Hostile bytes make it raise errors of nearly any class.
 
     Raises:
-        DamagedError: in place of whatever Pillow raised.
+        DamagedError: Pillow has raised an error.
     """
     try:
         yield
@@ -70,38 +73,39 @@ def pillow_reads() -> Iterator[None]:
 
 
 def open_lazily(data: bytes) -> Image.Image:
-    """Open a picture without decoding its pixels, whatever its size."""
+    """Open a picture of any size without decoding its pixels."""
     Image.init()
-    known = [name for name in _PILLOW_NAMES if name in Image.OPEN]  # AVIF came with Pillow 11.3
+    known = [name for name in _PILLOW_NAMES if name in Image.OPEN]  # a name that this Pillow lacks is a KeyError
     with _no_limit():
         return Image.open(io.BytesIO(data), formats=known)
 
 
 def load(image: Image.Image) -> Image.Image:
-    """Decode the pixels, however many."""
-    with _no_limit() if image.format == "TIFF" else nullcontext():  # the one reader that asks for the limit again
+    """Decode the pixels, without a limit on their number."""
+    # Only Pillow's TIFF reader asks for the limit again. The others need no lock, so they can decode side by side.
+    with _no_limit() if image.format == "TIFF" else nullcontext():
         image.load()
     return image
 
 
 def check_lossless(image: Image.Image, data: bytes) -> None:
-    """Refuse what 8-bit grey or RGB with alpha cannot hold.
+    """Refuse a picture that 8-bit grey or RGB with alpha cannot hold without loss.
 
     Args:
-        image: opened, not a PNG.
+        image: an opened picture that is not a PNG.
         data: its file.
 
     Raises:
         PictureError: several frames, more than 8 bits, or colours other than grey and RGB.
     """
-    # Not `n_frames`: to count a TIFF's directories takes time by the square of their number. What stands behind the
-    # photograph in an MPO is looked at in `hcdcodec.pictures.extras`.
+    # Not `n_frames`: Pillow counts the directories of a TIFF in quadratic time. `hcdcodec.pictures.extras` checks the
+    # pictures that follow the first one in a multi-picture JPEG (MPO).
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise PictureError("picture has several frames or pages; save each as a single picture")
     kind = _LOSSY_MODES.get(image.mode.partition(";")[0])
-    if kind is None and _bits(image, data) > 8:
+    if kind is None and _count_bits(image, data) > 8:
         kind = _LOSSY_MODES["I"]
-    if kind is None and _channels(image) > len(image.getbands()):
+    if kind is None and _count_channels(image) > len(image.getbands()):
         kind = "picture with a channel of unknown meaning"
     if kind is not None:
         raise PictureError(f"{kind} cannot be kept without loss; convert it to 8-bit RGB or grey first")
@@ -109,7 +113,7 @@ def check_lossless(image: Image.Image, data: bytes) -> None:
 
 @contextmanager
 def _no_limit() -> Iterator[None]:
-    """Lift Pillow's limit on pixels, which is one for the whole process and prints; callers have their own."""
+    """Switch off Pillow's limit on pixels. It holds for the whole process, and callers have limits of their own."""
     with _LIMIT:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -118,11 +122,12 @@ def _no_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _bits(image: Image.Image, data: bytes) -> int:
-    """Count the bits per sample of the kinds that Pillow would cut to 8."""
+def _count_bits(image: Image.Image, data: bytes) -> int:
+    """Return the bits per sample of formats that Pillow would cut to 8 bits."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
     if image.format == "AVIF":
+        # AV1-ISOBMFF, section 2.3.3: bit 6 of the third byte of the av1C box is high_bitdepth.
         return 10 if data[data.find(b"av1C") + 6] & 0x40 else 8
     if image.format == "JPEG2000":
         return _jpeg2000_bits(data[data.find(b"\xff\x4f\xff\x51") + 2 :])
@@ -131,16 +136,19 @@ def _bits(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def _channels(image: Image.Image) -> int:
-    """Count the channels of the one kind of which Pillow leaves some out."""
+def _count_channels(image: Image.Image) -> int:
+    """Return the number of channels in a TIFF, of which Pillow can leave some out; 0 for other formats."""
     return int(image.tag_v2.get(_TIFF_SAMPLES_PER_PIXEL, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else 0
 
 
 def _jpeg2000_bits(size_marker: bytes) -> int:
+    # ITU-T T.800, table A.9: Csiz stands 38 bytes behind the start of the SIZ marker. Three bytes for each component
+    # follow; the first is Ssiz, whose highest bit is the sign and whose other bits are the depth less one.
     components = int.from_bytes(size_marker[38:40], "big")
     return max(((depth & 0x7F) + 1 for depth in size_marker[40 : 40 + 3 * components : 3]), default=8)
 
 
 def _pnm_bits(head: bytes) -> int:
+    # Magic number, width, height and largest value; a comment may stand between any two of them.
     _, _, _, largest, *_ = re.sub(rb"#[^\r\n]*", b"", head).split(None, 4)
     return int(largest).bit_length()

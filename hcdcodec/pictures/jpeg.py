@@ -1,10 +1,10 @@
-"""JPEG files as lists of segments: what stands beside the pixels, how many scans there are, where the picture ends.
+"""Read JPEG files as lists of segments: the metadata, the number of scans, and the end of the picture.
 
     file    = FF D8, segments, scans, FF D9
     segment = FF, marker u8, length u16 of all but the marker, payload
     scan    = a segment (marker DA), then coded bytes in which FF stands only before 00 or a restart marker
 
-Pillow keeps the last comment only, the first XMP segment only, and passes over IPTC in several segments.
+Pillow keeps only the last comment and the first XMP segment, and does not read IPTC that spans several segments.
 
 Source: ITU-T T.81, annex B; Adobe XMP part 3, section 1.1.3; CIPA DC-007 (multi-picture format), section 5.2.
 """
@@ -28,13 +28,14 @@ _EXTENSION = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})"
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _RESOURCE = struct.Struct(">4sHB")  # signature, number, length of a name
 _IPTC_RESOURCE = 0x0404
-_MPF = b"MPF\0"  # then a TIFF structure
+_MPF = b"MPF\0"  # a TIFF structure follows
 _MP_ENTRIES, _MP_ENTRY_SIZE = 0xB002, 16
 
 SCANS_MOST = 100
-"""Scans of one picture. Each costs a pass over all of it; encoders write up to about a dozen."""
+"""Largest number of scans. Each one costs a pass over the whole picture; encoders write about a dozen."""
 
 SEGMENTS_MOST = 1 << 16
+"""Largest number of segments: a file of empty segments would cost much memory."""
 
 
 class _XmpPart(NamedTuple):
@@ -54,11 +55,11 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True)
 class Jpeg:
-    """A file without its pixels.
+    """A JPEG file without its pixels.
 
     Attributes:
-        segments: up to the end of the picture, scans among them.
-        tail: what stands behind the end.
+        segments: the segments up to the end of the picture, also those that start a scan.
+        tail: the bytes behind the end of the picture.
     """
 
     segments: tuple[Segment, ...]
@@ -71,24 +72,25 @@ class Jpeg:
 
     @property
     def exif(self) -> bytes:
-        """The EXIF block, joined of its segments; empty where there is none."""
-        return b"".join(self._named(_APP1, _EXIF))
+        """The EXIF block, joined from its segments; empty where there is none."""
+        return b"".join(self._find_payloads(_APP1, _EXIF))
 
     @property
     def has_whole_icc(self) -> bool:
-        """Whether the colour profile has as many parts as it says, or there is none; Pillow asks for no more."""
-        parts = [part for part in self._named(_APP2, _ICC) if len(part) > 1]
+        """Whether there is no colour profile, or it has as many parts as it says. Pillow makes the same test."""
+        parts = [part for part in self._find_payloads(_APP2, _ICC) if len(part) > 1]
+        # Each part begins with its number and the count of parts, one byte each.
         return not parts or len(parts) == min(parts)[1]
 
     @property
     def xmp(self) -> bytes | None:
         """The main XMP packet."""
-        return next(iter(self._named(_APP1, _XMP)), None)
+        return next(iter(self._find_payloads(_APP1, _XMP)), None)
 
     @property
     def iptc(self) -> bytes:
         """The IPTC records; empty where there are none."""
-        resources = b"".join(self._named(_APP13, _PHOTOSHOP))
+        resources = b"".join(self._find_payloads(_APP13, _PHOTOSHOP))
         return b"".join(data for kind, data in _resources(resources) if kind == _IPTC_RESOURCE)
 
     @property
@@ -98,13 +100,14 @@ class Jpeg:
 
     @property
     def extended_xmp(self) -> bytes | None:
-        """The packet that the main one names, joined of its parts; None where it is not complete."""
+        """The extended packet that the main packet names, joined from its parts; None where it is not complete."""
+        # Each part begins with the digest of the packet (32 characters), its whole length and the offset of the part.
         found = _EXTENSION.search(self.xmp or b"")
         parts = sorted(
             _XmpPart(int.from_bytes(part[32:36], "big"), int.from_bytes(part[36:40], "big"), part[40:])
-            for part in self._named(_APP1, _EXTENDED_XMP)
+            for part in self._find_payloads(_APP1, _EXTENDED_XMP)
             if found is not None and part[:32] == found[1] and len(part) >= 40
-        )  # all of one packet have one total, so this is the order of their offsets
+        )  # all parts have the same total, so this sorts them by offset
         whole = b"".join(part.text for part in parts)
         places = [0, *accumulate(len(part.text) for part in parts)]
         is_complete = bool(parts) and all(
@@ -114,18 +117,19 @@ class Jpeg:
 
     @property
     def picture_types(self) -> tuple[int, ...]:
-        """The types of all pictures in the file, as its multi-picture index tells them; none where it has no index."""
-        for index in self._named(_APP2, _MPF):
+        """The types of all pictures in the file by its multi-picture index; empty where it has no index."""
+        for index in self._find_payloads(_APP2, _MPF):
             try:
                 directory = read_directory(index)
             except DamagedError:
-                return ()  # what cannot be found is not lost
+                return ()  # with a broken index, other readers do not find the pictures either
             entries = directory.value(_MP_ENTRIES)
             starts = range(0, len(entries) - _MP_ENTRY_SIZE + 1, _MP_ENTRY_SIZE)
+            # CIPA DC-007, section 5.2.3.3: the lower 24 bits of an entry are the type.
             return tuple(struct.unpack_from(directory.order + "I", entries, at)[0] & 0xFFFFFF for at in starts)
         return ()
 
-    def _named(self, marker: int, name: bytes) -> Sequence[bytes]:
+    def _find_payloads(self, marker: int, name: bytes) -> Sequence[bytes]:
         return [
             segment.payload[len(name) :]
             for segment in self.segments
@@ -134,7 +138,7 @@ class Jpeg:
 
 
 def read_jpeg(data: bytes) -> Jpeg:
-    """Take a file apart, as forgiving as libjpeg: what it skips is skipped.
+    """Split a file into segments. Bytes that libjpeg skips are skipped here, too.
 
     Raises:
         PictureError: more segments or scans than any encoder writes.
@@ -152,20 +156,22 @@ def read_jpeg(data: bytes) -> Jpeg:
 
 
 def _walk(data: bytes) -> Iterator[tuple[Segment, int]]:
-    """Yield every segment and the place behind it."""
+    """Yield each segment and the position behind it."""
     position = 2
     while (found := _MARKER.search(data, position)) is not None:
         marker, position = found[1][0], found.end()
-        if marker in (_START, _END, 1):  # they stand alone
+        if marker in (_START, _END, 1):  # markers without length and payload
             yield Segment(marker, b""), position
             continue
         length = int.from_bytes(data[position : position + 2], "big")
         yield Segment(marker, data[position + 2 : position + length]), position + length
+        # The length counts its own two bytes. A smaller one is wrong, and must not stop the walk from moving on.
         position += max(length, 2)
 
 
 def _resources(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield (number, data) of Photoshop's resources; names and data are padded to even lengths."""
+    """Yield (number, data) of Photoshop's resources."""
+    # Name (with its length byte) and data are each padded to an even length.
     position = 0
     while position + _RESOURCE.size <= len(data) and data[position : position + 4].isalnum():
         _, kind, name = _RESOURCE.unpack_from(data, position)

@@ -1,4 +1,4 @@
-"""Limits on pictures that users may change; this module loads nothing, so that the command line can name them."""
+"""Limits on pictures that users may change. This module imports nothing, so the command line can show them at once."""
 
 DEFAULT_MAX_PIXELS = 1 << 28
-"""Height times width above which nothing is decoded."""
+"""Largest number of pixels, height times width, that is decoded."""

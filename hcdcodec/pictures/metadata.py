@@ -1,4 +1,4 @@
-"""What travels with a picture besides its pixels, and its form in PNG chunks.
+"""The metadata of a picture, and its form in PNG chunks.
 
     field   in a PNG                                              elsewhere
     icc     iCCP, decompressed                                    ICC profile as Pillow finds it
@@ -7,13 +7,13 @@
     chunks  colour space, density and text chunks, untouched      pHYs made from dots per inch, texts from a JPEG's
                                                                   comments and from IPTC
 
-The payloads come back byte for byte. Nothing here interprets them: orientation stays a tag, colours stay as stored.
-docs/metadata.md shows each kind's way through encoding and decoding.
+The payloads come back byte for byte. This module does not interpret them: orientation stays a tag, and colours stay as
+they are stored. docs/metadata.md shows the way of each kind through encoding and decoding.
 
-Stripping: a thumbnail inside EXIF belongs to EXIF. It is kept byte for byte with it and left out with it, never alone,
-since cutting it out would move what maker notes point to. EXIF that some tools repeat in text chunks goes with it; what
-XMP repeats of it, such as the position, goes with XMP. IPTC stands in a text chunk and goes with the texts. Alpha is no
-metadata and always stays.
+Stripping: a thumbnail inside EXIF belongs to EXIF. It is kept or left out together with the rest, never alone, because
+cutting it out would move data to which maker notes point. Some tools repeat EXIF in text chunks; these are stripped
+with EXIF. XMP can repeat parts of EXIF, such as the position; these are stripped with XMP. IPTC stands in a text chunk
+and is stripped with the texts. Alpha is not metadata and always stays.
 """
 
 import enum
@@ -31,11 +31,11 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
 IPTC_PROFILE = b"iptc"
 _EXIF_PREFIX = b"Exif\0\0"
-_PAYLOAD_MAX = 1 << 26
+_PAYLOAD_MAX = 1 << 26  # limit on one payload after decompression, so that a bomb cannot fill the memory
 _METRES_PER_INCH = 0.0254
-_DPI_OF_NOTHING = 1  # what is written where there is nothing to say
-_UNITS = (2, 3)  # inch, centimetre; 1 is none
-# A TIFF's EXIF is spread over its tags; these say something about the picture and nothing about how it is stored.
+_DPI_OF_NOTHING = 1  # some programs write 1 dpi where they do not know the density
+_RESOLUTION_UNITS = (2, 3)  # inch, centimetre; 1 is none
+# A TIFF mixes EXIF with the tags that describe its storage. These tags describe the picture.
 _TIFF_TAGS = tuple(
     ExifTags.Base[name]
     for name in ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
@@ -44,7 +44,7 @@ _TIFF_GROUPS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 
 class Strip(enum.StrEnum):
-    """One kind of metadata; the value is what users call it."""
+    """One kind of metadata; the value is its name for users."""
 
     EXIF = "exif"
     ICC = "icc"
@@ -64,12 +64,12 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Metadata:
-    """Payloads exactly as they stand in the source.
+    """The payloads of the metadata, exactly as they stand in the source.
 
     Attributes:
         icc: the colour profile.
-        exif: the TIFF structure, beginning with b"II" or b"MM".
-        xmp: the packet, UTF-8.
+        exif: the EXIF block, a TIFF structure that begins with b"II" or b"MM".
+        xmp: the XMP packet, UTF-8.
         chunks: further PNG chunks, in the order of the source.
     """
 
@@ -80,7 +80,7 @@ class Metadata:
 
     @classmethod
     def from_chunks(cls, chunks: Iterable[png_chunks.Chunk]) -> "Metadata":
-        """Take the metadata out of a PNG's chunks; the first of a kind counts, as for libpng.
+        """Take the metadata out of a PNG's chunks. Of several chunks of one kind, the first counts, as in libpng.
 
         Raises:
             DamagedError: a compressed payload is broken or larger than 64 MiB.
@@ -92,13 +92,14 @@ class Metadata:
 
     @classmethod
     def salvage(cls, chunks: Iterable[png_chunks.Chunk]) -> tuple["Metadata", tuple["Fault", ...]]:
-        """Take what is sound out of a PNG's chunks, and return what is wrong with the rest beside it."""
+        """Take the metadata out of the sound chunks of a PNG, and return the faults of the others."""
         payloads = dict[Strip, bytes | None]()
         kept, faults = list[png_chunks.Chunk](), list[Fault]()
         for chunk in chunks:
             try:
                 if chunk.type == b"iCCP":
                     payloads[Strip.ICC] = payloads.get(Strip.ICC) or _read_iccp(chunk.payload)
+                # Some programs leave JPEG's prefix in eXIf, where PNG does not allow it.
                 elif chunk.type == b"eXIf":
                     payloads[Strip.EXIF] = payloads.get(Strip.EXIF) or chunk.payload.removeprefix(_EXIF_PREFIX) or None
                 elif _is_xmp(chunk):
@@ -111,23 +112,25 @@ class Metadata:
 
     @classmethod
     def from_pillow(cls, image: Image.Image) -> "Metadata":
-        """Take the metadata out of a picture that is no PNG, once its pixels are loaded."""
+        """Take the metadata out of a picture that is not a PNG. Its pixels must be loaded already."""
         icc, exif, xmp = (image.info.get(key) for key in ("icc_profile", "exif", "xmp"))
         if image.format == "TIFF":
-            exif = _descriptive(image.getexif(), _TIFF_TAGS)  # orientation is not among them: Pillow has applied it
+            exif = _copy_descriptive(
+                image.getexif(), _TIFF_TAGS
+            )  # orientation is not among them: Pillow has applied it
         return cls(
             icc=icc or None,
             exif=exif.removeprefix(_EXIF_PREFIX) or None if isinstance(exif, bytes) else None,
             xmp=xmp or None if isinstance(xmp, bytes) else None,
-            chunks=_density(image.info.get("dpi")) if _tells_density(image) else (),
+            chunks=_density_chunks(image.info.get("dpi")) if _has_density(image) else (),
         )
 
     def to_chunks(self, *, compact: bool) -> tuple[png_chunks.Chunk, ...]:
         """Make the chunks that `from_chunks` reads.
 
         Args:
-            compact: compress the XMP packet. Every PNG reader takes that, but Adobe's rules ask for plain text, which
-                tools find by scanning; so it is for the small file only.
+            compact: whether to compress the XMP packet. All PNG readers accept that. But Adobe's specification asks
+                for plain text, because some tools scan files for it. So only the small file is compact.
 
         Raises:
             PictureError: a payload is larger than the 64 MiB that `from_chunks` reads.
@@ -137,6 +140,7 @@ class Metadata:
                 raise PictureError(f"its {name} metadata has more than {_PAYLOAD_MAX} bytes; use --strip {name}")
         chunks = list(self.chunks)
         if self.icc is not None:
+            # A profile name, its zero byte, and compression method 0 (PNG, section 11.3.2.3).
             chunks.append(png_chunks.Chunk(b"iCCP", b"icc\0\0" + zlib.compress(self.icc, 9)))
         if self.exif is not None:
             chunks.append(png_chunks.Chunk(b"eXIf", self.exif))
@@ -146,11 +150,12 @@ class Metadata:
         return tuple(chunks)
 
     def to_tiff(self) -> Image.Exif:
-        """Make the tags of a TIFF: what EXIF says about the picture and not about a file, and the XMP packet."""
+        """Make the tags of a TIFF: the EXIF tags that describe the picture, the XMP packet and IPTC."""
         source, tags = Image.Exif(), Image.Exif()
-        tiff.check_sizes(self.exif or b"")
+        # The EXIF block may come from a stranger's small file, which no reader of pictures has checked.
+        tiff.check_tag_sizes(self.exif or b"")
         source.load(self.exif or b"")
-        tags.load(_descriptive(source, (*_TIFF_TAGS, ExifTags.Base.Orientation)) or b"")
+        tags.load(_copy_descriptive(source, (*_TIFF_TAGS, ExifTags.Base.Orientation)) or b"")
         if self.xmp is not None:
             tags[ExifTags.Base.XMLPacket] = self.xmp
         if self.iptc is not None:
@@ -159,28 +164,29 @@ class Metadata:
 
     @property
     def iptc(self) -> bytes | None:
-        """The IPTC records of the text chunk that holds them; None where there is none, or it is broken."""
+        """The IPTC records in the text chunks; None where there are none, or they are broken."""
         for chunk in self.chunks:
             try:
                 if iptc := png_text.read_profile(chunk, IPTC_PROFILE, limit=_PAYLOAD_MAX):
                     return iptc
             except DamagedError:
-                continue  # it still travels as the text that it is
+                continue  # as a text chunk it is still carried
         return None
 
     @property
     def has_rgb_profile(self) -> bool:
-        """Whether the profile describes RGB: such a one may stand only in a PNG that stores colours."""
+        """Whether the profile describes RGB. PNG allows it only beside colour pixels."""
         return self.icc is not None and self.icc[16:20] == b"RGB "
 
     @property
     def has_grey_profile(self) -> bool:
-        """Whether the profile describes grey: such a one may stand only in a PNG that stores no colours."""
+        """Whether the profile describes grey. PNG allows it only beside grey pixels."""
         return self.icc is not None and self.icc[16:20] == b"GRAY"
 
     @property
     def dpi(self) -> tuple[float, float] | None:
-        """Dots per inch, (x, y), when a pHYs chunk tells them."""
+        """Dots per inch, (x, y); None where no pHYs chunk says them."""
+        # PNG, section 11.3.4.3: pixels per unit for x and y, then the unit; 1 is the metre.
         density = next((chunk.payload for chunk in self.chunks if chunk.type == b"pHYs"), b"")
         if len(density) != 9 or density[8] != 1:
             return None
@@ -196,9 +202,9 @@ class Fault(NamedTuple):
 
 
 def kinds_of(chunk: png_chunks.Chunk) -> Collection[Strip]:
-    """Return the kinds of metadata with which a chunk goes; none where it is no metadata that travels.
+    """Return the kinds of metadata to which a chunk belongs; empty for a chunk that is not carried.
 
-    EXIF in a text chunk, as ImageMagick writes it, is both.
+    A text chunk with EXIF, as ImageMagick writes it, belongs to two kinds.
     """
     if chunk.type not in png_text.TYPES:
         return (_KINDS[chunk.type],) if chunk.type in _KINDS else ()
@@ -209,12 +215,12 @@ def kinds_of(chunk: png_chunks.Chunk) -> Collection[Strip]:
 
 
 def strip_chunks(chunks: Iterable[png_chunks.Chunk], kinds: Collection[Strip]) -> tuple[png_chunks.Chunk, ...]:
-    """Return the chunks without those of some kinds of metadata."""
+    """Return the chunks that belong to none of the given kinds."""
     return tuple(chunk for chunk in chunks if not any(kind in kinds for kind in kinds_of(chunk)))
 
 
 def strip_metadata(metadata: Metadata, kinds: Collection[Strip]) -> Metadata:
-    """Return metadata without some kinds; all of `Strip` leave nothing."""
+    """Return metadata without the given kinds; with all kinds of `Strip`, nothing is left."""
     fields = {name: None for name in (Strip.EXIF, Strip.ICC, Strip.XMP) if name in kinds}
     return replace(metadata, **fields, chunks=strip_chunks(metadata.chunks, kinds))
 
@@ -230,11 +236,11 @@ def _read_iccp(payload: bytes) -> bytes:
     return png_chunks.inflate(compressed[1:], limit=_PAYLOAD_MAX)
 
 
-def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
-    """Copy some tags, and the groups that hold exposure and position, into an EXIF block of their own."""
+def _copy_descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
+    """Copy the given tags, and the groups of exposure and position, into a new EXIF block."""
     exif = Image.Exif()
     exif.update({tag: source[tag] for tag in tags if tag in source})
-    # To ask either side for a group that it lacks would create an empty one.
+    # Pillow's `get_ifd` creates an empty group where there is none, in the source as well.
     groups = {group: source.get_ifd(group) for group in _TIFF_GROUPS if group in source}
     for group, values in groups.items():
         if values:
@@ -242,21 +248,21 @@ def _descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
     return exif.tobytes() if len(exif) or any(groups.values()) else None
 
 
-def _tells_density(image: Image.Image) -> bool:
-    """Tell whether the density that Pillow reports stands in the file: Pillow invents one for some JPEG and TIFF."""
+def _has_density(image: Image.Image) -> bool:
+    """Tell whether the file holds the density that Pillow reports. Pillow invents one for some JPEG and TIFF files."""
     if isinstance(image, JpegImagePlugin.JpegImageFile):
         tags = image.getexif()
-        is_in_exif = tags.get(tiff.RESOLUTION_UNIT) in _UNITS and tiff.X_RESOLUTION in tags
+        is_in_exif = tags.get(tiff.RESOLUTION_UNIT) in _RESOLUTION_UNITS and tiff.X_RESOLUTION in tags
         return image.info.get("jfif_unit") in (1, 2) or is_in_exif
     return not isinstance(image, TiffImagePlugin.TiffImageFile) or tiff.X_RESOLUTION in image.tag_v2
 
 
-def _density(dpi: object) -> tuple[png_chunks.Chunk, ...]:
+def _density_chunks(dpi: object) -> tuple[png_chunks.Chunk, ...]:
     if not isinstance(dpi, tuple) or len(dpi) != 2:
         return ()
     try:
         per_metre = [round(float(dots) / _METRES_PER_INCH) for dots in dpi]
         payload = b"".join(dots.to_bytes(4, "big") for dots in per_metre) + b"\1"
     except (ValueError, OverflowError, ZeroDivisionError):
-        return ()  # a density that is no number is none
+        return ()  # zero, infinite or no number: there is no density
     return (png_chunks.Chunk(b"pHYs", payload),) if min(dpi) > _DPI_OF_NOTHING else ()

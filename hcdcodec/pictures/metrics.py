@@ -1,8 +1,8 @@
-"""How close a reconstruction is: PSNR and SSIM exactly as the rescaling field computes them.
+"""Measure how close a reconstruction is to its original: PSNR and SSIM, exactly as papers on rescaling compute them.
 
-Luma is Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B in 0..255, not rounded; grey pictures count with
-their grey values. PSNR and SSIM on luma leave out a border as wide as the scale; PSNR on RGB, which codecs are compared
-by, takes the whole picture. Arrays are uint8 levels, the peak is 255.
+Luma is Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 of R, G, B in 0..255, not rounded. For grey pictures, the grey
+values are taken. PSNR and SSIM on luma leave out a border as wide as the scale. PSNR on RGB, which is used to compare
+codecs, takes the whole picture. Arrays hold uint8 levels, and the peak is 255.
 
 Source: the evaluation code of IRN and HCFlow (BasicSR), which follows MATLAB's rgb2ycbcr; Wang et al., "Image quality
 assessment: from error visibility to structural similarity", 2004.
@@ -23,9 +23,10 @@ PEAK = 255.0
 DEFAULT_BORDER = 4
 
 LUMA = (65.481, 128.553, 24.966)
-"""What R, G and B count in BT.601 luma, for values in [0, 1]."""
+"""Weights of R, G and B in BT.601 luma, for values in [0, 1]."""
 
 _TAPS, _SIGMA = 11, 1.5
+# K1 and K2 of Wang et al., section III.B. They keep SSIM stable where mean or variance is near zero.
 _C1, _C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
 
 
@@ -34,9 +35,9 @@ class Scores:
     """How close two pictures are.
 
     Attributes:
-        psnr_y: dB on luma, without the border; infinite where nothing differs.
-        psnr_rgb: dB over all samples of the whole picture.
-        ssim: on luma, without the border, at most 1; None where the picture is smaller than the 11x11 window.
+        psnr_y: PSNR in dB on luma, without the border; infinite where all samples agree.
+        psnr_rgb: PSNR in dB over all samples of the whole picture.
+        ssim: SSIM on luma, without the border, at most 1; None where the picture is smaller than the 11x11 window.
     """
 
     psnr_y: float
@@ -49,8 +50,8 @@ def score(original: Levels, decoded: Levels, *, border: int = DEFAULT_BORDER) ->
 
     Args:
         original: (H, W) grey or (H, W, 3) RGB.
-        decoded: the same size; a grey picture may come back as RGB (WebP knows no grey).
-        border: pixels on each side that luma leaves out, the scale by custom; less where nothing would be left.
+        decoded: the reconstruction, of the same size. It may be RGB where the original is grey: WebP has no grey.
+        border: pixels on each side that the luma measures leave out, usually the scale; fewer in a small picture.
 
     Raises:
         PictureError: the sizes differ.
@@ -58,7 +59,7 @@ def score(original: Levels, decoded: Levels, *, border: int = DEFAULT_BORDER) ->
     if original.shape[:2] != decoded.shape[:2]:
         sizes = " and ".join(f"{pixels.shape[1]}x{pixels.shape[0]}" for pixels in (original, decoded))
         raise PictureError(f"sizes differ ({sizes}); compare a picture with its own reconstruction")
-    first, second = _alike(original, decoded)
+    first, second = _match_channels(original, decoded)
     inner = inside(original.shape[0], original.shape[1], border)
     first_y, second_y = luma(first)[inner], luma(second)[inner]
     return Scores(psnr(first_y, second_y), psnr(first, second), ssim(first_y, second_y))
@@ -70,7 +71,8 @@ def luma(pixels: Levels) -> Values:
 
 
 def psnr(first: Levels | Values, second: Levels | Values) -> float:
-    """Return the peak signal-to-noise ratio of two arrays of one shape in dB; infinite where nothing differs."""
+    """Return the peak signal-to-noise ratio in dB of two arrays of one shape; infinite where all samples agree."""
+    # In float64, since a difference of two uint8 arrays would wrap around.
     return decibels(float(np.mean(np.square(np.subtract(first, second, dtype=np.float64)))))
 
 
@@ -79,10 +81,10 @@ def decibels(error: float, most: float = math.inf) -> float:
 
     Args:
         error: mean squared error in levels squared.
-        most: what is returned where nothing differs, and for all that is closer than that; means need a finite number.
+        most: largest number to return. A finite one is needed for means, since an exact picture has an infinite PSNR.
 
     Raises:
-        ModelError: the error is infinite or not a number, so it is no picture's.
+        ModelError: the error is infinite or not a number.
     """
     if not 0 <= error < math.inf:
         raise ModelError("the network makes no finite picture; restore its weights, or choose another network")
@@ -92,15 +94,16 @@ def decibels(error: float, most: float = math.inf) -> float:
 def ssim(first: Levels | Values, second: Levels | Values) -> float | None:
     """Return the mean structural similarity of two (H, W) planes.
 
-    The window is an 11x11 Gaussian of deviation 1.5 and never leaves the picture; variances are not corrected for the
-    size of the sample. None where the planes are smaller than the window.
+    The window is an 11x11 Gaussian with a standard deviation of 1.5, and it never leaves the picture. Variances divide
+    by n and not by n - 1. The result is None where the planes are smaller than the window.
     """
     if min(first.shape) < _TAPS:
         return None
     x, y = first.astype(np.float64), second.astype(np.float64)
-    mean_x, mean_y = _blurred(x), _blurred(y)
-    variance_x, variance_y = _blurred(x * x) - mean_x**2, _blurred(y * y) - mean_y**2
-    covariance = _blurred(x * y) - mean_x * mean_y
+    mean_x, mean_y = _blur(x), _blur(y)
+    # Weighted variances as E[x^2] - E[x]^2, so that each takes one filter pass.
+    variance_x, variance_y = _blur(x * x) - mean_x**2, _blur(y * y) - mean_y**2
+    covariance = _blur(x * y) - mean_x * mean_y
     likeness = (2 * mean_x * mean_y + _C1) * (2 * covariance + _C2)
     return float(np.mean(likeness / ((mean_x**2 + mean_y**2 + _C1) * (variance_x + variance_y + _C2))))
 
@@ -111,7 +114,7 @@ def inside(height: int, width: int, border: int) -> tuple[slice, slice]:
     return slice(rows, height - rows), slice(columns, width - columns)
 
 
-def _alike(first: Levels, second: Levels) -> tuple[Levels, Levels]:
+def _match_channels(first: Levels, second: Levels) -> tuple[Levels, Levels]:
     """Return both as grey, or both as RGB."""
     if first.ndim == second.ndim:
         return first, second
@@ -121,10 +124,11 @@ def _alike(first: Levels, second: Levels) -> tuple[Levels, Levels]:
     return tuple(np.dstack([p] * 3) if p.ndim == 2 else p for p in (first, second))  # type: ignore[return-value]
 
 
-def _blurred(plane: Values) -> Values:
+def _blur(plane: Values) -> Values:
     """Filter with the window where it fits: (H, W) -> (H - 10, W - 10)."""
     offsets = np.arange(_TAPS) - _TAPS // 2
     taps = np.exp(-(offsets**2) / (2 * _SIGMA**2))
+    # The Gaussian is separable: two passes of 11 taps in place of one with 121.
     taps /= taps.sum()
     height, width = (size - _TAPS + 1 for size in plane.shape)
     columns = sum((tap * plane[k : k + height] for k, tap in enumerate(taps)), np.zeros((height, plane.shape[1])))

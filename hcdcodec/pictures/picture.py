@@ -1,7 +1,8 @@
 """One picture in memory.
 
-A picture is 8-bit grey or RGB, with or without alpha, and goes out as it came in. What would lose something on the way
-(16 bits, CMYK, frames) is refused with a word on what helps. Colours are never converted and orientation stays a tag.
+A picture is 8-bit grey or RGB, with or without alpha, and decoding returns it in the same form. A file that would lose
+something (16 bits, CMYK, several frames) is refused with a hint. Colours are never converted, and orientation stays a
+tag.
 """
 
 import enum
@@ -17,7 +18,7 @@ Levels = npt.NDArray[np.uint8]
 
 
 class Mode(enum.IntEnum):
-    """What the colour samples of a picture are; the numbers stand in files."""
+    """The colour channels of a picture; the numbers stand in files."""
 
     GREY = 0
     RGB = 1
@@ -29,9 +30,9 @@ class Picture:
 
     Attributes:
         pixels: (H, W) grey or (H, W, 3) RGB, uint8.
-        alpha: (H, W) uint8, 255 is opaque; None when the picture has none.
-        metadata: what travels with the pixels.
-        warnings: what of the source does not travel, one line each: `what is wrong; what to do`.
+        alpha: (H, W) uint8, 255 is opaque; None where the picture has no alpha.
+        metadata: the metadata of the picture.
+        warnings: one line for each part of the source that is not carried: `what is wrong; what to do`.
     """
 
     pixels: Levels
@@ -40,10 +41,10 @@ class Picture:
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Check what callers hand over.
+        """Check the arrays.
 
         Raises:
-            UsageError: an array of another type or shape.
+            UsageError: an array has another type or shape.
         """
         shape = self.pixels.shape
         if self.pixels.dtype != np.uint8 or shape[2:] not in ((), (3,)) or len(shape) < 2 or not self.pixels.size:
@@ -73,9 +74,9 @@ class Picture:
 
 
 def drop_neutral_colours(picture: Picture) -> Picture:
-    """Make a picture grey where no pixel has a colour, so that decoding cannot give it any.
+    """Make an RGB picture grey if all its pixels are grey. Otherwise the network could add slight colours to it.
 
-    An RGB profile keeps it RGB: such a one describes three channels.
+    A picture with an RGB profile stays RGB, because the profile describes three channels.
     """
     grey = None if picture.metadata.has_rgb_profile else single_channel(picture.pixels)
     if picture.mode is Mode.GREY or grey is None:
@@ -85,7 +86,7 @@ def drop_neutral_colours(picture: Picture) -> Picture:
 
 
 def single_channel(pixels: Levels) -> Levels | None:
-    """Reduce (H, W, 3) whose channels all agree to (H, W), and leave (H, W) alone; None when there are colours."""
+    """Return (H, W) for a picture whose channels all agree, or that has only one; None where it has colours."""
     if pixels.ndim == 2:
         return pixels
     red, green, blue = np.moveaxis(pixels, -1, 0)
@@ -93,5 +94,5 @@ def single_channel(pixels: Levels) -> Levels | None:
 
 
 def expand(pixels: Levels) -> Levels:
-    """Repeat (H, W) to (H, W, 3), and leave (H, W, 3) alone."""
+    """Repeat the channel of (H, W) to (H, W, 3), and return (H, W, 3) unchanged."""
     return pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=-1)

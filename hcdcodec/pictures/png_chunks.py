@@ -1,11 +1,11 @@
-"""PNG files as lists of chunks, read strictly.
+"""Read and write PNG files as lists of chunks, with strict checks.
 
     file   = 89 50 4E 47 0D 0A 1A 0A, chunks: IHDR first, IEND last, the IDAT chunks in one run
     chunk  = length of the payload  u32 | type  4 ASCII letters | payload | CRC-32 of type and payload  u32
     number = big-endian
 
-Pillow opens some truncated files and some with a wrong CRC, and where it refuses, its words help nobody. So nothing
-here is left to it but the pixels: every length and every CRC is checked before a payload is believed.
+Pillow opens some truncated files and some files with a wrong CRC, and its error messages do not help users. So Pillow
+only decodes the pixels, and this module checks each length and each CRC before a payload is used.
 
 Source: PNG specification, third edition, sections 5 and 11.
 """
@@ -19,17 +19,17 @@ from typing import NamedTuple
 from hcdcodec.errors import DamagedError
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PALETTE = 3  # the colour type whose samples are indices
+PALETTE = 3  # colour type of PNG whose samples are indices into a palette
 
 _FRAME = struct.Struct(">I4s")
 _FRAME_SIZE = 12
 _IHDR = struct.Struct(">IIBBBBB")
 _IHDR_END = len(SIGNATURE) + _FRAME_SIZE + _IHDR.size
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
-_PIXEL_CHUNKS = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))  # ancillary, and yet what pixels depend on
+_PIXEL_CHUNKS = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))  # ancillary, but the pixels depend on them
 _SIDE_MAX = 2**31 - 1
 _COUNT_MAX, _USUAL_BYTES = 1 << 17, 1 << 10
-"""Chunks of a file, and further ones for as many bytes of it: each takes memory, however small it is."""
+"""Limit on chunks: this number, and one more for each _USUAL_BYTES of the file. Even a tiny chunk takes memory."""
 
 
 class Chunk(NamedTuple):
@@ -41,7 +41,10 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Ihdr:
-    """What the first chunk says: sizes in pixels, bits per sample, colour type (0 grey, 2 RGB, 3 palette, 4, 6)."""
+    """The fields of IHDR: sizes in pixels, bits per sample, and the colour type.
+
+    Colour types are 0 grey, 2 RGB, 3 palette, 4 grey with alpha, and 6 RGB with alpha.
+    """
 
     height: int
     width: int
@@ -50,13 +53,13 @@ class Ihdr:
 
 
 def walk(data: bytes, damaged: list[Chunk] | None = None) -> Iterator[Chunk]:
-    """Yield the chunks up to IEND, each checked before it is yielded.
+    """Yield the chunks up to IEND. Each is checked before it is yielded.
 
-    Lazy, so a caller that needs the first chunks only may pass the beginning of a file only.
+    This is a generator, so a caller that needs only the first chunks may pass only the beginning of a file.
 
     Args:
-        data: a PNG file; what follows IEND is not looked at.
-        damaged: takes the chunks that fail their checksum and on which no pixel depends, instead of an error.
+        data: a PNG file; bytes behind IEND are ignored.
+        damaged: a list for chunks that fail their checksum and do not affect the pixels; None: they are errors.
 
     Raises:
         DamagedError: the file is truncated, a CRC is wrong, or the chunks are too many or out of order.
@@ -67,6 +70,7 @@ def walk(data: bytes, damaged: list[Chunk] | None = None) -> Iterator[Chunk]:
     left = _COUNT_MAX + len(data) // _USUAL_BYTES
     while last != b"IEND":
         chunk, is_sound = _chunk_at(data, position)
+        # An upper-case first letter marks a critical chunk (PNG, section 5.4), without which no pixel is right.
         if not is_sound and (damaged is None or chunk.type[:1].isupper() or chunk.type in _PIXEL_CHUNKS):
             raise DamagedError(f"PNG chunk {chunk.type.decode()} fails its checksum; fetch the file again")
         position, left = position + _FRAME_SIZE + len(chunk.payload), left - 1
@@ -84,7 +88,7 @@ def ihdr(chunk: Chunk) -> Ihdr:
     """Read the first chunk of a file.
 
     Raises:
-        DamagedError: it is no IHDR, or one that the specification does not allow.
+        DamagedError: it is not an IHDR chunk, or the specification does not allow its fields.
     """
     if chunk.type != b"IHDR" or len(chunk.payload) != _IHDR.size:
         raise DamagedError("PNG does not start with an IHDR chunk; fetch the file again")
@@ -105,20 +109,20 @@ def build(chunks: Iterable[Chunk]) -> bytes:
 
 
 def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
-    """Put chunks right behind IHDR, where every ancillary chunk is allowed.
+    """Insert chunks right behind IHDR, where all ancillary chunks are allowed.
 
     Args:
         data: a PNG file that this process has just made.
-        chunks: ancillary ones, none of which the file has already.
+        chunks: ancillary chunks that the file does not have yet.
     """
-    view = memoryview(data)  # files can be large, and slices of bytes are copies
+    view = memoryview(data)  # slices of bytes would copy a large file
     return b"".join((view[:_IHDR_END], *map(_chunk_bytes, chunks), view[_IHDR_END:]))
 
 
 def essentials(chunks: Iterable[Chunk]) -> bytes:
-    """Build the file that has only what the pixels need, so that a decoder never meets the rest.
+    """Build a file with only those chunks that the pixels need, so that a decoder never reads the others.
 
-    A tRNS chunk is not among it: what it means is read by `hcdcodec.pictures.reading`.
+    It has no tRNS chunk; `hcdcodec.pictures.reading` applies that chunk.
     """
     return build(chunk for chunk in chunks if chunk.type in _CRITICAL)
 
@@ -127,8 +131,9 @@ def inflate(data: bytes, *, limit: int) -> bytes:
     """Decompress a complete zlib stream of at most `limit` bytes.
 
     Raises:
-        DamagedError: the stream is broken, goes on, or gives more than `limit` bytes.
+        DamagedError: the stream is broken or cut off, or gives more than `limit` bytes.
     """
+    # One byte more than the limit shows that there is more; a bomb is never unpacked as a whole.
     stream = zlib.decompressobj()
     try:
         plain = stream.decompress(data, limit + 1)

@@ -1,12 +1,12 @@
-"""PNG text chunks: keyword and text, plain or compressed, and the binary blocks that tools keep in them.
+"""Read and write PNG text chunks, and the binary blocks that some tools store in them.
 
     tEXt     = keyword 00 text, Latin-1
     zTXt     = keyword 00 00 text, Latin-1, compressed
     iTXt     = keyword 00, compressed or not u8, 00, language 00 translated keyword 00 text, UTF-8
     profile  = a zTXt "Raw profile type NAME" with the text "\\nNAME\\n  length\\n" and hexadecimal lines
 
-Source: PNG specification, third edition, section 11.3.3; the profile is a habit of ImageMagick, which ExifTool and
-Exiv2 read too.
+Source: PNG specification, third edition, section 11.3.3. ImageMagick invented the profile, and ExifTool and Exiv2 read
+it, too.
 """
 
 import binascii
@@ -18,11 +18,11 @@ from hcdcodec.pictures.png_chunks import Chunk, inflate
 TYPES = frozenset((b"iTXt", b"tEXt", b"zTXt"))
 
 _PROFILE = b"Raw profile type "
-_HEX_COLUMNS = 72
+_HEX_COLUMNS = 72  # as ImageMagick writes it
 
 
 def has_keyword(chunk: Chunk, keyword: bytes) -> bool:
-    """Tell whether a chunk is a text of this keyword, in whatever form: tools turn one into the other as they like."""
+    """Tell whether a chunk is a text with this keyword. All three forms count, since tools change one into another."""
     return chunk.type in TYPES and chunk.payload.startswith(keyword + b"\0")
 
 
@@ -30,8 +30,8 @@ def read_text(chunk: Chunk, *, limit: int) -> bytes:
     """Return the text of a text chunk.
 
     Args:
-        chunk: of one of `TYPES`.
-        limit: most bytes that a compressed text may give.
+        chunk: a chunk of one of `TYPES`.
+        limit: largest number of bytes that a compressed text may give.
 
     Raises:
         DamagedError: the text is compressed and broken, or longer than the limit.
@@ -48,9 +48,10 @@ def read_text(chunk: Chunk, *, limit: int) -> bytes:
 
 
 def text_chunk(keyword: bytes, text: bytes) -> Chunk:
-    """Make a text chunk of what is ASCII, UTF-8 or, failing both, Latin-1; it holds no zero byte."""
+    """Make a text chunk. The text has no zero byte; if it is not valid UTF-8, it is taken for Latin-1."""
     if text.isascii() or not _is_utf8(text):
         return Chunk(b"tEXt", keyword + b"\0" + text)
+    # The end of the keyword, no compression, method 0, no language, no translated keyword.
     return Chunk(b"iTXt", keyword + b"\0\0\0\0\0" + text)
 
 
@@ -68,7 +69,7 @@ def is_profile(chunk: Chunk, name: bytes) -> bool:
 
 
 def read_profile(chunk: Chunk, name: bytes, *, limit: int) -> bytes | None:
-    """Return the binary block of this name; None where the chunk is another text.
+    """Return the binary block of this name; None where the chunk is a different text.
 
     Raises:
         DamagedError: the block is broken, or its text is longer than the limit.

@@ -1,4 +1,4 @@
-"""Picture files of any kind become pictures, or one line that says why not."""
+"""Read picture files of all formats. A file that cannot be read raises an error with one line."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -15,20 +15,20 @@ from hcdcodec.pictures.metadata import Metadata, Strip, strip_chunks, strip_meta
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
-_PART = 2048
-_COMMENTED = ("GIF", "JPEG2000")  # the kinds of which Pillow hands over the comment
+_PART = 2048  # side of a part that is copied at once: small beside a large picture, large beside the cost of a call
+_COMMENTED = ("GIF", "JPEG2000")  # formats for which Pillow returns the comment
 
 
 def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, strip: Collection[Strip] = ()) -> Picture:
-    """Read a picture file of any kind.
+    """Read a picture file of any format.
 
     Args:
-        data: the whole file; its content decides of what kind it is.
-        max_pixels: height * width above which nothing is decoded.
-        strip: metadata that is not even read, so that no damage of it matters.
+        data: the whole file; its content decides the format.
+        max_pixels: largest number of pixels that is decoded.
+        strip: kinds of metadata that are not even read, so that damage in them does not matter.
 
     Raises:
-        PictureError: no picture, damaged, too large, or one that cannot be kept without loss.
+        PictureError: the file is not a picture, is damaged, is too large, or cannot be kept without loss.
     """
     if not sniff(data[:SNIFF_BYTES]):
         raise PictureError(f"not a picture that can be read; give {formats.READABLE}")
@@ -44,10 +44,10 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
     """Decode the pixels of a PNG.
 
     Args:
-        chunks: the whole file, checked; its size is within the caller's limits.
+        chunks: all checked chunks of the file; the caller has checked its size.
 
     Returns:
-        (H, W) grey or (H, W, 3) RGB and (H, W) alpha or None, as the file stores them; palettes are looked up.
+        (H, W) grey or (H, W, 3) RGB, and (H, W) alpha or None. Palette indices are replaced by their colours.
 
     Raises:
         PictureError: 16 bits, or more than one frame.
@@ -56,11 +56,13 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
     head = png_chunks.ihdr(chunks[0])
     if head.depth == 16:
         raise PictureError("16-bit PNG cannot be kept without loss; convert it to 8 bits first")
+    # The first field of acTL is the number of frames. An "animation" of one frame is an ordinary picture.
     if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
         raise PictureError("animated PNG cannot be kept without loss; save its frames as single pictures")
-    with formats.pillow_reads(), formats.turn(head.height * head.width):
+    with formats.pillow_reads(), formats.wait_turn(head.height * head.width):
         image = formats.load(formats.open_lazily(png_chunks.essentials(chunks)))
         pixels, alpha = _arrays(image)
+    # `essentials` has left out tRNS, so alpha comes from the chunk itself and not from a conversion in Pillow.
     transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
     if transparency is not None and alpha is None:
         alpha = _png_alpha(transparency, head, np.asarray(image) if head.colour == png_chunks.PALETTE else pixels)
@@ -68,6 +70,7 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
 
 
 def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture:
+    # Damage in metadata only costs the metadata; damage in pixels refuses the file.
     damaged = list[png_chunks.Chunk]()
     chunks = strip_chunks(png_chunks.walk(data, damaged), strip)
     head = png_chunks.ihdr(chunks[0])
@@ -82,11 +85,12 @@ def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture
 
 
 def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture:
+    # Before Pillow opens the file: this refuses files that would make Pillow take gigabytes.
     extras = read_extras(data)
     image = formats.open_lazily(data)
     check_size(image.height, image.width, max_pixels)
     formats.check_lossless(image, data)
-    with formats.turn(image.height * image.width):
+    with formats.wait_turn(image.height * image.width):
         formats.load(image)
         metadata = Metadata.from_pillow(image)
         pixels, alpha = _arrays(image)
@@ -95,23 +99,24 @@ def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Pictu
     chunks = metadata.chunks + extras.chunks + comments.chunks
     metadata = replace(metadata, xmp=extras.xmp or metadata.xmp, chunks=chunks)
     metadata = strip_metadata(metadata, strip)
-    warnings = tuple(remark.words for remark in extras.remarks + comments.remarks if remark.kind not in strip)
+    warnings = tuple(warning.words for warning in extras.warnings + comments.warnings if warning.kind not in strip)
     return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata, warnings)
 
 
 def _from_palette(pixels: Levels, metadata: Metadata) -> Levels:
-    """Make a palette of greys a grey picture, unless a profile says RGB."""
+    """Return grey pixels for a palette that has only greys, unless a profile says RGB."""
     grey = None if metadata.has_rgb_profile else single_channel(pixels)
     return pixels if grey is None else grey
 
 
 def check_size(height: int, width: int, max_pixels: int) -> None:
+    """Refuse a picture of more pixels than the limit."""
     if height * width > max_pixels:
         raise PictureError(f"picture has {height} x {width} pixels, the limit is {max_pixels} in all; raise the limit")
 
 
 def _arrays(image: Image.Image) -> tuple[Levels, Levels | None]:
-    """Copy the pixels out of Pillow in parts: at once, it would take three times their memory."""
+    """Copy the pixels out of Pillow in parts. All at once, the copies would take three times their memory."""
     grey, clear = image.mode in ("1", "L", "LA", "La"), image.has_transparency_data
     size = (image.height, image.width)
     pixels = np.empty(size if grey else (*size, 3), np.uint8)
@@ -130,8 +135,8 @@ def _png_alpha(transparency: bytes, head: png_chunks.Ihdr, samples: Levels) -> L
     """Make alpha from a tRNS chunk.
 
     Args:
-        transparency: alpha of the first palette entries, or the one colour that is transparent, 16 bits a sample.
-        head: of the same file; its depth is the unit of the colour.
+        transparency: alpha of the first palette entries, or the one transparent colour with 16 bits for each sample.
+        head: IHDR of the same file; its depth is the unit of the transparent colour.
         samples: palette indices, or decoded pixels.
     """
     if head.colour == png_chunks.PALETTE:
@@ -141,5 +146,6 @@ def _png_alpha(transparency: bytes, head: png_chunks.Ihdr, samples: Levels) -> L
         return table[samples]
     if len(transparency) != (2 if samples.ndim == 2 else 6):
         raise DamagedError("PNG chunk tRNS has the wrong size; save the picture again")
+    # PNG, section 11.3.1.1: the colour has the file's own depth, and Pillow has spread the samples over 0 to 255.
     hit = samples == np.frombuffer(transparency, ">u2") * (255 // (2**head.depth - 1))
     return np.where(hit if hit.ndim == 2 else hit.all(-1), np.uint8(0), np.uint8(255))

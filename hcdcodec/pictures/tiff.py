@@ -1,11 +1,11 @@
-"""Directories of TIFF files, and of the EXIF blocks that have their form, read without trusting them.
+"""Read the directories of TIFF files and of EXIF blocks, which have the same form, without trusting them.
 
     file      = "II" or "MM", 42 or 43 (BigTIFF), then the offset of the first directory
     directory = number of entries, entries, offset of the next directory or 0
     entry     = tag u16, type u16, count, the value or, if it does not fit, its offset
 
-Pillow copies the value of every tag before anyone has asked for it, and tags may share their bytes: a file of 1 MB then
-takes gigabytes. So the sizes are added up here first. Nothing here copies a value but on request.
+Pillow copies the values of all tags at once, and tags can share their bytes, so a small file can take gigabytes. This
+module first adds up the sizes of the tags. It copies a value only on request.
 
 Source: TIFF 6.0, section 2; TIFF Technical Note 1 for SubIFDs; Adobe DNG 1.7, chapters 2 and 4.
 """
@@ -26,15 +26,16 @@ _GROUPS = (34665, 34853)  # EXIF and GPS
 _REDUCED_RESOLUTION = 1  # bit 0 of the one tag
 _OLD_REDUCED_RESOLUTION = 2  # the value of the other
 _SENSOR_COLOURS = (32803, 34892)  # colour filter array, linear raw
+# Bytes of one value by type: 1 to 12 are of TIFF 6.0, section 2; 13 (IFD) and 16 to 18 (BigTIFF) came later.
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SHARED_MOST = 1 << 16
-"""Bytes that tags may count twice: sound files share a few."""
+"""Number of bytes by which the tags may be larger than the file: in sound files some tags share a few bytes."""
 _SUB_IFDS_MOST = 32
 
 
-class Entry(NamedTuple):
-    """One tag: its type, how many values, and where their bytes are."""
+class TagEntry(NamedTuple):
+    """One tag: the type, number and position of its values."""
 
     type: int
     amount: int
@@ -42,7 +43,7 @@ class Entry(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of all its values."""
+        """Number of bytes of all its values."""
         return _TYPE_SIZES.get(self.type, 1) * self.amount
 
 
@@ -52,23 +53,23 @@ class Directory:
 
     Attributes:
         data: the file.
-        order: "<" or ">".
-        entries: by tag; of a tag that occurs twice, the first.
-        size: bytes of the values of all tags, as far as the file has them.
+        order: byte order, "<" or ">".
+        entries: entries by tag; of a tag that occurs twice, the first one.
+        size: bytes of all values together, without parts behind the end of the file.
     """
 
     data: bytes
     order: str
-    entries: Mapping[int, Entry]
+    entries: Mapping[int, TagEntry]
     size: int
 
     def value(self, tag: int) -> bytes:
-        """Return the bytes of a tag as they stand in the file; none where there is no such tag."""
-        entry = self.entries.get(tag, Entry(1, 0, 0))
+        """Return the bytes of a tag as they stand in the file; empty where there is no such tag."""
+        entry = self.entries.get(tag, TagEntry(1, 0, 0))
         return self.data[entry.start : entry.start + entry.size]
 
     def numbers(self, tag: int, most: int = 1) -> tuple[int, ...]:
-        """Return the first values of a tag of integers; none where there is no such tag."""
+        """Return the first values of a tag of integers; empty where there is no such tag."""
         code = _INTEGERS.get(self.entries[tag].type) if tag in self.entries else None
         if code is None:
             return ()
@@ -78,7 +79,7 @@ class Directory:
 
     @property
     def pixel_count(self) -> int:
-        """Rows times columns of the picture that it describes; 0 where it describes none."""
+        """Rows times columns of its picture; 0 where it describes no picture."""
         return sum(self.numbers(_WIDTH)) * sum(self.numbers(_HEIGHT))
 
 
@@ -90,11 +91,12 @@ def read_directory(data: bytes, offset: int | None = None) -> Directory:
         offset: where the directory stands; default: the first one.
 
     Raises:
-        DamagedError: the file is no TIFF, or ends before the directory does.
+        DamagedError: the file is not a TIFF, or ends before the directory does.
     """
     order = {b"II": "<", b"MM": ">"}.get(data[:2], "")
     try:
         (version,) = struct.unpack_from(order + "H", data, 2)
+        # BigTIFF has wider offsets and counts, and its first offset stands four bytes later.
         number, count_code, slot = ("Q", "Q", 8) if version == 43 else ("I", "H", 4)
         if not order or version not in (42, 43):
             raise struct.error
@@ -105,11 +107,11 @@ def read_directory(data: bytes, offset: int | None = None) -> Directory:
         raise DamagedError("TIFF directory is truncated or damaged; fetch the file again") from error
 
 
-def check_sizes(data: bytes) -> None:
-    """Refuse tags that share bytes, since whoever copies them takes many times the file's memory.
+def check_tag_sizes(data: bytes) -> None:
+    """Refuse tags that share many bytes, since copying them takes a multiple of the file's memory.
 
     Args:
-        data: a TIFF file or an EXIF block; one that cannot be read has no tags that anyone copies.
+        data: a TIFF file or an EXIF block. One that cannot be read passes, since nobody can copy its tags.
 
     Raises:
         DamagedError: tags of the first directory, or of the groups in it, share bytes.
@@ -124,20 +126,20 @@ def check_sizes(data: bytes) -> None:
 
 
 def check_is_picture(directory: Directory) -> None:
-    """Refuse a file whose first directory is not the picture itself: camera raw looks like TIFF and shows a preview.
+    """Refuse a file whose first directory is not the main picture. Camera raw looks like TIFF, with a preview first.
 
-    Pyramids, whose SubIFDs are smaller, and files with thumbnails are pictures.
+    Pyramids, whose SubIFDs are smaller, and files with thumbnails pass.
 
     Raises:
-        PictureError: it is such a file.
+        PictureError: the first picture is not the main picture.
     """
-    about = _raw_sign(directory)
+    about = _explain_raw(directory)
     if about:
         raise PictureError(f"camera raw, or a TIFF like it, is not read ({about}); develop it into a picture first")
 
 
-def _raw_sign(directory: Directory) -> str:
-    """Return what tells that the first directory is not the picture; empty where nothing does."""
+def _explain_raw(directory: Directory) -> str:
+    """Return the reason why the first directory is not the main picture; empty where it is."""
     if directory.numbers(_DNG_VERSION):
         return "it is a DNG file"
     if directory.data[8:10] == b"CR":
@@ -148,16 +150,16 @@ def _raw_sign(directory: Directory) -> str:
     if is_reduced or directory.numbers(_SUBFILE_TYPE) == (_OLD_REDUCED_RESOLUTION,):
         return "its first picture is a preview of reduced resolution"
     behind = directory.numbers(_SUB_IFDS, _SUB_IFDS_MOST)
-    if any(_pixels_at(directory.data, place) > directory.pixel_count for place in behind):
+    if any(_count_pixels(directory.data, place) > directory.pixel_count for place in behind):
         return "a larger picture stands behind its first one"
     return ""
 
 
-def _pixels_at(data: bytes, place: int) -> int:
+def _count_pixels(data: bytes, place: int) -> int:
     try:
         return read_directory(data, place).pixel_count
     except DamagedError:
-        return 0  # what cannot be found is no picture
+        return 0  # a directory that cannot be read holds no picture
 
 
 def _read_entries(data: bytes, order: str, offset: int, number: str, count_code: str, slot: int) -> Directory:
@@ -166,13 +168,13 @@ def _read_entries(data: bytes, order: str, offset: int, number: str, count_code:
     start = offset + struct.calcsize(order + count_code)
     if start + count * entry.size > len(data):
         raise struct.error
-    entries, size = dict[int, Entry](), 0
+    entries, size = dict[int, TagEntry](), 0
     for at in range(start, start + count * entry.size, entry.size):
         tag, kind, values = entry.unpack_from(data, at)
         place = at + entry.size - slot
-        found = Entry(kind, values, place)
+        found = TagEntry(kind, values, place)
         if found.size > slot:
-            found = Entry(kind, values, struct.unpack_from(order + number, data, place)[0])
+            found = TagEntry(kind, values, struct.unpack_from(order + number, data, place)[0])
         size += min(found.size, max(len(data) - found.start, 0))
         entries.setdefault(tag, found)
     return Directory(data, order, entries, size)

@@ -1,4 +1,4 @@
-"""Pictures become files, without loss."""
+"""Write pictures to files without loss."""
 
 import enum
 import io
@@ -12,14 +12,14 @@ from hcdcodec.pictures import formats, png_chunks, png_text
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
 from hcdcodec.pictures.picture import Mode, Picture, expand
 
-_WEBP_SIDE_MAX = 16383
+_WEBP_SIDE_MAX = 16383  # WebP stores a side in 14 bits
 _ORIENTATIONS = range(1, 9)
 
 _RUNS = 3
-"""zlib's Z_RLE, for reconstructions: filtered photographs hold hardly anything but runs for zlib to find.
+"""Strategy Z_RLE of zlib, for reconstructions.
 
-0.07 instead of 0.29 CPU seconds a megapixel with Pillow's own choice, for 2.0 % more bytes on val and 1.8 % on Set14
-(choices/restored_png.py); a drawn page of text took a fourth more (by hand).
+In a photograph after the PNG filters, zlib finds little more than runs of one byte. Looking only for them takes a
+fraction of the time and costs few bytes; benchmarks/choices/restored_png.py measures both.
 """
 
 
@@ -35,13 +35,13 @@ def write_picture(picture: Picture, fmt: Format, *, marks: Iterable[png_chunks.C
     """Store a picture without loss.
 
     Args:
-        picture: what to store. WebP knows no grey and stores it as RGB, and so does every kind of file under a profile
-            that says RGB; TIFF takes EXIF apart into its own tags; only PNG takes `Metadata.chunks`.
-        fmt: the kind of file.
-        marks: further chunks, before those of the metadata; PNG only.
+        picture: the picture. WebP has no grey, so a grey picture becomes RGB; so it does in all formats if its profile
+            says RGB. TIFF splits EXIF into its own tags. Only PNG can hold `Metadata.chunks`.
+        fmt: the format of the file.
+        marks: further chunks, before those of the metadata; only for PNG.
 
     Raises:
-        OutputError: this kind of file cannot hold the picture.
+        OutputError: this format cannot hold the picture.
     """
     metadata = picture.metadata
     if fmt is Format.PNG:
@@ -53,7 +53,7 @@ def write_picture(picture: Picture, fmt: Format, *, marks: Iterable[png_chunks.C
 
 
 def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
-    """Return what to tell about metadata that a kind of file cannot hold; density is not worth a word."""
+    """Return warnings about metadata that a format cannot hold. A lost density needs no warning."""
     names = []
     for kind, name in ((Strip.TEXT, "texts"), (Strip.COLOUR, "colour space")):
         chunks = [chunk for chunk in metadata.chunks if kind in kinds_of(chunk) and chunk.type != b"sRGB"]
@@ -81,6 +81,7 @@ def _save_webp(image: Image.Image, metadata: Metadata) -> bytes:
     if max(image.size) > _WEBP_SIDE_MAX:
         raise OutputError(f"WebP holds at most {_WEBP_SIDE_MAX} pixels a side; choose PNG or TIFF")
     payloads = {"icc_profile": metadata.icc or b"", "exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
+    # `exact` keeps the colours of transparent pixels, which WebP would otherwise change.
     return _save(image, "WEBP", lossless=True, exact=True, **payloads)
 
 
@@ -88,7 +89,7 @@ def _save_tiff(image: Image.Image, metadata: Metadata) -> bytes:
     try:
         with formats.pillow_reads():
             tags = metadata.to_tiff()
-            # The writer that compresses cannot nest tags, as EXIF does.
+            # Pillow compresses TIFF with libtiff, and that writer cannot store nested tags such as EXIF.
             is_flat = ExifTags.IFD.Exif not in tags and ExifTags.IFD.GPSInfo not in tags
             payloads = {"icc_profile": metadata.icc, "dpi": metadata.dpi, "exif": tags}
             if is_flat and tags.get(ExifTags.Base.Orientation, 1) in _ORIENTATIONS:  # it refuses all others

@@ -1,7 +1,7 @@
-"""XMP in two packets made one, since only JPEG can hold two.
+"""Join the two XMP packets of a JPEG into one, since other formats hold only one.
 
-The properties of the extension go behind those of the main packet, and the note that names the extension goes. The
-texts are cut and joined; no serialiser rewrites what people or programs have written there.
+The properties of the extension are put behind those of the main packet, and the note that names the extension is
+removed. The texts are cut and joined as they are; no XML serialiser rewrites them.
 
 Source: Adobe XMP part 3, section 1.1.3.1.
 """
@@ -28,9 +28,11 @@ def join_packets(main: bytes, extension: bytes) -> bytes | None:
         One packet; None where the two are written in a way that cannot be joined.
     """
     place, content = _CONTENT.search(main), _CONTENT.search(extension)
-    if place is None or content is None or b"<!" in main + extension:  # no packet needs entities
+    # "<!" begins entities, comments and CDATA. XMP needs none of them, and entities could expand without end.
+    if place is None or content is None or b"<!" in main + extension:
         return None
     joined = _NOTE.sub(b"", main[: place.end("all")]) + content["all"] + main[place.end("all") :]
+    # A prefix that only the extension declares makes the joined text invalid; the parser finds this.
     try:
         ElementTree.fromstring(joined.strip(_PADDING))
     except (ElementTree.ParseError, ValueError, LookupError):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.cli.report import Report, Verbosity, Work, json_line, message, standing
+from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, message, standing_line
 from hcdcodec.files.names import printable
 
 DONE = Outcome(
@@ -41,10 +41,10 @@ class Clock:
 
 
 def report_of(
-    *outcomes: Outcome, work: Work = Work.ENCODE, verbosity: Verbosity = Verbosity.NORMAL, seconds: float = 2.0
+    *outcomes: Outcome, verb: Verb = Verb.ENCODE, verbosity: Verbosity = Verbosity.NORMAL, seconds: float = 2.0
 ) -> Report:
     clock = Clock()
-    report = Report(work, verbosity, clock)
+    report = Report(verb, verbosity, clock)
     for outcome in outcomes:
         report.add(outcome)
     clock.now += seconds
@@ -66,18 +66,18 @@ def test_what_went_well_is_said_only_when_asked(outcome: Outcome, verbosity: Ver
 
 
 @pytest.mark.parametrize(
-    ("outcome", "work", "expected"),
+    ("outcome", "verb", "expected"),
     [
-        (DONE, Work.ENCODE, "in/a.jpg: encoded, 400 kB -> 100 kB, 31.50 dB, 24 passes, 1.2 s"),
-        (replace(DONE, psnr=None, passes=0), Work.DECODE, "in/a.jpg: decoded, 400 kB -> 100 kB, 1.2 s"),
-        (replace(DONE, psnr=math.inf), Work.ENCODE, "in/a.jpg: encoded, 400 kB -> 100 kB, no error, 24 passes, 1.2 s"),
-        (replace(DONE, target_bytes=0, psnr=None, passes=0), Work.VERIFY, "in/a.jpg: verified, 1.2 s"),
-        (SKIPPED, Work.ENCODE, "in/b.jpg: skipped, up to date"),
-        (IGNORED, Work.ENCODE, "in/d.txt: ignored, no picture"),
+        (DONE, Verb.ENCODE, "in/a.jpg: encoded, 400 kB -> 100 kB, 31.50 dB, 24 passes, 1.2 s"),
+        (replace(DONE, psnr=None, passes=0), Verb.DECODE, "in/a.jpg: decoded, 400 kB -> 100 kB, 1.2 s"),
+        (replace(DONE, psnr=math.inf), Verb.ENCODE, "in/a.jpg: encoded, 400 kB -> 100 kB, no error, 24 passes, 1.2 s"),
+        (replace(DONE, target_bytes=0, psnr=None, passes=0), Verb.VERIFY, "in/a.jpg: verified, 1.2 s"),
+        (SKIPPED, Verb.ENCODE, "in/b.jpg: skipped, up to date"),
+        (IGNORED, Verb.ENCODE, "in/d.txt: ignored, no picture"),
     ],
 )
-def test_verbose_lines(outcome: Outcome, work: Work, expected: str) -> None:
-    assert report_of(work=work, verbosity=Verbosity.VERBOSE).line(outcome) == f"hcdcodec: {expected}"
+def test_verbose_lines(outcome: Outcome, verb: Verb, expected: str) -> None:
+    assert report_of(verb=verb, verbosity=Verbosity.VERBOSE).line(outcome) == f"hcdcodec: {expected}"
 
 
 def test_warnings_are_said_unless_quiet() -> None:
@@ -96,7 +96,7 @@ def test_growth_is_warned_of_only_when_asked_and_only_of_encoding() -> None:
     assert report_of().line(grown) is None
     line = report_of(verbosity=Verbosity.VERBOSE).line(grown)
     assert line is not None and line.endswith("; warning: larger than its source, --skip-if-larger would store nothing")
-    assert "warning" not in (report_of(work=Work.DECODE, verbosity=Verbosity.VERBOSE).line(grown) or "")
+    assert "warning" not in (report_of(verb=Verb.DECODE, verbosity=Verbosity.VERBOSE).line(grown) or "")
     assert report_of(grown, DONE, grown).summary().splitlines()[1].endswith(" bpp, 2 larger than their source")
     left_out = replace(grown, status=Status.SKIPPED)
     assert report_of(left_out, SKIPPED).summary() == "1 up to date, 1 left out as not smaller than their source"
@@ -134,7 +134,7 @@ def test_summary_of_encoding() -> None:
 
 def test_summary_of_decoding_has_no_ratio_and_no_quality() -> None:
     outcome = replace(DONE, psnr=None, psnr_before=None, passes=0, source_bytes=999, target_bytes=12_345)
-    assert report_of(outcome, work=Work.DECODE).summary().splitlines() == [
+    assert report_of(outcome, verb=Verb.DECODE).summary().splitlines() == [
         "1 decoded",
         "999 bytes -> 12.3 kB",
         "2.0 s, 0.25 MP/s",
@@ -220,8 +220,8 @@ def test_json_carries_any_name_exactly() -> None:
 )
 def test_a_survey_names_source_target_and_state(status: Status, state: str) -> None:
     outcome = Outcome(name="in/a\n.jpg", status=status, target=Path("small/a\n.jpg.hcd.png"))
-    assert standing(outcome) == f"in/a\\n.jpg -> small/a\\n.jpg.hcd.png ({state})"
-    assert standing(replace(outcome, target=None)) == f"in/a\\n.jpg -> standard output ({state})"
+    assert standing_line(outcome) == f"in/a\\n.jpg -> small/a\\n.jpg.hcd.png ({state})"
+    assert standing_line(replace(outcome, target=None)) == f"in/a\\n.jpg -> standard output ({state})"
 
 
 @pytest.mark.parametrize("status", [Status.MISSING, Status.STALE, Status.FAILED])

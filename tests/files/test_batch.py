@@ -577,7 +577,7 @@ def test_a_write_that_fails_leaves_the_old_result_and_no_remains(folder: Folder,
 
 
 def test_interrupted_runs_go_on_where_they_stopped(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages, "_BEHIND_PX", 0)  # however slow writing is, not all six may be computed before it
+    monkeypatch.setattr(stages, "_UNWRITTEN_PX", 0)  # however slow writing is, not all six may be computed before it
     for number in range(6):
         folder.put(f"{number}.png")
     plan = plan_encode([str(folder.path / "in")], str(folder.path / "small"), refuse=refuse_source)

@@ -117,7 +117,7 @@ def test_damage_is_refused(irn: dict[str, torch.Tensor]) -> None:
 
 def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = saved(tmp_path / "x.pth", {"a": torch.zeros(1000)})
-    monkeypatch.setattr(checkpoints, "MAX_BYTES", 2000)
+    monkeypatch.setattr(checkpoints, "MAX_CHECKPOINT_BYTES", 2000)
     with pytest.raises(ModelError, match="has more than"):
         read_checkpoint(path)
     squeezed = io.BytesIO()
@@ -126,7 +126,7 @@ def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     assert len(squeezed.getvalue()) < 2000
     with pytest.raises(ModelError, match="unpacks to far more"):
         load_tensors(squeezed.getvalue())
-    monkeypatch.setattr(checkpoints, "MAX_BYTES", path.stat().st_size)
+    monkeypatch.setattr(checkpoints, "MAX_CHECKPOINT_BYTES", path.stat().st_size)
     with pytest.raises(ModelError, match="neither an IRN"):
         read_checkpoint(path)
 

@@ -22,7 +22,7 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
-from hcdcodec.format.container import LEVELS, Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
+from hcdcodec.format.container import PNG_LEVELS, Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.formats import sniff
@@ -86,7 +86,7 @@ def resaved(data: bytes, image: Image.Image | None = None) -> bytes:
 # Round trip
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", PNG_LEVELS)
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
 def test_pictures_survive_every_level(shape: tuple[int, ...], level: int) -> None:
     result = unpack(packed(noise(*shape), level=level))
@@ -137,14 +137,14 @@ def test_the_file_is_an_ordinary_picture() -> None:
 
 def test_an_rgb_profile_never_stands_in_a_grey_png() -> None:
     lr = np.stack([noise(5, 6) // 64] * 3, axis=-1)
-    for level in LEVELS:
+    for level in PNG_LEVELS:
         data = packed(lr, metadata=FULL, level=level)
         assert png_chunks.ihdr(next(png_chunks.walk(data))).colour in (2, 3)
         assert np.array_equal(unpack(data).lr, lr)
     assert png_chunks.ihdr(next(png_chunks.walk(packed(lr, level=6)))).colour in (0, 3)
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", PNG_LEVELS)
 def test_a_grey_lr_under_an_rgb_profile_is_stored_with_three_channels(level: int) -> None:
     for lr in (noise(5, 6), noise(5, 6) // 64):
         data = packed(lr, alpha=noise(19, 23), metadata=FULL, level=level)
@@ -161,7 +161,7 @@ def test_files_of_the_first_release_with_a_grey_lr_under_an_rgb_profile_are_read
     assert same(unpack(old), replace(unpack(plain), metadata=FULL))
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", PNG_LEVELS)
 def test_a_grey_profile_never_stands_beside_a_palette(level: int) -> None:
     profile = Metadata(icc=bytes(12) + b"mntrGRAYXYZ " + bytes(300))
     lr = np.array([0, 7, 200], np.uint8)[noise(5, 6) % 3]

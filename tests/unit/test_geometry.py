@@ -11,7 +11,7 @@ from conftest import Draw, Tiny, float32_engine
 
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
-from hcdcodec.codec.encode import _header, encode_pictures
+from hcdcodec.codec.encode import _make_header, encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import ContainerError, DamagedError, EditedError
@@ -54,7 +54,7 @@ def sizes(network: Backbone) -> Iterator[tuple[int, int]]:
 def test_no_limit_refuses_what_the_encoder_writes(name: str) -> None:
     network, count = NETWORKS[name], 0
     for size in sizes(network):
-        header = _header(network, Picture(np.broadcast_to(np.uint8(0), size)), EncodeOptions())
+        header = _make_header(network, Picture(np.broadcast_to(np.uint8(0), size)), EncodeOptions())
         lr_h, lr_w = (-(-side // network.multiple) * network.multiple // network.scale for side in size)
         check_sizes(header, lr_h, lr_w, size[0] * size[1])
         check_geometry(header, lr_h, lr_w, multiple=network.multiple, halo_px=network.halo_px)

@@ -1,8 +1,10 @@
 """Imports point downwards only, the two directions do not know each other, and torch comes in late."""
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,18 @@ def test_imports_point_downwards() -> None:
     command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
     ran = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stdout
+
+
+def test_development_page_draws_the_contract_and_names_files_that_exist() -> None:
+    package = Path(hcdcodec.__file__).parent
+    page = (package / "docs/development.md").read_text(encoding="utf-8")
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
+    assert re.findall(r"^    ((?:\w+ : )?\w+)(?:  .*)?$", page, re.MULTILINE) == contract["layers"]
+    names = [name for name in re.findall(r"[\w/]+\.py\b", page) if "NAME" not in name]
+    assert len(names) > 50
+    assert [name for name in names if not ((package / name).is_file() or (ROOT / name).is_file())] == []
 
 
 # Importing these loads no torch: commands that only look at files must answer at once.

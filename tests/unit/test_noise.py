@@ -1,4 +1,4 @@
-"""Details z: the documented rule recomputed from scratch, and its independence of windows."""
+"""Details z: the documented rule recompute from scratch, and its independence of windows."""
 
 from statistics import NormalDist
 

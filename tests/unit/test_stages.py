@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.batch.stages import Stages, failure, run
+from hcdcodec.batch.stages import Stages, failure_of, run_stages
 from hcdcodec.errors import PictureError
 from hcdcodec.files.job import Job
 
@@ -46,7 +46,7 @@ def stages(
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let next to nothing wait to be written: how much else is begun would depend on the speed of the writers."""
-    monkeypatch.setattr("hcdcodec.batch.stages._BEHIND_PX", 4)
+    monkeypatch.setattr("hcdcodec.batch.stages._UNWRITTEN_PX", 4)
 
 
 def statuses(outcomes: list[Outcome]) -> dict[str, Status]:
@@ -57,14 +57,14 @@ def statuses(outcomes: list[Outcome]) -> dict[str, Status]:
 @pytest.mark.parametrize("threads", [1, 4])
 @pytest.mark.parametrize("count", [0, 1, 2, 30])
 def test_outcomes_come_in_the_order_of_the_jobs(count: int, threads: int, group_px: int) -> None:
-    outcomes = list(run(iter(jobs_of(count)), stages(), threads=threads, group_px=group_px))
+    outcomes = list(run_stages(iter(jobs_of(count)), stages(), threads=threads, group_px=group_px))
     assert [(outcome.name, outcome.message) for outcome in outcomes] == [(str(n), str(-n)) for n in range(count)]
 
 
 def test_one_small_picture_does_not_wait_for_all_that_is_settled() -> None:
     """Ten thousand pictures that are up to date must not keep the one that is not from being computed."""
     seen = iter(
-        run(
+        run_stages(
             jobs_of(10_000),
             stages(read=lambda job: number_of(job) if job.name == "0" else done(job, "settled")),
             threads=2,
@@ -85,7 +85,7 @@ def test_order_holds_when_later_writes_end_first() -> None:
             second_written.set()
         return done(job, made)
 
-    outcomes = list(run(jobs_of(6), stages(write=write), threads=2, group_px=1))
+    outcomes = list(run_stages(jobs_of(6), stages(write=write), threads=2, group_px=1))
     assert [outcome.name for outcome in outcomes] == list("012345")
     assert not statuses(outcomes)
 
@@ -98,7 +98,7 @@ def test_neighbours_are_computed_together_up_to_the_limit() -> None:
         return group
 
     weights = [1, 1, 1, 5, 1, 2, 1, 3, 1]
-    list(run(jobs_of(9), stages(work=work, weigh=weights.__getitem__), threads=1, group_px=3))
+    list(run_stages(jobs_of(9), stages(work=work, weigh=weights.__getitem__), threads=1, group_px=3))
     assert groups == [[0, 1, 2], [3], [4, 5], [6], [7], [8]]
 
 
@@ -115,7 +115,7 @@ def test_failures_are_alone_whatever_the_stage(stage: str, bad: set[int]) -> Non
         "work": stages(work=lambda group: [picky(number) for number in group]),
         "write": stages(write=lambda job, number, _: done(job, picky(number))),
     }[stage]
-    outcomes = list(run(jobs_of(8), chosen, threads=2, group_px=100))
+    outcomes = list(run_stages(jobs_of(8), chosen, threads=2, group_px=100))
     assert [outcome.name for outcome in outcomes] == [str(number) for number in range(8)]
     assert statuses(outcomes) == {str(number): Status.FAILED for number in bad}
     assert all(outcome.message == f"{outcome.name} is bad; leave it out" for outcome in outcomes if outcome.status
@@ -134,7 +134,7 @@ def test_what_reading_settles_is_neither_computed_nor_written() -> None:
         seen.extend(group)
         return group
 
-    outcomes = list(run(jobs_of(7), stages(read=read, work=work), threads=2, group_px=4))
+    outcomes = list(run_stages(jobs_of(7), stages(read=read, work=work), threads=2, group_px=4))
     assert [outcome.name for outcome in outcomes] == list("0123456")
     assert statuses(outcomes) == dict.fromkeys("135", Status.SKIPPED)
     assert seen == [0, 2, 4, 6]
@@ -149,7 +149,7 @@ def test_groups_are_halved_until_they_fit() -> None:
             raise MemoryError
         return group
 
-    outcomes = list(run(jobs_of(8), stages(work=work), threads=2, group_px=8))
+    outcomes = list(run_stages(jobs_of(8), stages(work=work), threads=2, group_px=8))
     assert not statuses(outcomes)
     assert sizes == [8, 4, 2, 2, 4, 2, 2]
 
@@ -163,7 +163,7 @@ def test_reading_runs_ahead_by_a_bounded_number_of_jobs() -> None:
             taken.append(number_of(job))
             yield job
 
-    outcomes = run(todo(), stages(), threads=2, group_px=1)
+    outcomes = run_stages(todo(), stages(), threads=2, group_px=1)
     for finished in range(1, 60):
         next(outcomes)
         # Being read, waiting to be computed, in one group, and waiting to be written.
@@ -192,7 +192,7 @@ def test_reading_pauses_while_large_pictures_wait() -> None:
         read.append(number_of(job))
         return number_of(job)
 
-    list(run(todo(), stages(reading, slow, weigh=lambda _: 1 << 30), threads=1, group_px=1))
+    list(run_stages(todo(), stages(reading, slow, weigh=lambda _: 1 << 30), threads=1, group_px=1))
     # Two may have begun before the first weight is known; none begins while a large one waits.
     assert ahead == [1, 0] * 6
 
@@ -213,7 +213,7 @@ def test_computing_pauses_while_large_pictures_wait_to_be_written() -> None:
         return done(job, made)
 
     large = stages(work=work, write=write, weigh=lambda _: 1 << 30)
-    assert not statuses(list(run(jobs_of(12), large, threads=4, group_px=1)))
+    assert not statuses(list(run_stages(jobs_of(12), large, threads=4, group_px=1)))
     # One waits, one is being computed.
     assert max(unwritten) <= 2
 
@@ -237,7 +237,7 @@ def test_closing_early_stops_reading_and_finishes_what_is_being_written() -> Non
         ended.append(job.name)
         return done(job, made)
 
-    outcomes = run(todo(), stages(write=write), threads=2, group_px=1)
+    outcomes = run_stages(todo(), stages(write=write), threads=2, group_px=1)
     assert next(outcomes).name == "0"
     threading.Timer(0.1, go_on.set).start()
     outcomes.close()  # type: ignore[attr-defined]
@@ -253,7 +253,7 @@ def test_an_interrupt_while_computing_gets_out_and_leaves_no_threads() -> None:
         return group
 
     with pytest.raises(KeyboardInterrupt):
-        list(run(jobs_of(1000), stages(work=work), threads=2, group_px=1))
+        list(run_stages(jobs_of(1000), stages(work=work), threads=2, group_px=1))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith(("read", "write"))]
 
 
@@ -266,7 +266,7 @@ def test_an_interrupt_while_computing_gets_out_and_leaves_no_threads() -> None:
     ],
 )
 def test_expected_failures_say_what_to_do(error: Exception, message: str) -> None:
-    outcome = failure(job_of(7), error)
+    outcome = failure_of(job_of(7), error)
     assert (outcome.name, outcome.status, outcome.target) == ("7", Status.FAILED, Path("7.out"))
     assert outcome.message == message
 
@@ -275,7 +275,7 @@ def test_unexpected_failures_ask_for_a_report() -> None:
     def work(group: list[int]) -> list[int]:
         return [1 // number for number in group]
 
-    (outcome,) = run(jobs_of(1), stages(work=work), threads=1, group_px=1)
+    (outcome,) = run_stages(jobs_of(1), stages(work=work), threads=1, group_px=1)
     assert outcome.message.startswith("INTERNAL ERROR: ZeroDivisionError: ")
     assert "please report it" in outcome.message
     assert "\n" not in outcome.message
@@ -292,8 +292,8 @@ def test_every_device_works_and_the_order_holds() -> None:
             together.wait(10)  # breaks unless three groups are computed at once
         return [-number for number in group]
 
-    several = replace(stages(), works=[work] * 3)
-    outcomes = list(run(jobs_of(30), several, threads=2, group_px=1))
+    several = replace(stages(), computes=[work] * 3)
+    outcomes = list(run_stages(jobs_of(30), several, threads=2, group_px=1))
     assert [(outcome.name, outcome.message) for outcome in outcomes] == [(str(n), str(-n)) for n in range(30)]
 
 
@@ -313,7 +313,7 @@ def test_a_device_does_one_group_at_a_time_and_a_slow_one_holds_up_no_other() ->
         busy.release()
         return group
 
-    outcomes = list(run(jobs_of(8), replace(stages(), works=[slow, fast]), threads=2, group_px=1))
+    outcomes = list(run_stages(jobs_of(8), replace(stages(), computes=[slow, fast]), threads=2, group_px=1))
     assert not statuses(outcomes)
     assert len(seen) >= 4
 
@@ -322,7 +322,7 @@ def test_failures_are_alone_on_several_devices() -> None:
     def work(group: list[int]) -> list[int]:
         return [1 // (number % 5) for number in group]
 
-    outcomes = list(run(jobs_of(20), replace(stages(), works=[work] * 2), threads=2, group_px=4))
+    outcomes = list(run_stages(jobs_of(20), replace(stages(), computes=[work] * 2), threads=2, group_px=4))
     assert [outcome.name for outcome in outcomes] == [str(number) for number in range(20)]
     assert statuses(outcomes) == dict.fromkeys(("0", "5", "10", "15"), Status.FAILED)
 
@@ -338,7 +338,7 @@ def test_closing_early_lets_devices_finish_and_leaves_no_threads() -> None:
         ended.extend(group)
         return group
 
-    outcomes = run(jobs_of(1000), replace(stages(), works=[work] * 2), threads=2, group_px=1)
+    outcomes = run_stages(jobs_of(1000), replace(stages(), computes=[work] * 2), threads=2, group_px=1)
     assert next(outcomes).name == "0"
     outcomes.close()  # type: ignore[attr-defined]
     assert sorted(begun) == sorted(ended)
@@ -357,5 +357,5 @@ def test_what_is_settled_is_told_before_later_jobs_are_read() -> None:
     def read(job: Job) -> int | Outcome:
         return Outcome(name=job.name, status=Status.SKIPPED)
 
-    assert next(run(todo(), stages(read=read), threads=2, group_px=1000)).name == "0"
+    assert next(run_stages(todo(), stages(read=read), threads=2, group_px=1000)).name == "0"
     assert len(taken) < 10
