@@ -38,7 +38,7 @@ _PAIRS = {
 }
 """Width, depth of the encoder and depth of the decoder, by name and scale.
 
-Most layers work at LR size, so a larger scale can have more channels for the same time per HR pixel.
+All convolutions work at LR size, so a larger scale can have more channels for the same time per HR pixel.
 """
 
 
