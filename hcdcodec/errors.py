@@ -2,7 +2,7 @@
 
     HcdError                    catch this to catch them all
     ├── UsageError              the call makes no sense: unknown name, value out of range, two results with one name
-    ├── PictureError            a source cannot be read, or cannot be kept without loss
+    ├── PictureError            a source cannot be read, or cannot be stored
     ├── ContainerError          a file should be one of ours, but cannot be decoded
     │   ├── NotOursError        no header: an ordinary PNG, or not a PNG
     │   ├── DamagedError        truncated, wrong CRC, impossible or contradicting fields
@@ -24,7 +24,7 @@ class UsageError(HcdError):
 
 
 class PictureError(HcdError):
-    """A source picture cannot be read, or cannot be kept without loss."""
+    """A source picture cannot be read, or cannot be stored."""
 
 
 class ContainerError(HcdError):

@@ -4,10 +4,13 @@ No module that loads slowly is imported before a method needs it, so that `--hel
 command line stand only here.
 """
 
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import click
 
 from hcdcodec.batch.options import IO_THREADS, FileOptions
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
@@ -80,7 +83,7 @@ class Arguments:
         *sources, destination = self.paths
         if self.files_from is None:
             if not sources:
-                raise UsageError("there is nothing to read or nowhere to write; give SRC... and then DST")
+                raise UsageError(_missing_destination(destination))
             return sources, destination, False
         if sources:
             raise UsageError("sources come from arguments or from --files-from, not from both")
@@ -131,6 +134,14 @@ class Arguments:
         if len(given) > 1:
             raise UsageError("--quality, --max-bytes, --target-bpp and --target-psnr exclude each other; choose one")
         return Target(**asked) if given and self.quality is None else None  # type: ignore[arg-type]
+
+
+def _missing_destination(source: str) -> str:
+    """Return what to say where only one name was given, with the command that was meant."""
+    context = click.get_current_context(silent=True)
+    command = context.command_path if context else "hcdcodec encode"
+    usual = "restored/" if command.endswith("decode") else "small/"
+    return f"there is no destination; did you mean: {command} {shlex.quote(source)} {usual}"
 
 
 def _or_default(value: int | None, default: int) -> int:

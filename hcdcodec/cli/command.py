@@ -5,7 +5,6 @@
 2    the call makes no sense          130, 143   interrupted
 """
 
-import contextlib
 import logging
 import signal
 import sys
@@ -14,19 +13,22 @@ from typing import NoReturn
 
 import click
 
-from hcdcodec.cli import encode_decode, exits, info, models, output
+from hcdcodec.cli import click_errors, encode_decode, exits, info, models, output
 from hcdcodec.cli.compare import compare
+from hcdcodec.cli.groups import Workflow
+from hcdcodec.cli.help_topics import help_topic
 from hcdcodec.cli.train import train
 from hcdcodec.errors import HcdError, ModelError, OutputError
 from hcdcodec.files.names import printable
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Workflow, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="hcdcodec", prog_name="hcdcodec")
 def cli() -> None:
-    """Store pictures as small pictures.
+    """Store pictures as small pictures. Lossy: keep your originals, or look first.
 
-    encode turns each picture into a PNG of 1/scale the size each way that any viewer opens; decode restores it.
+    encode makes a PNG of a quarter of the width and height, which any viewer opens. decode makes a picture of full size
+    from it again. 'hcdcodec help' lists pages to read.
     """
 
 
@@ -39,6 +41,7 @@ for command in (
     compare,
     models.models,
     train,
+    help_topic,
 ):
     cli.add_command(command)
 
@@ -57,8 +60,7 @@ def main() -> NoReturn:
     except SystemExit as leaving:
         sys.exit(output.finish(int(leaving.code or 0)))
     except click.ClickException as error:
-        with contextlib.suppress(OSError):
-            error.show()
+        click_errors.tell(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(exits.INTERRUPTED)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hcdcodec.cli import exits, output
-from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, Examples, option
+from hcdcodec.cli.groups import Examples, option
+from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -31,18 +32,32 @@ if TYPE_CHECKING:
 @click.argument("original", type=click.Path(path_type=Path))
 @click.argument("other", type=click.Path(path_type=Path), metavar="DECODED|LR")
 @option("--json", "as_json", is_flag=True, help="Write one JSON object a picture.")
-@option("--picture", type=click.Path(path_type=Path), metavar="PNG", help="Two files: original, decoded, LR, error.")
-@option("--html", "html_page", type=click.Path(path_type=Path), metavar="HTML", help="The same as one page, for all.")
-@option("--border", type=click.IntRange(0), help="Pixels that PSNR-Y and SSIM leave out.  [default: the scale, or 4]")
-@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+@option(
+    "--picture", type=click.Path(path_type=Path), metavar="PNG", help="Write a picture: original, decoded, LR, error."
+)
+@option(
+    "--html",
+    "html_page",
+    type=click.Path(path_type=Path),
+    metavar="HTML",
+    help="Write one page that shows all of them.",
+)
+@option(
+    "--border",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Pixels at each side that PSNR-Y and SSIM leave out.  [default: the scale, or 4]",
+)
 @MAX_PIXELS
 @EXCLUDE
+@WEIGHTS_DIR
 def compare(
     original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
 ) -> None:
-    """Say how close pictures are to their originals: PSNR, SSIM, and bits per pixel of the file compared.
+    """Measure how close pictures are to their originals.
 
-    An LR is decoded in memory. Two folders are compared file by file, under mirrored names.
+    It tells PSNR, SSIM, and the bits per pixel of the file that is compared. An LR, which is a small file of ours, is
+    decoded in memory. Two folders are compared file by file, by their names.
     """
     from hcdcodec.cli.report import message
     from hcdcodec.compare import pairs

@@ -10,7 +10,8 @@ import click
 
 from hcdcodec.cli import run_batch
 from hcdcodec.cli.arguments import Arguments
-from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, Examples, option
+from hcdcodec.cli.groups import Examples, Group, option
+from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import plan_decode, plan_encode
 
@@ -38,20 +39,24 @@ if TYPE_CHECKING:
 )
 @SOURCES
 @CHOICE
-@option("--skip-if-larger", is_flag=True, help="Store nothing where the result would not be smaller than its source.")
-@option("--upgrade", is_flag=True, help="Redo what an older release made with other weights.")
-@option("--compile", "compiled", is_flag=True, help="Compile the search first; meant for GPUs and many pictures.")
+@option(
+    "--skip-if-larger", is_flag=True, group=Group.QUALITY, help="Store nothing that is not smaller than its source."
+)
+@option("--upgrade", is_flag=True, group=Group.FILES, help="Redo what an older release made with other weights.")
+@option(
+    "--compile", "compiled", is_flag=True, group=Group.MACHINE, help="Compile the search; for a GPU and many pictures."
+)
 @PRECISION
 @RESULTS
 @ENGINE
 @MACHINE
 @TALK
 def encode(**given: Any) -> None:
-    """Encode pictures SRC... to DST.
+    """Make small pictures of the pictures SRC, in DST. Lossy: keep your originals, or look first.
 
-    SRC are files, directories (searched for pictures, contents mirrored) or - for standard input; DST is a directory
-    if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png. Results that are up to
-    date are left alone.
+    SRC are files, folders or - for standard input. A folder is searched for pictures, and DST gets its structure. DST
+    is a folder if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png. What is up
+    to date is left alone. Source files are never changed.
     """
     from hcdcodec.cli.report import Verb
 
@@ -71,16 +76,23 @@ def encode(**given: Any) -> None:
     """,
 )
 @SOURCES
-@option("--format", "target_format", type=click.Choice(["png", "webp", "tiff"]), default="png", help="All lossless.")
+@option(
+    "--format",
+    "target_format",
+    type=click.Choice(["png", "webp", "tiff"]),
+    default="png",
+    group=Group.QUALITY,
+    help="All keep every pixel.",
+)
 @RESULTS
 @ENGINE
 @MACHINE
 @TALK
 def decode(**given: Any) -> None:
-    """Restore pictures SRC... to DST.
+    """Decode small pictures SRC to full size, in DST.
 
-    Directories are searched for *.hcd.png and mirrored. photo.jpg.hcd.png becomes photo.jpg.png, photo.png.hcd.png
-    becomes photo.png. Every file names the network that it needs.
+    A folder is searched for *.hcd.png, and DST gets its structure. photo.jpg.hcd.png becomes photo.jpg.png;
+    photo.png.hcd.png becomes photo.png. Every file names the network that it needs.
     """
     from hcdcodec.batch.freshness import judge_by_time, judge_restored_png
     from hcdcodec.cli.report import Verb
@@ -110,10 +122,10 @@ def decode(**given: Any) -> None:
 @MACHINE
 @TALK
 def status(**given: Any) -> None:
-    """Show which pictures an encode of SRC... to DST would still encode.
+    """Show which pictures an encode of SRC to DST would still encode.
 
     Give the options that encode was given. Missing: never encoded, or failed, or not stored by --skip-if-larger. Stale:
-    the source has changed since, or was encoded with other options. Exit status 0 if everything is up to date, else 1.
+    the source has changed since, or was encoded with other options. The exit status is 0 if all is up to date, else 1.
     """
     arguments = Arguments(**given)
     run_batch.print_status(_plan_encode(arguments), _judge_encoded(arguments), arguments)

@@ -10,12 +10,13 @@ import click
 
 from hcdcodec.cli import output
 from hcdcodec.cli.each_file import do_each
-from hcdcodec.cli.options import MAX_PIXELS, Examples, option
+from hcdcodec.cli.groups import Examples, option
+from hcdcodec.cli.options import FILE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.files.names import printable
 
 
 @click.command(cls=Examples, epilog="hcdcodec info small/photo.jpg.hcd.png\nhcdcodec info --json small/*.hcd.png")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=FILE)
 @option("--json", "as_json", is_flag=True, help="Write one JSON object a file.")
 def info(paths: tuple[str, ...], as_json: bool) -> None:
     """Show what files say about themselves, without decoding them."""
@@ -40,12 +41,15 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
     hcdcodec status photos/ small/ && hcdcodec verify -q small/*.hcd.png
     """,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
-@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
-@option("-q", "--quiet", is_flag=True, help="Only failures.")
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=FILE)
+@option("-q", "--quiet", is_flag=True, help="Say failures only.")
 @MAX_PIXELS
+@WEIGHTS_DIR
 def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pixels: int) -> None:
-    """Check that files are intact, unedited, and that the weights they need are installed."""
+    """Check that files are intact and can be decoded.
+
+    A file can be decoded if nobody has edited its pixels, and if the weights that it needs are installed.
+    """
     from hcdcodec.codec.engines import Engines
     from hcdcodec.files import disk
     from hcdcodec.format import container

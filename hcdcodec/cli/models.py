@@ -10,7 +10,8 @@ import click
 
 from hcdcodec.cli import output
 from hcdcodec.cli.each_file import do_each
-from hcdcodec.cli.options import Examples, option
+from hcdcodec.cli.groups import Examples, option
+from hcdcodec.cli.options import WEIGHTS_DIR
 from hcdcodec.errors import UsageError
 from hcdcodec.files.names import printable
 
@@ -24,10 +25,10 @@ def models() -> None:
 
 
 @models.command("list")
-@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
 @option("--json", "as_json", is_flag=True, help="Write one JSON object an entry.")
+@WEIGHTS_DIR
 def list_models(weights_dir: Path | None, as_json: bool) -> None:
-    """List the networks, and the weights that are installed for them."""
+    """List the networks and the weights that are installed."""
     from hcdcodec.networks.families import FAMILIES
     from hcdcodec.networks.manifest import installed
     from hcdcodec.networks.native.library import manner
@@ -72,13 +73,19 @@ def _entry_lines(path: Path, entry: "Entry") -> str:
 )
 @click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
 @option("-b", "--backbone", type=click.Choice(["irn", "hcflow", "sr"]), help="Refuse a file for another network.")
-@option("-s", "--scale", type=int, help="Refuse a file for another scale.")
-@option("--weights-dir", type=click.Path(path_type=Path), help="Install here.  [default: the user's data directory]")
+@option("-s", "--scale", type=int, metavar="N", help="Refuse a file for another scale.")
+@option(
+    "--weights-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Install here.  [default: the user's data directory]",
+)
 def import_model(file: Path, backbone: str | None, scale: int | None, weights_dir: Path | None) -> None:
-    """Install an official checkpoint of IRN or HCFlow, or with --backbone sr one of a super-resolution network.
+    """Install a checkpoint of IRN, HCFlow or an SR network.
 
-    SR networks are those that the package spandrel loads (pip install 'hcdcodec[sr]'), from .pth or .safetensors. Of
-    several, encode takes the one imported last; '--backbone sr@HASH' names another by the start of its hash.
+    FILE is an official checkpoint of IRN or HCFlow. With --backbone sr, it is one of a super-resolution network, .pth
+    or .safetensors, that the package spandrel loads (pip install 'hcdcodec[sr]'). Of several, encode takes the one
+    imported last; '--backbone sr@HASH' names another by the start of its hash.
 
     None of the code that such a file can hold is run. With --weights-dir, name the same directory to encode and decode,
     or set HCDCODEC_WEIGHTS to it.

@@ -1,13 +1,14 @@
 """Options that several commands share."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from hcdcodec.cli.arguments import Arguments
+from hcdcodec.cli.groups import Group, option
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.format.grid import DEFAULT_QUALITY
 
@@ -30,17 +31,6 @@ class Share(click.ParamType[tuple[int, int]]):
         return int(index), int(count)
 
 
-class Examples(click.Command):
-    """A command whose help ends with examples, kept as they are written."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        if self.epilog:
-            with formatter.section("Examples"):
-                # click would wrap the lines of an epilog into one paragraph.
-                for line in self.epilog.strip().splitlines():
-                    formatter.write(f"  {line.strip()}\n")
-
-
 def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return the decorator that applies `decorators` so that they read from top to bottom."""
 
@@ -52,79 +42,203 @@ def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comm
     return decorate
 
 
-option = partial(click.option, show_default=True)
+FILE = click.Path(readable=False, path_type=str)
+"""A name that a shell completes; whether there is such a file is found out by what reads it."""
+
+
+def complete_backbones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the networks whose names begin so."""
+    from hcdcodec.networks.families import FAMILIES
+
+    return [
+        CompletionItem(name, help=family.about)
+        for name, family in FAMILIES.items()
+        if family.is_listed and name.startswith(incomplete)
+    ]
+
+
+def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what --device takes; how many GPUs there are is not asked, since that would load torch."""
+    return [CompletionItem(name) for name in ("auto", "cpu", "cuda", "cuda:0", "cuda:1") if name.startswith(incomplete)]
+
 
 SOURCES = stack(
-    click.argument("paths", nargs=-1, metavar="SRC... DST"),
-    option("--files-from", metavar="FILE", help="Read the names of sources from FILE, - for standard input."),
-    option("-0", "null", is_flag=True, help="Names in --files-from end in NUL, as find -print0 writes them."),
-    option("--shard", type=Share(), help="Do only share I of N, chosen by a hash of each name."),
-    option("--checksum", is_flag=True, help="Judge what is up to date by content, not by size and time."),
-)
-EXCLUDE = click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out names like *.heic; repeatable.")
-CHOICE = stack(
-    option("-s", "--scale", type=click.IntRange(2, 16), default=Arguments.scale, help="HR size / LR size."),
-    option("-b", "--backbone", default=Arguments.backbone, help="Network, see 'hcdcodec models'."),
-    # No default here, because None tells `Arguments` that the user has not chosen; the help shows the default.
+    click.argument("paths", nargs=-1, metavar="SRC... DST", type=FILE),
+    option("--files-from", metavar="FILE", type=FILE, group=Group.FILES, help="Read names from FILE; -: from stdin."),
+    option("-0", "null", is_flag=True, group=Group.FILES, help="Those names end in NUL, as find -print0 writes them."),
     option(
-        "-e",
-        "--effort",
-        type=click.IntRange(0, 9),
-        show_default=str(DEFAULT_EFFORT),
-        help="0: none; 9: to convergence.",
+        "--shard",
+        type=Share(),
+        group=Group.FILES,
+        help="Take only share I of N, one for each machine; a hash of each name decides.",
     ),
+    option(
+        "--checksum",
+        is_flag=True,
+        group=Group.FILES,
+        help="Compare content, not size and time, to find what is up to date.",
+    ),
+)
+EXCLUDE = option(
+    "--exclude", multiple=True, metavar="GLOB", group=Group.FILES, help="Leave out names like *.heic; repeatable."
+)
+WEIGHTS_DIR = option(
+    "--weights-dir",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    group=Group.MACHINE,
+    help="Look for weights here first.",
+)
+SCALE = option(
+    "-s",
+    "--scale",
+    type=click.IntRange(2, 16),
+    default=Arguments.scale,
+    metavar="N",
+    group=Group.QUALITY,
+    help="4: the small picture has a quarter of the width. 2: half of it, about four times the bytes, 6 to 8 dB more.",
+)
+BACKBONE = option(
+    "-b",
+    "--backbone",
+    default=Arguments.backbone,
+    metavar="NAME",
+    shell_complete=complete_backbones,
+    group=Group.RESEARCH,
+    help="Network; 'hcdcodec models list' shows them. The default is the one to use.",
+)
+DEVICE = option(
+    "--device",
+    default=Arguments.device,
+    metavar="NAME",
+    shell_complete=complete_devices,
+    group=Group.MACHINE,
+    help="auto (a GPU if there is one), cpu, cuda, cuda:N; with commas: one worker on each.",
+)
+CHOICE = stack(
+    # No default for these two, because None tells `Arguments` that the user has not chosen; the help shows the default.
     option(
         "-Q",
         "--quality",
         type=click.IntRange(1, 100),
         show_default=str(DEFAULT_QUALITY),
-        help="LR grid; 100: all levels.",
+        metavar="1-100",
+        group=Group.QUALITY,
+        help="75 is a good start; 100 costs half as much again for 0.2 to 0.5 dB.",
     ),
-    option("--max-bytes", type=click.IntRange(1), help="Instead of -Q: the best quality that fits into so many bytes."),
-    option("--target-bpp", type=float, help="Instead of -Q: the best quality of at most so many bits per pixel."),
-    option("--target-psnr", type=float, help="Instead of -Q: the smallest file of at least so many dB (RGB)."),
+    option(
+        "-e",
+        "--effort",
+        type=click.IntRange(0, 9),
+        show_default=str(DEFAULT_EFFORT),
+        metavar="0-9",
+        group=Group.QUALITY,
+        help="How long to search. 0: not at all, half a second a megapixel on two cores; 5: about 5 s; 9: about 35 s.",
+    ),
+    SCALE,
+    option(
+        "--max-bytes",
+        type=click.IntRange(1),
+        metavar="N",
+        group=Group.QUALITY,
+        help="Instead of -Q: the best quality that fits into N bytes.",
+    ),
+    option(
+        "--target-bpp",
+        type=float,
+        metavar="X",
+        group=Group.QUALITY,
+        help="Instead of -Q: the best quality of at most X bits per pixel.",
+    ),
+    option(
+        "--target-psnr",
+        type=float,
+        metavar="X",
+        group=Group.QUALITY,
+        help="Instead of -Q: the smallest file of at least X dB (RGB). Each of the three takes up to four searches.",
+    ),
+    BACKBONE,
     option(
         "--method",
         type=click.Choice(["ste", "paper"]),
         default=Arguments.method,
-        help="Search of the LR.",
+        group=Group.RESEARCH,
+        help="Search: ours, or the paper's, which is slower and reaches less.",
     ),
-    option("--z", "details_scale", type=float, help="Deviation of the details z, 0: zeros.  [default: by weights]"),
+    option(
+        "--z",
+        "details_scale",
+        type=float,
+        metavar="X",
+        group=Group.RESEARCH,
+        help="Deviation of the random details of irn and hcflow; 0: none.  [default: by weights]",
+    ),
     EXCLUDE,
-    click.option(
-        "--strip", type=click.Choice(["all", *STRIP]), multiple=True, help="Metadata not to store; repeatable."
+    option(
+        "--strip",
+        type=click.Choice(["all", *STRIP]),
+        multiple=True,
+        metavar="KIND",
+        group=Group.SAFETY,
+        help=f"Metadata not to store: {', '.join(STRIP)} or all; repeatable. EXIF can hold a place and a thumbnail.",
     ),
 )
 RESULTS = stack(
     option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
-    option("--force", is_flag=True, help="Replace what stands at a target, even if up to date or not ours."),
-    option("--preserve", is_flag=True, help="Give results the times of their sources."),
-    option("--lock", is_flag=True, help="Refuse to start (exit 75) while another run holds the destination."),
+    option("--force", is_flag=True, group=Group.SAFETY, help="Replace what is at the target, even if it is not ours."),
+    option("--preserve", is_flag=True, group=Group.FILES, help="Give results the times of their sources."),
+    option(
+        "--lock", is_flag=True, group=Group.SAFETY, help="Leave with 75 while another run works on the destination."
+    ),
 )
-MAX_PIXELS = option("--max-pixels", type=click.IntRange(1), default=Arguments.max_pixels, help="Largest picture.")
+MAX_PIXELS = option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    default=Arguments.max_pixels,
+    metavar="N",
+    group=Group.SAFETY,
+    help="Refuse larger pictures.",
+)
 PRECISION = option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
     default=Arguments.precision,
-    help="Float type of products in gradients; auto: by what the processor can.",
+    metavar="TYPE",
+    group=Group.RESEARCH,
+    help="Numbers of gradients: float32, bfloat16, or auto, what this processor is fast at. Pixels are float32.",
 )
 ENGINE = stack(
-    option("--device", default=Arguments.device, help="auto, cpu, cuda, cuda:N; with commas: several."),
-    option("--engine", type=click.Choice(["local", "ray"]), default=Arguments.engine, help="ray: on a cluster."),
+    DEVICE,
+    option(
+        "--engine",
+        type=click.Choice(["local", "ray"]),
+        default=Arguments.engine,
+        group=Group.MACHINE,
+        help="ray: on all machines of a Ray cluster.",
+    ),
     option(
         "--cores",
         type=click.IntRange(1),
         default=Arguments.cores,
-        help="Of each worker of --engine ray.",
+        metavar="N",
+        group=Group.MACHINE,
+        help="Cores of each worker of --engine ray.",
     ),
     MAX_PIXELS,
 )
 MACHINE = stack(
-    option("--jobs", type=click.IntRange(1, 64), default=Arguments.jobs, help="Threads for reading, and for writing."),
-    option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first."),
+    option(
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=Arguments.jobs,
+        metavar="N",
+        group=Group.MACHINE,
+        help="Threads that read, and as many that write.",
+    ),
+    WEIGHTS_DIR,
 )
 TALK = stack(
+    option("-v", "--verbose", is_flag=True, help="Say one line a picture."),
+    option("-q", "--quiet", is_flag=True, help="Say failures only."),
     option("--json", "as_json", is_flag=True, help="Write one JSON object a picture to standard output."),
-    option("-q", "--quiet", is_flag=True, help="Only failures."),
-    option("-v", "--verbose", is_flag=True, help="One line a picture."),
 )

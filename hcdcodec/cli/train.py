@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from hcdcodec.cli import output
-from hcdcodec.cli.options import PRECISION, Examples, option
+from hcdcodec.cli.groups import Examples, Group, option
+from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR
 
 
 @click.command(
@@ -16,26 +17,59 @@ from hcdcodec.cli.options import PRECISION, Examples, option
     hcdcodec train photos/ --minutes 600 --device cuda --compile --set batch=32 --set patch=192
     """,
 )
-@click.argument("folders", nargs=-1, required=True, metavar="DIR...")
-@option("-s", "--scale", type=click.IntRange(2, 16), default=4, help="HR size / LR size.")
-@option("-b", "--backbone", default="crn", help="Network, see 'hcdcodec models list'.")
-@option("--minutes", type=float, required=True, help="Time box; the schedule is fitted to it.")
-@click.option("--start", default="", metavar="FILE|installed", help="Weights to begin with.  [default: none]")
-@option("--out", type=click.Path(path_type=Path), default=Path("trained"), help="Weights directory for the result.")
-@option("--val", multiple=True, metavar="DIR", help="Pictures to measure on; their middles are used.")
+@click.argument("folders", nargs=-1, required=True, metavar="DIR...", type=FILE)
+@option("--minutes", type=float, required=True, metavar="X", help="Time to train; the schedule is fitted to it.")
+@option(
+    "--start",
+    default="",
+    metavar="FILE|installed",
+    show_default=False,
+    help="Weights to begin with.  [default: none]",
+)
+@option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("trained"),
+    metavar="DIR",
+    help="Weights directory for the result.",
+)
+@option("--val", multiple=True, metavar="DIR", type=FILE, help="Pictures to measure on; their middles are used.")
 @option("--resume/--no-resume", default=True, help="Go on with what an interrupted call left in --out.")
-@option("--set", "settings", multiple=True, metavar="NAME=NUMBER", help="Change a number of the recipe.")
-@click.option("--licence", default="", metavar="TEXT", help="Licence of the weights, for the manifest.")
-@option("--device", default="auto", help="auto, cpu, cuda or cuda:N.")
-@option("--threads", type=click.IntRange(0), default=0, help="Threads that compute on the CPU; 0: one a core.")
+@option("--licence", default="", metavar="TEXT", show_default=False, help="Licence of the weights, for the manifest.")
+@SCALE
+@DEVICE
+@option(
+    "--threads",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    group=Group.MACHINE,
+    help="Threads that compute on the CPU; 0: one a core.",
+)
+@option("--compile", "compiled", is_flag=True, group=Group.MACHINE, help="Compile the network first; for GPUs.")
+@option(
+    "--recompute-from",
+    type=click.IntRange(1),
+    metavar="N",
+    group=Group.MACHINE,
+    help="Pixels a batch from which irn and hcflow compute twice to save memory.",
+)
+@WEIGHTS_DIR
+@BACKBONE
+@option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    group=Group.RESEARCH,
+    help="Change a number of the recipe; repeatable.",
+)
 @PRECISION
-@option("--exact", is_flag=True, help="The same as --precision float32.")
-@option("--compile", "compiled", is_flag=True, help="Compile the network first; meant for GPUs.")
-@option("--recompute-from", type=click.IntRange(1), help="HR pixels a batch from which irn and hcflow save memory.")
-@option("--weights-dir", type=click.Path(path_type=Path), help="Search this directory for weights first.")
+@option("--exact", is_flag=True, group=Group.RESEARCH, help="The same as --precision float32.")
 def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, **given: Any) -> None:
-    """Train a network on the pictures in DIR..., or fine-tune it to them.
+    """Train a network on the pictures in DIR.
 
+    With --start, it is fine-tuned to them.
     The result is a weights directory for --weights-dir. A call that was interrupted goes on where it stopped when it is
     repeated. The numbers for --set are listed when a name is wrong.
     """

@@ -108,7 +108,7 @@ def check_lossless(image: Image.Image, data: bytes) -> None:
     if kind is None and _count_channels(image) > len(image.getbands()):
         kind = "picture with a channel of unknown meaning"
     if kind is not None:
-        raise PictureError(f"{kind} cannot be kept without loss; convert it to 8-bit RGB or grey first")
+        raise PictureError(f"{kind} cannot be stored; convert it to 8-bit RGB or grey first")
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, strip: Co
         strip: kinds of metadata that are not even read, so that damage in them does not matter.
 
     Raises:
-        PictureError: the file is not a picture, is damaged, is too large, or cannot be kept without loss.
+        PictureError: the file is not a picture, is damaged, is too large, or cannot be stored.
     """
     if not sniff(data[:SNIFF_BYTES]):
         raise PictureError(f"not a picture that can be read; give {formats.READABLE}")
@@ -55,10 +55,10 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
     """
     head = png_chunks.ihdr(chunks[0])
     if head.depth == 16:
-        raise PictureError("16-bit PNG cannot be kept without loss; convert it to 8 bits first")
+        raise PictureError("16-bit PNG cannot be stored, only 8 bits a channel can; convert it to 8 bits first")
     # The first field of acTL is the number of frames. An "animation" of one frame is an ordinary picture.
     if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
-        raise PictureError("animated PNG cannot be kept without loss; save its frames as single pictures")
+        raise PictureError("animated PNG cannot be stored; save its frames as single pictures")
     with formats.pillow_reads(), formats.wait_turn(head.height * head.width):
         image = formats.load(formats.open_lazily(png_chunks.essentials(chunks)))
         pixels, alpha = _arrays(image)

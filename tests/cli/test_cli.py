@@ -71,7 +71,7 @@ def test_help_ends_with_examples(command: str) -> None:
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_help_names_defaults(command: str) -> None:
     output = " ".join(CliRunner().invoke(cli, [command, "--help"]).output.split())
-    for option in ("--device TEXT", "--jobs INTEGER RANGE", "--max-pixels INTEGER RANGE"):
+    for option in ("--device NAME", "--jobs N", "--max-pixels N"):
         assert "[default: " in output.partition(option)[2].partition(" --")[0]
 
 

@@ -26,6 +26,8 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "choices.png_levels": ((*SMALL, *FAST), "png_levels_*.csv"),
     "choices.restored_png": ((*SMALL, *FAST), "restored_png_*.csv"),
     "codecs.rate_distortion": ((*SMALL, *FAST, "--qualities", "100", "38", "--efforts", "1"), "*_conclusions.csv"),
+    "codecs.settings": ((*SMALL, *FAST), "settings_*.csv"),
+    "codecs.showcase": (("--quality", "38", *FAST, "--effort", "0"), "showcase.csv"),
     "paper.adversarial": ((*SMALL, *FAST, "--steps", "1"), "adversarial_*.csv"),
     "paper.gain": ((*SMALL, *FAST, "--efforts", "1", "--lengths", "1", "--windows"), "gain_*.csv"),
     "paper.perturbation": ((*SMALL, *FAST, "--effort", "1"), "perturbation_*.csv"),

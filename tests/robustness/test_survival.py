@@ -1,6 +1,6 @@
 """What other tools leave of a file of ours: restored exactly, or refused with a word on why, never something else.
 
-README's table is checked against what is expected here.
+The table in hcdcodec/docs/format.md is checked against what is expected here.
 """
 
 import io
@@ -28,7 +28,7 @@ from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 
-README = ROOT / "README.md"
+PAGE = ROOT / "hcdcodec" / "docs" / "format.md"
 COMMENT = png_chunks.Chunk(b"tEXt", b"Comment\0hello")
 KEPT_BY_ZOPFLI = "--keepchunks=hcDC,hcDA,tEXt,iTXt,eXIf,iCCP"
 ALL = "restored, all metadata"
@@ -170,6 +170,6 @@ def test_survival(tool: Tool, file: tuple[str, bytes], tmp_path: Path) -> None:
 
 
 def test_the_table_says_what_is_tested() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     for tool in TOOLS:
         assert f"| {tool.name} | {tool.opaque} | {tool.alpha} |" in text, tool.name

@@ -242,7 +242,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 @native
 def test_its_threads_do_not_mind_a_fork() -> None:
-    """Those of PyTorch do: what is forked after an encode must not encode (README)."""
+    """Those of PyTorch do: what is forked after an encode must not encode (hcdcodec/docs/python.md)."""
     assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
 
 
