@@ -74,6 +74,26 @@ class Optimisers:
         )
 
 
+_home: int | None = None
+"""Number of the process in which oxipng has started its threads."""
+
+
+def optimise(raw: Raw) -> bytes:
+    """Return the smallest PNG file that is found, for one picture.
+
+    A fork copies no threads, and oxipng would wait for its own for ever. So a forked process has a program do it.
+
+    Raises:
+        OutputError: a program is needed, and it cannot be started, or was killed.
+    """
+    global _home
+    _home = _home or os.getpid()
+    if _home == os.getpid():
+        return oxipng_worker.optimise(raw)
+    with Optimisers(1) as optimisers:
+        return optimisers.optimise(raw)
+
+
 def _end(program: subprocess.Popen[bytes]) -> int:
     """Wait for the end of a program that has closed its output, and return its exit status."""
     with contextlib.suppress(subprocess.TimeoutExpired):
