@@ -23,9 +23,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
@@ -81,9 +82,7 @@ class Direction:
             return child
         signal.signal(signal.SIGINT, signal.default_int_handler)
         _connect(streams)
-        if slow_s:
-            store = os.fsync
-            os.fsync = lambda descriptor: (time.sleep(slow_s), store(descriptor))[1]
+        os.fsync = _slowed(os.fsync, slow_s)  # type: ignore[assignment]
         sys.argv = ["hcdcodec", *self.arguments, *options, "--json", str(self.source), f"{target}/"]
         try:
             cli.main()
@@ -104,6 +103,14 @@ class Direction:
             for path in target.rglob("*.png"):
                 path.unlink()
         _expect(len(self.expected) == PICTURES, "an undisturbed run left something out")
+
+
+def _slowed(store: Callable[[Any], None], seconds: float) -> Callable[[Any], None]:
+    def wait(descriptor: Any) -> None:
+        time.sleep(seconds)
+        store(descriptor)
+
+    return wait
 
 
 def _connect(streams: str) -> None:

@@ -251,7 +251,7 @@ def test_too_little_memory_is_said_in_one_line(tmp_path: Path) -> None:
     pixels = ORIGINAL.repeat(25, 0).repeat(25, 1)
     original = save(tmp_path / "a.png", pixels)
     (tmp_path / "a.hcd.png").write_bytes(package.encode(pixels, backbone="bicubic", effort=0))
-    command = [sys.executable, "-c", SHORT_OF_MEMORY, "compare", original, tmp_path / "a.hcd.png"]
+    command: list[str | Path] = [sys.executable, "-c", SHORT_OF_MEMORY, "compare", original, tmp_path / "a.hcd.png"]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (1, "")
     assert ran.stderr.startswith(f"hcdcodec: {original}: not enough memory") and ran.stderr.count("\n") == 1

@@ -495,7 +495,15 @@ def test_a_program_without_threads_is_told_so(tmp_path: Path) -> None:
     """Stacks that no memory holds keep each thread from being started."""
     put(tmp_path, {"a.png": PLAIN})
     code = "import threading, hcdcodec.cli; threading.stack_size(1 << 50); hcdcodec.cli.main()"
-    command = [sys.executable, "-c", code, "encode", tmp_path / "a.png", tmp_path / "b.hcd.png", *FAST]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        code,
+        "encode",
+        tmp_path / "a.png",
+        tmp_path / "b.hcd.png",
+        *FAST,
+    ]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (ran.returncode, ran.stderr) == (
         1,
