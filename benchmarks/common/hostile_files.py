@@ -76,9 +76,9 @@ def sources() -> Iterator[File]:
     yield "PNG, pixels that explode", 1, _png(1, 1, (b"IDAT", bomb))
     yield "PNG, profile that explodes", 1, _png(1, 1, (b"iCCP", b"a\0\0" + bomb), PIXEL)
     yield "PNG, text that explodes", 1, _png(1, 1, (b"zTXt", b"Comment\0\0" + bomb), PIXEL)
-    for count in (100_000, 140_000, 2_000_000):
+    for count in (60_000, 70_000, 2_000_000):
         yield f"PNG, {count} chunks", 1, _png(1, 1, *[(b"vpAg", b"")] * count, PIXEL)
-    yield "PNG, 100000 texts", 1, _png(1, 1, *[(b"tEXt", b"a\0b")] * 100_000, PIXEL)
+    yield "PNG, 60000 texts", 1, _png(1, 1, *[(b"tEXt", b"a\0b")] * 60_000, PIXEL)
     yield (
         "PNG, 1 IDAT a byte",
         SIDE * 8,
@@ -113,7 +113,7 @@ def encoded() -> Iterator[File]:
     yield "LR, the dearest tiles that are taken", pixels, _small(SIDE, lr, **_dearest_tiles(len(lr)))
     yield "LR, one tile", pixels, _small(SIDE, lr, tile=0)
     sound = _small(SIDE, lr, *USUAL)
-    for count in (100_000, 2_000_000):
+    for count in (60_000, 2_000_000):
         yield f"LR, {count} chunks", pixels, png_chunks.insert(sound, [png_chunks.Chunk(b"vpAg", b"")] * count)
     exploding = png_chunks.Chunk(b"zTXt", b"hcdcodec\0\0" + _deflated(BOMB))
     yield "LR, header that explodes", pixels, png_chunks.insert(sound, [exploding])
