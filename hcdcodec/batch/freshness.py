@@ -246,7 +246,7 @@ def _is_dated(target: os.stat_result, source: os.stat_result) -> bool:
 def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | None:
     """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
     try:
-        size = min(target.stat().st_size, disk.MAX_BYTES)
+        size = min(target.stat().st_size, disk.MAX_FILE_BYTES)
         # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
         for count in (*_HEADS, size):
             head = disk.read_head(target, count)
