@@ -80,6 +80,11 @@ def __getattr__(name: str) -> object:
     return getattr(import_module(_MODULES[name]), name)
 
 
+def __dir__() -> list[str]:
+    """List the public names, those that were not used yet, too."""
+    return __all__
+
+
 def _version() -> str:
     """Return the installed version. It is looked up on demand, since that takes as long as the rest of `--help`."""
     metadata = import_module("importlib.metadata")

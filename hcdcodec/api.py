@@ -1,19 +1,26 @@
 """Encode and decode one picture in memory: pixels to bytes and back."""
 
+import operator
+import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial, wraps
+from inspect import signature
 from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
+from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, Search, search_of
 from hcdcodec.codec.target import reach, remark
+from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.format import container
@@ -26,6 +33,9 @@ from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
 
 METHODS = ("ste", "paper")
+CHANNELS = (1, 2, 3, 4)
+
+How = ParamSpec("How")
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Result:
     remark: str
 
 
-def encode(
+def encode_report(
     pixels: npt.NDArray[np.uint8],
     *,
     scale: int = 4,
@@ -61,8 +71,8 @@ def encode(
     method: str = "ste",
     device: str = "cpu",
     weights_dir: Path | str | None = None,
-) -> bytes:
-    """Encode one picture.
+) -> Result:
+    """Encode one picture, and tell how it went.
 
     Args:
         pixels: (H, W) grey, (H, W, 3) RGB, (H, W, 2) grey + alpha or (H, W, 4) RGB + alpha, uint8.
@@ -75,45 +85,21 @@ def encode(
         weights_dir: directory to search for weights before all others.
 
     Returns:
-        A PNG file. Any viewer can open it, and `decode` restores the picture.
+        A PNG file, which any viewer can open and `decode` restores, and measured values.
 
     Raises:
         PictureError: the array has another type or shape.
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
         OutputError: even the smallest file has more bytes than the target allows.
+        MemoryError: there is too little memory for this picture.
     """
-    return encode_report(
-        pixels,
-        scale=scale,
-        backbone=backbone,
-        effort=effort,
-        quality=quality,
-        method=method,
-        device=device,
-        weights_dir=weights_dir,
-    ).data
-
-
-def encode_report(
-    pixels: npt.NDArray[np.uint8],
-    *,
-    scale: int = 4,
-    backbone: str = "crn",
-    effort: int = DEFAULT_EFFORT,
-    quality: int | Target = DEFAULT_QUALITY,
-    method: str = "ste",
-    device: str = "cpu",
-    weights_dir: Path | str | None = None,
-) -> Result:
-    """Encode one picture like `encode`, with the same arguments, and return measured values with it."""
-    if method not in METHODS:
-        raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
-    picture = _picture(pixels)
-    options = EncodeOptions(Paper() if method == "paper" else search_of(effort))
-    engine = _engine(backbone, scale, device, weights_dir)
+    picture, options = _picture(pixels), EncodeOptions(_search(method, effort))
+    level = quality if isinstance(quality, Target) else _whole(quality, "quality")
+    engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
     start = time.perf_counter()
-    encoded = _encode(engine, picture, options, quality)
+    with memory_errors(), engine.at_work():
+        encoded = _encode(engine, picture, options, level)
     header, refined = encoded.header, encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
     data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
@@ -124,8 +110,24 @@ def encode_report(
         decibels(refined.error_before),
         decibels(refined.error),
         time.perf_counter() - start,
-        remark(quality, encoded, len(data)) if isinstance(quality, Target) else "",
+        remark(level, encoded, len(data)) if isinstance(level, Target) else "",
     )
+
+
+def _data_of(report: Callable[How, Result]) -> Callable[How, bytes]:
+    """Return `encode`: the arguments are those of `encode_report`, and stand there alone."""
+
+    @wraps(report)
+    def encode(*pixels: How.args, **options: How.kwargs) -> bytes:
+        return report(*pixels, **options).data
+
+    encode.__name__ = encode.__qualname__ = "encode"
+    encode.__signature__ = signature(report).replace(return_annotation=bytes)  # type: ignore[attr-defined]
+    encode.__doc__ = "Encode one picture and return its file; see `encode_report`, which takes the same arguments."
+    return encode
+
+
+encode = _data_of(encode_report)
 
 
 def _encode(engine: Engine, picture: Picture, options: EncodeOptions, quality: int | Target) -> Encoded:
@@ -135,7 +137,11 @@ def _encode(engine: Engine, picture: Picture, options: EncodeOptions, quality: i
 
 
 def decode(
-    data: bytes, *, device: str = "cpu", weights_dir: Path | str | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+    data: bytes | bytearray | memoryview,
+    *,
+    device: str = "cpu",
+    weights_dir: Path | str | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
 ) -> npt.NDArray[np.uint8]:
     """Decode one picture.
 
@@ -151,31 +157,72 @@ def decode(
     Raises:
         ContainerError: the data is not one of our files, is damaged or edited, or comes from a newer release.
         ModelError: the weights that the header names are not installed.
+        UsageError: an option is out of range, or `data` are no bytes.
+        MemoryError: there is too little memory for this picture.
     """
-    packed = container.unpack(data, max_pixels=max_pixels)
-    picture = decode_picture(_engines(device, weights_dir).get(packed.header), packed)
+    packed = container.unpack(_content(data), max_pixels=_whole(max_pixels, "max_pixels"))
+    with memory_errors():
+        engine = _engines(str(device), _directory(weights_dir)).get(packed.header)
+        with engine.at_work():
+            picture = decode_picture(engine, packed)
     if picture.alpha is None:
         return picture.pixels
     return np.dstack([picture.pixels, picture.alpha])
 
 
+def _search(method: str, effort: int) -> Search:
+    if method not in METHODS:
+        raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
+    return Paper() if method == "paper" else search_of(_whole(effort, "effort"))
+
+
 def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
-    """Split an array into colour and alpha."""
-    channels = 1 if pixels.ndim == 2 else pixels.shape[-1]
-    known = pixels.ndim == 2 or (pixels.ndim == 3 and channels in (2, 3, 4))
-    if pixels.dtype != np.uint8 or not known or not pixels.size:
-        raise PictureError(f"{pixels.dtype} array of shape {pixels.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
-    planes = pixels.reshape(*pixels.shape[:2], channels)
+    """Split an array, or what numpy takes for one, into colour and alpha."""
+    try:
+        array = np.asarray(pixels)
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths, a tensor on a GPU
+        raise PictureError(f"{type(pixels).__name__} is no picture; pass a numpy array of uint8") from error
+    channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
+    if array.dtype != np.uint8 or channels not in CHANNELS or not array.size:
+        raise PictureError(f"{array.dtype} array of shape {array.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
+    planes = array.reshape(*array.shape[:2], channels)
     alpha = planes[..., -1] if channels in (2, 4) else None
     return Picture(planes[..., 0] if channels < 3 else planes[..., :3], alpha, Metadata())
 
 
+def _content(data: bytes | bytearray | memoryview) -> bytes:
+    try:
+        return bytes(memoryview(data))
+    except TypeError as error:
+        raise UsageError(f"{type(data).__name__} is no content of a file; pass bytes, as read_bytes gives") from error
+
+
+def _whole(number: int, name: str) -> int:
+    """Return any kind of whole number as `int`."""
+    try:
+        return operator.index(number)
+    except TypeError as error:
+        raise UsageError(f"{name} {number!r} is no whole number; pass an int") from error
+
+
+def _directory(given: Path | str | None) -> Path | None:
+    try:
+        return None if given is None else Path(os.fsdecode(given))
+    except TypeError as error:
+        raise UsageError(f"weights_dir {given!r} is no path; pass a str or a Path") from error
+
+
 # Loading a network takes longer than encoding a small picture, so a loop over `encode` must not load it each time.
 @lru_cache(maxsize=4)
-def _engine(backbone: str, scale: int, device: str, weights_dir: Path | str | None) -> Engine:
+def _engine(backbone: str, scale: int, device: str, weights_dir: Path | None) -> Engine:
     return engine_for(load_backbone(backbone, scale, weights_dir=weights_dir), device)
 
 
 @lru_cache(maxsize=4)
-def _engines(device: str, weights_dir: Path | str | None) -> Engines:
+def _engines(device: str, weights_dir: Path | None) -> Engines:
     return Engines(device, weights_dir)
+
+
+# Threads do not come along when a process forks, and torch would wait for those of its own for ever.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

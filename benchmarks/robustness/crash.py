@@ -5,8 +5,10 @@
 
 Each round encodes (or decodes) a folder of tiny pictures with the bicubic backbone in a process of its own, which gets
 SIGKILL, SIGTERM or SIGINT at a random moment: in half of the rounds of the whole run, in the others soon after it has
-begun to write. The processes are forked from one that has imported everything, so that the signals meet the run and not
-the start of Python. --many plans a folder of so many empty files.
+begun to write. Its messages and rows go nowhere, to a full device, or to streams that are closed. In every third round
+another run works beside it on the same files, with --preserve and a slow disk, and has to succeed. The processes are
+forked from one that has imported everything, so that the signals meet the run and not the start of Python. --many plans
+a folder of so many empty files.
 """
 
 import argparse
@@ -21,9 +23,10 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
@@ -45,6 +48,14 @@ WRITING_S = 0.1
 
 SIGNALS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 ENCODE = ("encode", "--backbone", "bicubic", "--effort", "1")
+STREAMS = {os.devnull: 0, "/dev/full": 1, "closed": 0}
+"""Where standard output and error of a run go, and with which status a run ends then that nothing else disturbs."""
+
+SLOW_S = 0.02
+"""Seconds that a slow disk takes to store a file."""
+
+OLD_S = 400 * 86400
+"""Age of the sources: with --preserve, results look as old."""
 
 Contents = Mapping[str, bytes]
 
@@ -58,14 +69,21 @@ class Direction:
     expected: Contents = field(default_factory=dict)
     seconds: float = float("inf")
 
-    def start(self, target: Path) -> int:
-        """Start a run in a process of its own and return its number."""
+    def start(self, target: Path, *options: str, streams: str = os.devnull, slow_s: float = 0.0) -> int:
+        """Start a run in a process of its own and return its number.
+
+        Args:
+            target: where its results go.
+            options: of the command.
+            streams: one of `STREAMS`.
+            slow_s: seconds that it waits for the disk, each time.
+        """
         if child := os.fork():
             return child
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, 2)
-        sys.argv = ["hcdcodec", *self.arguments, str(self.source), f"{target}/"]
+        _connect(streams)
+        os.fsync = _slowed(os.fsync, slow_s)  # type: ignore[assignment]
+        sys.argv = ["hcdcodec", *self.arguments, *options, "--json", str(self.source), f"{target}/"]
         try:
             cli.main()
         except SystemExit as left:
@@ -85,6 +103,22 @@ class Direction:
             for path in target.rglob("*.png"):
                 path.unlink()
         _expect(len(self.expected) == PICTURES, "an undisturbed run left something out")
+
+
+def _slowed(store: Callable[[Any], None], seconds: float) -> Callable[[Any], None]:
+    def wait(descriptor: Any) -> None:
+        time.sleep(seconds)
+        store(descriptor)
+
+    return wait
+
+
+def _connect(streams: str) -> None:
+    for descriptor in (1, 2):
+        if streams == "closed":
+            os.close(descriptor)
+        else:
+            os.dup2(os.open(streams, os.O_WRONLY), descriptor)
 
 
 def main() -> None:
@@ -121,7 +155,7 @@ def _rounds(root: Path, count: int, dice: random.Random) -> dict[str, object]:
     for number, (direction, kind) in enumerate(ways):
         if counts["disturbed"] == count:
             break
-        counts.update(_round(direction, kind, root / f"round {number}", dice))
+        counts.update(_round(direction, kind, root / f"round {number}", dice, accompanied=number % 3 == 2))
     return {
         "pictures a round": PICTURES,
         "seconds of an undisturbed run": {d.arguments[0]: round(d.seconds, 2) for d in (encode, decode)},
@@ -129,9 +163,13 @@ def _rounds(root: Path, count: int, dice: random.Random) -> dict[str, object]:
     }
 
 
-def _round(direction: Direction, kind: signal.Signals, target: Path, dice: random.Random) -> Counter[str]:
+def _round(
+    direction: Direction, kind: signal.Signals, target: Path, dice: random.Random, *, accompanied: bool
+) -> Counter[str]:
     """Disturb one run, check what it left, let the next one finish, check again."""
-    child = direction.start(target)
+    streams = dice.choice(list(STREAMS))
+    child = direction.start(target, streams=streams)
+    other = direction.start(target, "--preserve", slow_s=SLOW_S) if accompanied else 0
     if dice.random() < 0.5:
         time.sleep(dice.uniform(0, direction.seconds))
     else:
@@ -139,7 +177,9 @@ def _round(direction: Direction, kind: signal.Signals, target: Path, dice: rando
         time.sleep(dice.uniform(0, WRITING_S))
     os.kill(child, kind)
     status = status_of(child)
-    _expect(status in (SIGNALS[kind], -kind, 0), f"exit status {status} after {kind.name}")
+    undisturbed = status == STREAMS[streams]
+    _expect(undisturbed or status in (SIGNALS[kind], -kind), f"exit status {status} after {kind.name}, {streams}")
+    _expect(not other or status_of(other) == 0, "the run beside it failed")
     finished, left = visible(target), remains(target)
     for name, data in finished.items():
         _expect(data == direction.expected[name], f"{name} is not what an undisturbed run writes")
@@ -154,9 +194,12 @@ def _round(direction: Direction, kind: signal.Signals, target: Path, dice: rando
     moment = "everything" if whole else "some" if finished else "nothing"
     return Counter(
         {
-            "disturbed" if status else "ended before the signal, not counted": 1,
-            **({f"{direction.arguments[0]} {kind.name}": 1, f"stopped with {moment} written": 1} if status else {}),
-            "finished files found afterwards": len(finished) if status else 0,
+            "ended before the signal, not counted" if undisturbed else "disturbed": 1,
+            **(
+                {} if undisturbed else {f"{direction.arguments[0]} {kind.name}": 1, f"stopped with {moment} written": 1}
+            ),
+            **({} if undisturbed else {f"messages to {streams}": 1, "with another run beside it": accompanied}),
+            "finished files found afterwards": 0 if undisturbed else len(finished),
             "hidden temporary files left by SIGKILL": len(left),
             "partial files visible": 0,
             "finished files lost or redone": 0,
@@ -205,6 +248,7 @@ def _draw(path: Path, seed: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = np.random.default_rng(seed).integers(0, 256, (24 + seed, 32, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(path)
+    os.utime(path, (time.time() - OLD_S,) * 2)
 
 
 def _planned(root: Path, count: int) -> dict[str, object]:

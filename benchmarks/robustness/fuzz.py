@@ -3,9 +3,10 @@
     nice python -m benchmarks.robustness.fuzz --seconds 60
     python -m benchmarks.robustness.fuzz --seconds 3600 --engine atheris
 
-Two readers: `container.unpack` for files of ours, `image.read_picture` for sources. Half of the changes to PNGs are
-made inside chunks whose checksums are then put right, else nothing would get past those. With atheris, coverage guides
-what is changed next; without, chance does. Inputs that break something are kept under --keep.
+Every input goes to all readers: files of ours, their headers, sources, states of trainings, manifests of weights. Half
+of the changes to PNGs are made inside chunks whose checksums are then put right, and those to states inside the members
+of their archive, else nothing would get past those. With atheris, coverage guides what is changed next; without, chance
+does. Inputs that break something are kept under --keep.
 """
 
 import argparse
@@ -22,7 +23,9 @@ import sys
 import time
 import traceback
 import warnings
+import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +37,11 @@ if TYPE_CHECKING:
     from hcdcodec.pictures.png_chunks import Chunk
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
-CORPUS = "corpus"
+WEIGHTS = Path(__file__).parents[2] / "weights"
+CORPUS, FILES = "corpus", "files"
 KINDS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "QOI", "PPM", "AVIF", "JPEG2000")
-COUNTERS = ("unpacked", "refused by unpack", "read", "refused by read_picture", "broken")
+READERS = ("unpack", "read_picture", "Header.from_bytes", "read_state", "read_manifest")
+COUNTERS = (*(f"{what} by {name}" for name in READERS for what in ("taken", "refused")), "broken", "inputs")
 MAX_PIXELS = 1 << 20
 _SLOTS = struct.Struct(f"<{len(COUNTERS)}Q")
 
@@ -67,12 +72,12 @@ def _watch(given: argparse.Namespace) -> None:
     child = subprocess.run([sys.executable, "-m", __spec__.name, "--seconds", str(given.seconds), *own], check=False)
     counts = dict(zip(COUNTERS, _SLOTS.unpack(counters.read_bytes()), strict=True))
     counters.unlink()
-    shutil.rmtree(given.keep / CORPUS, ignore_errors=True)  # libFuzzer leaves without a chance to clear up
+    for name in (CORPUS, FILES):  # libFuzzer leaves without a chance to clear up
+        shutil.rmtree(given.keep / name, ignore_errors=True)
     result = {
         "provenance": record.provenance(),
         "engine": engine,
         "seconds": round(time.monotonic() - start, 1),
-        "inputs": sum(counts.values()) // 2,
         **counts,
         "exit status": child.returncode,
     }
@@ -128,33 +133,66 @@ def _fuzz_by_coverage(given: argparse.Namespace, counters: mmap.mmap) -> None:
 
 
 def _judge(counters: mmap.mmap, keep: Path) -> Callable[[bytes], None]:
-    """Return what gives one input to both readers and counts what came of it."""
-    from hcdcodec.errors import ContainerError, PictureError
-    from hcdcodec.format import container
-    from hcdcodec.pictures.reading import read_picture
-
-    readers: tuple[tuple[Callable[[bytes], Any], type[Exception], Callable[[Any], None]], ...] = (
-        (lambda data: container.unpack(data, max_pixels=MAX_PIXELS), ContainerError, _sound_packed),
-        (lambda data: read_picture(data, max_pixels=MAX_PIXELS), PictureError, _sound_picture),
-    )
+    """Return what gives one input to all readers and counts what came of it."""
+    readers, broken = _readers(keep / FILES), COUNTERS.index("broken")
 
     def judge(data: bytes) -> None:
+        _count(counters, COUNTERS.index("inputs"))
         for index, (read, kind, sound) in enumerate(readers):
             try:
                 found = read(data)
                 sound(found)
                 slot = 2 * index
             except kind as error:
-                slot = 2 * index + 1 if "; " in str(error) and "\n" not in str(error) else 4
+                slot = 2 * index + 1 if "; " in str(error) and "\n" not in str(error) else broken
             except Exception:
                 traceback.print_exc()
-                slot = 4
-            if slot == 4:
+                slot = broken
+            if slot == broken:
                 (keep / f"{len(os.listdir(keep))}.bin").write_bytes(data)  # noqa: PTH208
-            (count,) = struct.unpack_from("<Q", counters, 8 * slot)
-            struct.pack_into("<Q", counters, 8 * slot, count + 1)
+            _count(counters, slot)
 
     return judge
+
+
+def _count(counters: mmap.mmap, slot: int) -> None:
+    (count,) = struct.unpack_from("<Q", counters, 8 * slot)
+    struct.pack_into("<Q", counters, 8 * slot, count + 1)
+
+
+def _readers(folder: Path) -> tuple[tuple[Callable[[bytes], Any], type[Exception], Callable[[Any], None]], ...]:
+    """Return what reads, how it refuses, and what checks that it took something sound; in the order of `READERS`.
+
+    Args:
+        folder: where those that read files find the input.
+    """
+    from hcdcodec.errors import ContainerError, ModelError, PictureError
+    from hcdcodec.format import container
+    from hcdcodec.format.header import Header
+    from hcdcodec.networks.manifest import MANIFEST, read_manifest
+    from hcdcodec.pictures.reading import read_picture
+    from hcdcodec.training.state import read_state
+
+    folder.mkdir(exist_ok=True)
+    parameters = _parameters()
+
+    def put(name: str, data: bytes) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    return (
+        (partial(container.unpack, max_pixels=MAX_PIXELS), ContainerError, _sound_packed),
+        (partial(read_picture, max_pixels=MAX_PIXELS), PictureError, _sound_picture),
+        (Header.from_bytes, ContainerError, _sound_header),
+        (lambda data: read_state(put("state", data), parameters), ModelError, _sound_state),
+        (lambda data: read_manifest(put(MANIFEST, data).parent), ModelError, _sound_entries),
+    )
+
+
+def _parameters() -> list[Any]:
+    import torch
+
+    return [torch.zeros(2, 3), torch.zeros(4)]
 
 
 def _sound_packed(packed: object) -> None:
@@ -173,11 +211,52 @@ def _sound_picture(picture: object) -> None:
     assert 0 < picture.pixel_count <= MAX_PIXELS
 
 
+def _sound_header(header: object) -> None:
+    """Check that it is written as it was read."""
+    from hcdcodec.format.header import Header
+
+    assert isinstance(header, Header)
+    assert Header.from_bytes(header.to_bytes()) == header
+
+
+def _sound_state(state: Any) -> None:
+    """Check that the optimiser can write into what it is given."""
+    shapes = [values.shape for values in _parameters()]
+    for number, moments in state["optimiser"]["state"].items():
+        for name in ("exp_avg", "exp_avg_sq"):
+            assert moments[name].shape == shapes[number]
+            moments[name].add_(1)
+
+
+def _sound_entries(entries: Any) -> None:
+    assert all("/" not in entry.file and len(entry.hash) == 64 for entry in entries)
+
+
+def _state() -> bytes:
+    """Return a training's state, as small as it can be."""
+    import torch
+
+    moments = {
+        number: {"step": torch.tensor(1.0), "exp_avg": torch.ones_like(values), "exp_avg_sq": torch.ones_like(values)}
+        for number, values in enumerate(_parameters())
+    }
+    network = dict(zip("ab", _parameters(), strict=True))
+    content = {"recipe": {"scale": 4}, "network": network, "average": network, "optimiser": {"state": moments}}
+    buffer = io.BytesIO()
+    torch.save({**content, "iteration": 1, "minutes": 1.0, "start": "", "is_decoder_held": False}, buffer)
+    return buffer.getvalue()
+
+
 def _seeds() -> list[bytes]:
-    """Return the golden files, and a small picture of every kind that is read."""
+    """Return golden files and their headers, a small picture of every kind that is read, a state and a manifest."""
     from PIL import Image
 
-    found = [path.read_bytes() for path in sorted(GOLDEN.glob("*.png"))]
+    from hcdcodec.format import container
+
+    golden = sorted(GOLDEN.glob("*.png"))
+    found = [path.read_bytes() for path in golden]
+    headers = [container.peek(path.read_bytes()).to_bytes() for path in golden if path.name.endswith(".hcd.png")]
+    found += [*headers, *[_state()] * 8, (WEIGHTS / "manifest.json").read_bytes()]
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4)).astype(np.uint8)
     for kind in KINDS:
         for picture in (Image.fromarray(pixels[..., :3]), Image.fromarray(pixels), Image.fromarray(pixels[..., 0])):
@@ -191,10 +270,12 @@ def _seeds() -> list[bytes]:
 
 
 def _mutated(data: bytes, dice: random.Random) -> bytes:
-    """Change a few bytes anywhere, or inside the chunks of a PNG and with sound checksums."""
+    """Change a few bytes anywhere, or inside the chunks of a PNG or the members of an archive, with sound checksums."""
     from hcdcodec.errors import DamagedError
     from hcdcodec.pictures import png_chunks
 
+    if data.startswith(b"PK") and dice.random() < 0.8:
+        return _changed_member(data, dice)
     try:
         if dice.random() < 0.5:
             parts = list(png_chunks.walk(data))
@@ -217,6 +298,21 @@ def _change_chunks(parts: list["Chunk"], dice: random.Random) -> None:
         parts.insert(dice.randrange(len(parts)), parts.pop(at))
     elif len(parts) > 1:
         del parts[at]
+
+
+def _changed_member(data: bytes, dice: random.Random) -> bytes:
+    """Change one member of an archive, most often the one that says what the others are."""
+    changed = io.BytesIO()
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(changed, "w") as new:
+            names = old.namelist()
+            chosen = names[0] if dice.random() < 0.8 else dice.choice(names)
+            for name in names:
+                member = old.read(name)
+                new.writestr(name, _changed(member, dice) if name == chosen else member)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError):  # it was changed before
+        return _changed(data, dice)
+    return changed.getvalue()
 
 
 def _changed(data: bytes, dice: random.Random) -> bytes:

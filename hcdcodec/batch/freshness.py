@@ -17,6 +17,7 @@ place of a source. It reads only the first bytes of a result, and reads a source
 import enum
 import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.networks.manifest import NetworkId
+from hcdcodec.pictures.png_chunks import SIGNATURE
 
 Mark = TypeVar("Mark")
 
@@ -119,10 +121,11 @@ def judge_by_time(job: Job, files: FileOptions) -> Freshness:
     Raises:
         OutputError: the result is older than its source, so it may be the user's own file.
     """
-    if files.force or job.target is None or not job.target.exists():
+    target = _status_of_target(job)
+    if files.force or target is None:
         return _judge_forced(job)
     source = status_of(job.source) if job.source else None
-    if source is None or files.checksum or not _is_dated(job.target.stat(), source):
+    if source is None or files.checksum or not _is_dated(target, source):
         raise OutputError(f"{job.target} exists and cannot say whether it is ours; use --force to replace it")
     return Freshness.FRESH
 
@@ -163,7 +166,7 @@ def refuse_foreign(job: Job, read: Callable[[Path], Stamp | None], files: FileOp
     Raises:
         OutputError: the file at the target is not ours.
     """
-    if not files.force and job.target is not None and job.target.is_file() and read(job.target) is None:
+    if not files.force and job.target is not None and _is_file(job) and read(job.target) is None:
         raise _foreign(job)
 
 
@@ -201,7 +204,7 @@ def read_decoded_stamp(target: Path) -> Stamp | None:
 def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files: FileOptions) -> Freshness:
     if files.force:
         return _judge_forced(job)
-    stamp = read(job.target) if job.target is not None and job.target.is_file() else None
+    stamp = read(job.target) if job.target is not None and _is_file(job) else None
     state = judge_stamp(job, stamp, wanted, checksum=files.checksum, digest_of=lambda path: _digest(path, files))
     if state is Freshness.FOREIGN:
         raise _foreign(job)
@@ -213,7 +216,26 @@ def _foreign(job: Job) -> OutputError:
 
 
 def _judge_forced(job: Job) -> Freshness:
-    return Freshness.STALE if job.target is not None and job.target.exists() else Freshness.MISSING
+    return Freshness.MISSING if _status_of_target(job) is None else Freshness.STALE
+
+
+def _is_file(job: Job) -> bool:
+    status = _status_of_target(job)
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def _status_of_target(job: Job) -> os.stat_result | None:
+    """Return the status of what stands where a job's result goes; None: nothing does.
+
+    Raises:
+        OutputError: nobody can tell, as with names that are too long; then nothing can be stored there either.
+    """
+    try:
+        return None if job.target is None else job.target.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise OutputError(disk.explain(error)) from error
 
 
 def _is_dated(target: os.stat_result, source: os.stat_result) -> bool:
@@ -224,11 +246,12 @@ def _is_dated(target: os.stat_result, source: os.stat_result) -> bool:
 def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | None:
     """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
     try:
-        size = target.stat().st_size
+        size = min(target.stat().st_size, disk.MAX_FILE_BYTES)
         # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
         for count in (*_HEADS, size):
-            mark = read(disk.read_head(target, count))
-            if mark is not None or count >= size:
+            head = disk.read_head(target, count)
+            mark = read(head)
+            if mark is not None or count >= size or not head.startswith(SIGNATURE):
                 return mark
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO).lower()

@@ -5,6 +5,7 @@
 2    the call makes no sense          130, 143   interrupted
 """
 
+import importlib
 import logging
 import signal
 import sys
@@ -75,6 +76,8 @@ def main() -> NoReturn:
     except HcdError as error:
         output.say(f"hcdcodec: {printable(str(error))}")
         sys.exit(_status_of(error))
+    except MemoryError:
+        sys.exit(_leave_short())
     except RuntimeError as error:
         sys.exit(_leave_broken(error))
     sys.exit(output.finish(0))
@@ -88,7 +91,7 @@ def _status_of(error: HcdError) -> int:
 
 
 def _leave_broken(error: RuntimeError) -> int:
-    """Return the exit status where threading has failed.
+    """Return the exit status where threads or memory did not suffice.
 
     Raises:
         RuntimeError: it is something else.
@@ -101,4 +104,11 @@ def _leave_broken(error: RuntimeError) -> int:
     if "can't start new thread" in str(error):
         output.say("hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)")
         return exits.FAILED
+    if "torch" in sys.modules and importlib.import_module("hcdcodec.engine.devices").is_shortage(error):
+        return _leave_short()
     raise error
+
+
+def _leave_short() -> int:
+    output.say("hcdcodec: not enough memory; end other programs, or give smaller pictures")
+    return exits.FAILED

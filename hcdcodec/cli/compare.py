@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hcdcodec.cli import exits, output
+from hcdcodec.cli.each_file import reason
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.errors import HcdError, UsageError
@@ -76,8 +77,8 @@ def compare(
             if html_page is not None:
                 sections.append(section(result))
         # A pair that cannot be compared is reported, and the others go on.
-        except HcdError as error:
-            output.say(message(pair.name, str(error)))
+        except (HcdError, MemoryError) as error:
+            output.say(message(pair.name, reason(error)))
             continue
         if picture is not None:
             disk.write_atomic(picture, sheet(panels_of(result)))
@@ -109,8 +110,10 @@ def _make_restore(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
 
     def restore(packed: "Packed") -> "Picture":
         from hcdcodec.codec.decode import decode_picture
+        from hcdcodec.engine.devices import memory_errors
 
-        return decode_picture(engines().get(packed.header), packed)
+        with memory_errors():
+            return decode_picture(engines().get(packed.header), packed)
 
     @cache
     def engines() -> Any:

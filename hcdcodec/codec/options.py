@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from numbers import Real
 
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Search, search_of
 from hcdcodec.errors import UsageError
@@ -63,5 +64,5 @@ class Target:
         given = [value for value in (self.max_bytes, self.bpp, self.psnr) if value is not None]
         if len(given) != 1:
             raise UsageError("a target is one of bytes, bits per pixel and PSNR; choose one")
-        if not 0 < given[0] < math.inf or (self.psnr or 0) > PSNR_MAX:
-            raise UsageError(f"target {given[0]} is out of range; it is above 0, and a PSNR is at most 100 dB")
+        if not isinstance(given[0], Real) or not 0 < given[0] < math.inf or (self.psnr or 0) > PSNR_MAX:
+            raise UsageError(f"target {given[0]!r} is out of range; it is above 0, and a PSNR is at most 100 dB")

@@ -12,7 +12,7 @@ import numpy as np
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
-from hcdcodec.files.find import is_directory, search
+from hcdcodec.files.find import is_directory, is_file, search
 from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import read_lr_digest
@@ -168,11 +168,19 @@ def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | No
     """
     mirror = other / key
     for name in (f"{key}{ENCODED_SUFFIX}", key, *(_append_until_free(key, f".{kind}", keys) for kind in Format)):
-        if (candidate := other / name).is_file():
+        if is_file(candidate := other / name):
             return candidate
-    stem = [path for path in sorted(mirror.parent.glob("*")) if path.stem == mirror.stem and path.is_file()]
+    stem = [path for path in _entries(mirror.parent) if path.stem == mirror.stem and is_file(path)]
     # With several files of one stem, any choice would be a guess.
     return stem[0] if len(stem) == 1 else None
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return the files in a folder; none where it does not exist, or its name is too long to exist."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _append_until_free(key: str, suffix: str, keys: Collection[str]) -> str:

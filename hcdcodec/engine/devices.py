@@ -103,6 +103,9 @@ def is_shortage(error: RuntimeError) -> bool:
     """Tell whether memory did not suffice; only the allocator of GPUs has an error class of its own for that."""
     said = (
         "DefaultCPUAllocator: can't allocate memory",
+        "could not create a primitive",  # of oneDNN
+        "could not create a memory object",
+        "std::bad_alloc",
         "CUDA error: out of memory",  # of pinned memory
         "CUDNN_STATUS_ALLOC_FAILED",
         "CUBLAS_STATUS_ALLOC_FAILED",

@@ -141,7 +141,7 @@ def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None
         make_folders(final.parent, source and source.absolute().parent)
         _replace(final, data, source)
     except OSError as error:
-        raise OutputError(_explain(error)) from error
+        raise OutputError(explain(error)) from error
     _sync_directory(final.parent)
 
 
@@ -163,6 +163,12 @@ def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
                     leftover.unlink()
                     removed += 1
     return removed
+
+
+def explain(error: OSError) -> str:
+    """Say why a result cannot be stored, and what to do."""
+    code = error.errno or errno.EIO
+    return _EXPLANATIONS.get(code, f"cannot be written ({os.strerror(code).lower()}); check the destination")
 
 
 def source_digest(data: bytes) -> bytes:
@@ -235,8 +241,3 @@ def _sync_directory(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _explain(error: OSError) -> str:
-    code = error.errno or errno.EIO
-    return _EXPLANATIONS.get(code, f"cannot be written ({os.strerror(code).lower()}); check the destination")

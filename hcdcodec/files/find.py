@@ -111,6 +111,12 @@ def is_directory(path: Path | str) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
+def is_file(path: Path | str) -> bool:
+    """Whether `path` leads to a regular file that can be reached."""
+    status = status_of(path)
+    return status is not None and stat.S_ISREG(status.st_mode)
+
+
 @dataclass
 class _Finder:
     refuse: Callable[[Path], str | None]

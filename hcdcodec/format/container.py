@@ -36,7 +36,8 @@ from hcdcodec.errors import (
 from hcdcodec.format.geometry import check_sizes, fits
 from hcdcodec.format.header import MAGIC, RESTORE, AlphaRule, Header
 from hcdcodec.format.header_text import KEYWORD, header_text, is_header_text, read_header_text
-from hcdcodec.format.oxipng_worker import Raw, optimise
+from hcdcodec.format.oxipng_pool import optimise
+from hcdcodec.format.oxipng_worker import Raw
 from hcdcodec.pictures import png_chunks, png_text
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata

@@ -1,6 +1,7 @@
 """A pool of `hcdcodec.format.oxipng_worker` programs for the writing threads. Each serves one thread at a time."""
 
 import contextlib
+import errno
 import os
 import subprocess
 import sys
@@ -39,23 +40,28 @@ class Optimisers:
         """Optimise like `oxipng_worker.optimise`, but in another process, so that other threads can go on.
 
         Raises:
-            OutputError: the program was killed, most likely because memory was short.
+            OutputError: the program cannot be started, or was killed, most likely because memory was short.
         """
         program = self._take()
         assert program.stdin is not None and program.stdout is not None
         try:
             made = oxipng_worker.ask(program.stdin, program.stdout, raw)
         except (OSError, EOFError) as error:
-            _kill(program)
-            raise OutputError(
-                "the PNG optimiser was killed; free some memory or lower --jobs, and run again"
-            ) from error
+            raise OutputError(_explain(_end(program))) from error
         self._idle.append(program)
         return made
 
     def _take(self) -> subprocess.Popen[bytes]:
         with contextlib.suppress(IndexError):
             return self._idle.pop()
+        try:
+            return self._start()
+        except OSError as error:
+            reason = os.strerror(error.errno or errno.EIO).lower()
+            remedy = "run again with fewer --jobs, or check the Python that runs this"
+            raise OutputError(f"the PNG optimiser cannot be started ({reason}); {remedy}") from error
+
+    def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             # By path, so that the package with its imports is not loaded. -P keeps its folder out of sys.path, where
             # our modules could hide others of the same name.
@@ -68,7 +74,37 @@ class Optimisers:
         )
 
 
-def _kill(program: subprocess.Popen[bytes]) -> None:
+_home: int | None = None
+"""Number of the process in which oxipng has started its threads."""
+
+
+def optimise(raw: Raw) -> bytes:
+    """Return the smallest PNG file that is found, for one picture.
+
+    A fork copies no threads, and oxipng would wait for its own for ever. So a forked process has a program do it.
+
+    Raises:
+        OutputError: a program is needed, and it cannot be started, or was killed.
+    """
+    global _home
+    _home = _home or os.getpid()
+    if _home == os.getpid():
+        return oxipng_worker.optimise(raw)
+    with Optimisers(1) as optimisers:
+        return optimisers.optimise(raw)
+
+
+def _end(program: subprocess.Popen[bytes]) -> int:
+    """Wait for the end of a program that has closed its output, and return its exit status."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        program.wait(1)
     program.kill()
     with contextlib.suppress(OSError), program:
         pass
+    return program.wait()
+
+
+def _explain(status: int) -> str:
+    if status < 0:
+        return "the PNG optimiser was killed; free some memory or lower --jobs, and run again"
+    return f"the PNG optimiser ended with status {status}; check the package pyoxipng, and run again"

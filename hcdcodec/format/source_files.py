@@ -7,6 +7,7 @@ photo.heic must not be left out without a message.
 from pathlib import Path
 
 from hcdcodec.errors import PictureError
+from hcdcodec.files.disk import read_head
 from hcdcodec.files.plan import is_encoded
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
@@ -40,8 +41,7 @@ def refuse_source(path: Path) -> str | None:
     """
     if is_encoded(path.name):
         return "already encoded"
-    with path.open("rb") as file:
-        head = file.read(SNIFF_BYTES)
+    head = read_head(path, SNIFF_BYTES)  # what has become a pipe since the walk saw it must not hold that up
     if head[_RESTORED_AT:].startswith(LR_DIGEST_CHUNK):
         return "decoded by hcdcodec"
     if sniff(head):

@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 
 from hcdcodec.errors import ModelError
+from hcdcodec.files.disk import read_head
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
@@ -74,6 +75,9 @@ HAAR_NAMES: Mapping[tuple[str, int], Mapping[str, int]] = {
 }
 """Constant tensors that only the official files hold: name -> number of channels before the analysis."""
 
+_ALLOCATING = b"bytearray"
+"""torch's unpickler lets a file call this with a number of bytes. No set of tensors needs it."""
+
 _UNPACKED_MAX = 2
 """Largest ratio of tensor bytes to file bytes. torch does not compress, so a larger one is a decompression bomb."""
 
@@ -106,7 +110,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     Raises:
         ModelError: the file cannot be read, holds more than tensors, or fits none of the networks.
     """
-    data = _read_bytes(path)
+    data = read_bytes(path)
     tensors = load_tensors(data)
     network = _guess_network(tensors)
     return Checkpoint(network.name, network.scale, OFFICIAL_FILES.get(blob_sha1(data), ""), rename(tensors, network))
@@ -123,8 +127,8 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: the file cannot be read, holds more than tensors, or has values that are not finite.
     """
-    data = _read_bytes(path)
-    tensors = _unwrap(_read_safetensors(data) if path.suffix == ".safetensors" else _unpickle(data), len(data))
+    data = read_bytes(path)
+    tensors = _unwrap(_read_safetensors(data) if path.suffix == ".safetensors" else unpickle(data), len(data))
     _check_finite(tensors)
     return tensors
 
@@ -138,7 +142,7 @@ def load_tensors(data: bytes) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: the file is damaged, or holds more than such tensors.
     """
-    tensors = _unwrap(_unpickle(data), len(data))
+    tensors = _unwrap(unpickle(data), len(data))
     if not all(values.is_floating_point() for values in tensors.values()):
         raise ModelError(_NO_TENSORS)
     return tensors
@@ -180,13 +184,16 @@ def haar_kernel(channels: int) -> torch.Tensor:
     return signs.reshape(4, 1, 2, 2).repeat(channels, 1, 1, 1)
 
 
-def _read_bytes(path: Path) -> bytes:
-    """Return the content of a file that is not far larger than any official file."""
-    if path.exists() and not path.is_file():  # reading a pipe could wait for ever
-        raise ModelError("is a directory, pipe or device; name a regular file")
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file that is not far larger than any official file.
+
+    Raises:
+        ModelError: the file cannot be read, is no regular file, or is too large.
+    """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_CHECKPOINT_BYTES + 1)
+        if path.exists() and not path.is_file():
+            raise ModelError("is a directory, pipe or device; name a regular file")
+        data = read_head(path, MAX_CHECKPOINT_BYTES + 1)  # does not wait if a pipe has come there meanwhile
     except OSError as error:
         raise ModelError(f"cannot be read ({error.strerror}); check the path") from error
     if len(data) > MAX_CHECKPOINT_BYTES:
@@ -194,11 +201,17 @@ def _read_bytes(path: Path) -> bytes:
     return data
 
 
-def _unpickle(data: bytes) -> object:
-    """Return the content of a `.pth` file, read by torch's unpickler that accepts only tensors."""
+def unpickle(data: bytes) -> object:
+    """Return the content of a `.pth` file, read by torch's unpickler that accepts only tensors and plain values.
+
+    Raises:
+        ModelError: the file is damaged, holds anything else, or unpacks to far more bytes.
+    """
     try:
         if _unpacked_bytes(data) > _UNPACKED_MAX * len(data):
             raise ModelError(_TOO_LARGE)
+        if any(_ALLOCATING in pickled for pickled in _pickles(data)):
+            raise ModelError(_NO_TENSORS)
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except ModelError:
         raise
@@ -212,6 +225,14 @@ def _unpacked_bytes(data: bytes) -> int:
         return len(data)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         return sum(entry.file_size for entry in archive.infolist())
+
+
+def _pickles(data: bytes) -> list[bytes]:
+    """Return the parts of a checkpoint that name functions."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        return [data]
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [archive.read(entry) for entry in archive.infolist() if entry.filename.endswith(".pkl")]
 
 
 def _read_safetensors(data: bytes) -> object:

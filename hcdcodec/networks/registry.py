@@ -119,7 +119,7 @@ def load_backbone(
         weights_dir: directory to search before all others.
 
     Raises:
-        UsageError: there is no such backbone or scale.
+        UsageError: there is no such backbone, scale or device.
         ModelError: weights are missing or damaged, or have another hash.
     """
     pinned = ""
@@ -141,7 +141,11 @@ def load_backbone(
     if entry:
         network.details_scale, network.settings_hash = entry.details_scale, entry.settings_hash
     network.freeze()
-    return network.to(device=device, memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
+    try:
+        place = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(f"no device is called {device!r}; there are cpu, cuda and cuda:N") from error
+    return network.to(device=place, memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
 
 
 def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:

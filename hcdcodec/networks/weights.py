@@ -44,9 +44,9 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         ModelError: the file cannot be read or is empty, or a value is not finite or has a type without a hash.
     """
-    if path.exists() and not path.is_file():
-        raise ModelError(f"the weights {path} are no file; name a .safetensors file or a weights directory")
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"the weights {path} are no file; name a .safetensors file or a weights directory")
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:  # KeyError: a number type that torch does not have
         raise ModelError(f"cannot read the weights {path} ({error}); install them again") from error

@@ -23,12 +23,13 @@ PALETTE = 3  # colour type of PNG whose samples are indices into a palette
 
 _FRAME = struct.Struct(">I4s")
 _FRAME_SIZE = 12
+_CHECKSUM = struct.Struct(">I")
 _IHDR = struct.Struct(">IIBBBBB")
 _IHDR_END = len(SIGNATURE) + _FRAME_SIZE + _IHDR.size
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _PIXEL_CHUNKS = frozenset((b"tRNS", b"acTL", b"fcTL", b"fdAT"))  # ancillary, but the pixels depend on them
 _SIDE_MAX = 2**31 - 1
-_COUNT_MAX, _USUAL_BYTES = 1 << 17, 1 << 10
+_COUNT_MAX, _USUAL_BYTES = 1 << 16, 1 << 10
 """Limit on chunks: this number, and one more for each _USUAL_BYTES of the file. Even a tiny chunk takes memory."""
 
 
@@ -79,7 +80,8 @@ def walk(data: bytes, damaged: list[Chunk] | None = None) -> Iterator[Chunk]:
         if not is_sound and damaged is not None:
             damaged.append(chunk)
             continue
-        _check_order(chunk, seen, last)
+        if not seen or chunk.type[:1].isupper():  # any number of other chunks may stand anywhere
+            _check_order(chunk, seen, last)
         yield chunk
         seen.add(last := chunk.type)
 
@@ -157,7 +159,7 @@ def _chunk_at(data: bytes, position: int) -> tuple[Chunk, bool]:
     if start + length + 4 > len(data):
         raise DamagedError("PNG is truncated; fetch the file again")
     payload = data[start : start + length]
-    checksum = int.from_bytes(data[start + length : start + length + 4], "big")
+    (checksum,) = _CHECKSUM.unpack_from(data, start + length)
     return Chunk(name, payload), zlib.crc32(payload, zlib.crc32(name)) == checksum
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hcdcodec.errors import ModelError
+from hcdcodec.networks.checkpoints import read_bytes, unpickle
 
 _MEMBERS: Mapping[str, type] = {
     "recipe": dict,
@@ -36,19 +37,22 @@ def read_state(path: Path, parameters: Sequence[torch.Tensor]) -> Mapping[str, A
         ModelError: it is damaged or something else.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # damaged bytes make the unpickler raise nearly anything
+        content = unpickle(read_bytes(path))
+    except ModelError as error:
         raise ModelError(f"{path.name} in the output directory is damaged; start over with --no-resume") from error
-    fault = _find_fault(content, parameters)
-    if fault:
+    members: dict[str, Any] = content if isinstance(content, dict) else {}
+    if fault := _find_fault(members, parameters):
         raise ModelError(f"{path.name} in the output directory is no training ({fault}); start over with --no-resume")
-    return content  # type: ignore[no-any-return]
+    return {**members, "optimiser": {"state": _copy(members["optimiser"]["state"])}}
 
 
-def _find_fault(content: object, parameters: Sequence[torch.Tensor]) -> str:
+def _copy(moments: Mapping[int, Mapping[str, torch.Tensor]]) -> dict[int, dict[str, torch.Tensor]]:
+    """Return moments in memory of their own: those of a file may overlap, and the optimiser writes into them."""
+    return {number: {name: values.clone() for name, values in each.items()} for number, each in moments.items()}
+
+
+def _find_fault(content: Mapping[str, Any], parameters: Sequence[torch.Tensor]) -> str:
     """Return what is wrong with a state; empty for nothing."""
-    if not isinstance(content, dict):
-        return "no table of members"
     for name, kind in _MEMBERS.items():
         if not isinstance(content.get(name), kind):
             return f"no {name}"
@@ -71,7 +75,11 @@ def _are_moments(each: object, shape: torch.Size) -> bool:
     if not isinstance(each, dict) or each.keys() != {"step", "exp_avg", "exp_avg_sq"}:
         return False
     shapes = {"step": torch.Size(()), "exp_avg": shape, "exp_avg_sq": shape}
-    return all(
-        isinstance(each[name], torch.Tensor) and each[name].dtype == torch.float32 and each[name].shape == wanted
-        for name, wanted in shapes.items()
-    )
+    return all(_is_plain(each[name]) and each[name].shape == wanted for name, wanted in shapes.items())
+
+
+def _is_plain(values: object) -> bool:
+    """Tell whether these are numbers that lie in memory."""
+    if not isinstance(values, torch.Tensor) or values.dtype != torch.float32:
+        return False
+    return values.layout == torch.strided and values.device.type == "cpu"

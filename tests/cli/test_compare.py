@@ -209,3 +209,49 @@ def test_larger_pictures_are_compared_when_asked(compare: Callable[..., Ran], tm
     small.write_bytes(lr)
     assert compare(original, small, "--max-pixels", 48 * 64 - 1).status == 1
     assert compare(original, small, "--max-pixels", 48 * 64).status == 0
+
+
+def test_names_that_nothing_can_have_fail_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+    """An original whose name leaves no room for ours stopped everything."""
+    long = save(folders[0] / f"{'n' * 247}.png", ORIGINAL)
+    run = compare(*folders, "--json")
+    assert run.status == 1
+    assert run.err.count("\n") == 2 and f"{long.name}: has no counterpart" in run.err
+    assert [json.loads(line)["name"] for line in run.out.splitlines()] == ["a.png", "deep/b.png"]
+
+
+def test_paths_that_are_too_long_fail_alone(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folders[0])
+    for _ in range(15):  # reachable from here, and not from the other, longer folder
+        Path("d" * 250).mkdir()
+        monkeypatch.chdir("d" * 250)
+    save(Path("e.png"), ORIGINAL)
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / ("o" * 200) / ("p" * 200)
+    shutil.copytree(folders[1], other)
+    run = compare("photos", other, "--json")
+    assert run.status == 1 and run.err.count("\n") == 2
+    assert [json.loads(line)["name"] for line in run.out.splitlines()] == ["a.png", "deep/b.png"]
+
+
+SHORT_OF_MEMORY = """
+import re, resource, sys
+import torch
+import hcdcodec.codec.engines, hcdcodec.codec.decode, hcdcodec.compare.page, hcdcodec.compare.pairs, hcdcodec.cli.report
+from hcdcodec.cli import main
+used = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1])
+resource.setrlimit(resource.RLIMIT_AS, (used + (24 << 20), -1))
+main()
+"""
+
+
+def test_too_little_memory_is_said_in_one_line(tmp_path: Path) -> None:
+    pixels = ORIGINAL.repeat(25, 0).repeat(25, 1)
+    original = save(tmp_path / "a.png", pixels)
+    (tmp_path / "a.hcd.png").write_bytes(package.encode(pixels, backbone="bicubic", effort=0))
+    command: list[str | Path] = [sys.executable, "-c", SHORT_OF_MEMORY, "compare", original, tmp_path / "a.hcd.png"]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(f"hcdcodec: {original}: not enough memory") and ran.stderr.count("\n") == 1

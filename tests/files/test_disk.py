@@ -19,8 +19,8 @@ from hcdcodec.batch.freshness import Freshness, Stamp, Wanted, confirm, judge_st
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
-    _explain,
     check_unchanged,
+    explain,
     read,
     read_steady,
     read_stream,
@@ -291,7 +291,7 @@ def test_sources_that_cannot_be_looked_at_are_redone(job: Job) -> None:
 
 def test_every_known_failure_says_what_to_do() -> None:
     for code in (*_EXPLANATIONS, errno.EIO):
-        sentence = _explain(OSError(code, "system's words"))
+        sentence = explain(OSError(code, "system's words"))
         assert sentence.count("; ") == 1
         assert "system's words" not in sentence
 

@@ -34,6 +34,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "paper.tables": (("table2", "figure7", *SMALL, *FAST), "figure7_*.csv"),
     "robustness.crash": (("--rounds", "1", "--many", "9"), "crash.json"),
     "robustness.fuzz": (("--seconds", "1", "--engine", "chance"), "fuzz.json"),
+    "robustness.hostile": (("--limit", "1"), "hostile.csv"),
     "robustness.ray_workers": (("--pictures", "6"), "ray_workers.json"),
     "robustness.sanitizers": (("--calls", "1"), "sanitizers.csv"),
     "speed.batch_size": (("--limit", "1", "--side", "32", "--effort", "1", *FAST), "batch_size_*.csv"),
@@ -52,7 +53,7 @@ TOO_LONG = {
     "robustness.lowest_versions": "it installs everything anew, and runs these tests",
     "speed.checkouts": "it needs another checkout",
 }
-ALONE = {"robustness.crash"}  # it forks, which a process with threads must not
+ALONE = {"robustness.crash", "robustness.hostile"}  # they fork, which a process with threads must not
 
 
 def run(name: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,12 @@
 """Files made to harm: every one fails alone, in one line and with an exit status, and memory stays bounded.
 
-Names, links, special files and places are in test_plan.py, test_disk.py and test_cli.py; chunk by chunk, the
-contradictions are in test_png_chunks.py, test_header.py and test_container.py.
+Names, links, special files and places are in test_plan.py, test_disk.py and test_cli.py; full and closed streams in
+test_output.py; checkpoints, manifests and states of trainings in test_checkpoints.py, test_manifest.py and
+test_training.py; chunk by chunk, the contradictions are in test_png_chunks.py, test_header.py and test_container.py.
 """
 
 import base64
+import fcntl
 import io
 import json
 import os
@@ -27,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.format import container
 from hcdcodec.format.header import AlphaRule, Header
+from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
@@ -122,9 +125,9 @@ SOURCES = {
     "segments.jpg": (saved("JPEG")[:2] + b"\xff\xfe\0\2" * 70_000 + saved("JPEG")[2:], "65536 segments"),
     "overlapping.tif": (overlapping_tags(), "TIFF tags hold more bytes than the file"),
     "pages.tif": (pages(80_000), "several frames or pages"),
-    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "16-bit PNG cannot be kept"),
+    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "16-bit PNG cannot be stored"),
     "frames.gif": (saved("GIF", save_all=True, append_images=[Image.new("RGB", (16, 12))]), "several frames"),
-    "print.jpg": (b"", "CMYK picture cannot be kept"),
+    "print.jpg": (b"", "CMYK picture cannot be stored"),
     "words.png": (b"plain words", "not a picture"),
     "empty.png": (b"", "not a picture"),
     "encoded.png": (png_chunks.insert(PLAIN, [png_chunks.Chunk(b"tEXt", b"hcdcodec\0x")]), "already encoded by"),
@@ -331,7 +334,7 @@ def test_bombs_take_no_memory(tmp_path: Path) -> None:
             "alpha.png": png_chunks.insert(rebuilt(small(), hcDC=about, tEXt=b""), [png_chunks.Chunk(b"hcDA", alpha)]),
             "text.png": chunked((1, 1, 8, 2), (b"zTXt", b"Comment\0\0" + bomb), PIXEL),
             "twin.png": chunked((1, 1, 8, 2), (b"zTXt", b"hcdcodec\0\0" + bomb), PIXEL),
-            "many.png": chunked((1, 1, 8, 2), *[(b"tEXt", b"a\0b")] * 100_000, PIXEL),
+            "many.png": chunked((1, 1, 8, 2), *[(b"tEXt", b"a\0b")] * 60_000, PIXEL),
             "profile.png": BOMBS["profile.png"],
         },
     )
@@ -435,3 +438,102 @@ def test_a_full_disk_stops_no_more_than_it_must(tmp_path: Path, hcdcodec: Run, d
         assert hcdcodec("verify", "-q", *disk.iterdir()).status == 0
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+# --- places -----------------------------------------------------------------------------------------------------------
+
+
+def test_results_with_paths_that_are_too_long_fail_alone(
+    tmp_path: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each source can be read, but below the longer destination the deep one has no place."""
+    put(tmp_path / "in", {"a.png": PLAIN})
+    (tmp_path / "small").mkdir()
+    for top, name, data in (("in", "deep.png", PLAIN), ("small", "deep.png.hcd.png", small())):
+        monkeypatch.chdir(tmp_path / top)
+        for _ in range(15):
+            Path("d" * 250).mkdir()
+            monkeypatch.chdir("d" * 250)
+        Path(name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    put(tmp_path / "small", {"a.png.hcd.png": small()})
+    far = "/".join(["far" * 80] * 2)
+    for arguments, made in (
+        (("encode", "in", f"{far}/small", *FAST), "a.png.hcd.png"),
+        (("decode", "small", far), "a.png"),
+    ):
+        for _ in range(2):  # the second time, the other one is up to date
+            ran = hcdcodec(*arguments)
+            assert ran.status == 1 and (Path(arguments[2]) / made).is_file()
+            assert ran.err.count("\n") == 1 and ran.err.endswith(
+                ": the result's name is too long for the file system; shorten the source's name\n"
+            )
+    ran = hcdcodec("status", "in", f"{far}/small", *FAST)
+    assert (ran.status, ran.out) == (1, b"1 up to date, 1 failed\n")
+
+
+def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    """As where it is swapped in between the walk's two looks."""
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(PictureError, match="is empty"):
+        refuse_source(tmp_path / "a.png")
+
+
+def test_a_huge_foreign_file_at_a_target_costs_nothing(tmp_path: Path, hcdcodec: Run) -> None:
+    put(tmp_path, {"a.png": PLAIN})
+    target = tmp_path / "a.hcd.png"
+    with target.open("wb") as file:
+        file.truncate(1 << 34)
+    begun = time.process_time()
+    ran = hcdcodec("encode", tmp_path / "a.png", target, *FAST)
+    assert time.process_time() - begun < 2
+    assert ran == Ran(1, b"", f"hcdcodec: {tmp_path / 'a.png'}: {target} exists and was not made by hcdcodec; "
+                      "move it away or use --force\n")  # fmt: skip
+    assert target.stat().st_size == 1 << 34
+
+
+def test_a_program_without_threads_is_told_so(tmp_path: Path) -> None:
+    """Stacks that no memory holds keep each thread from being started."""
+    put(tmp_path, {"a.png": PLAIN})
+    code = "import threading, hcdcodec.cli; threading.stack_size(1 << 50); hcdcodec.cli.main()"
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        code,
+        "encode",
+        tmp_path / "a.png",
+        tmp_path / "b.hcd.png",
+        *FAST,
+    ]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)\n",
+    )
+
+
+@pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="there are no leases here")
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_a_source_under_a_lease_is_waited_for(tmp_path: Path, hcdcodec: Run, whole_folder: bool) -> None:
+    """Samba holds files so, and gives them up to those who wait for them."""
+    put(tmp_path / "in", {"a.png": PLAIN})
+    holder = subprocess.Popen([sys.executable, "-c", LEASE, tmp_path / "in/a.png"], stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        source = tmp_path / "in" if whole_folder else tmp_path / "in/a.png"
+        assert hcdcodec("encode", source, f"{tmp_path}/small/", *FAST) == Ran(0, b"", "")
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert [path.name for path in (tmp_path / "small").iterdir()] == ["a.png.hcd.png"]
+
+
+LEASE = """
+import fcntl, os, signal, sys
+held = os.open(sys.argv[1], os.O_RDWR)
+signal.signal(signal.SIGIO, lambda *_: fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK))
+fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+while True:
+    signal.pause()
+"""

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import subprocess
+import tracemalloc
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -129,6 +130,26 @@ def test_far_too_large_files_are_refused(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(checkpoints, "MAX_CHECKPOINT_BYTES", path.stat().st_size)
     with pytest.raises(ModelError, match="neither an IRN"):
         read_checkpoint(path)
+
+
+def test_what_asks_for_memory_by_number_is_refused() -> None:
+    """A hundred bytes made torch's unpickler take 1.8 GiB."""
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/data.pkl", b"\x80\2cbuiltins\nbytearray\n(J\0\0\0\x70tR.")
+        archive.writestr("x/version", "3\n")
+    legacy = b"\x80\2cbuiltins\nbytearray\n(J\0\0\0\x70tR."
+    for data in (bomb.getvalue(), legacy):
+        tracemalloc.start()
+        with pytest.raises(ModelError, match="named tensors"):
+            load_tensors(data)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+        tracemalloc.stop()
+
+
+def test_names_that_no_file_can_have_are_model_errors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="File name too long"):
+        read_checkpoint(tmp_path / f"{'x' * 300}.pth")
 
 
 def test_tensors_larger_than_their_file_are_refused() -> None:

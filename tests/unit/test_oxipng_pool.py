@@ -64,6 +64,24 @@ def test_a_killed_program_fails_one_picture(draw: Draw) -> None:
         assert optimisers.optimise(raw) == expected
 
 
+@pytest.mark.parametrize(("name", "words"), [("", "permission denied"), ("none", "no such file")])
+def test_a_program_that_cannot_be_started_is_named(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    """What cannot be started was said to be the picture's fault."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / name))
+    with Optimisers(1) as optimisers, pytest.raises(OutputError, match=f"optimiser cannot be started \\({words}.*; "):
+        optimisers.optimise(raw_of(draw(4, 4)))
+
+
+def test_a_program_that_ends_at_once_is_named(draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "python").write_text("#!/bin/sh\nexit 7\n")
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with Optimisers(1) as optimisers, pytest.raises(OutputError, match="ended with status 7; "):
+        optimisers.optimise(raw_of(draw(40, 40, 3)))
+
+
 def test_programs_end_with_the_process_that_started_them(tmp_path: Path) -> None:
     code = f"""
 import os, signal

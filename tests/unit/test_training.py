@@ -1,9 +1,11 @@
 """Training: what it draws, what it minimises, that it learns, that it goes on after it was cut."""
 
 import copy
+import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +39,7 @@ from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
 from hcdcodec.training.recipe import Recipe
 from hcdcodec.training.run import Rhythm, Trained, read_start, state_path, train
+from hcdcodec.training.state import _fits
 from hcdcodec.training.trainer import Machine, Start, Trainer
 from hcdcodec.training.validate import score
 
@@ -345,6 +348,44 @@ def test_a_state_that_does_not_fit_is_refused(
     torch.save(state, tmp_path / "state")
     with pytest.raises(ModelError, match=fault):
         trainer.restore(tmp_path / "state")
+
+
+def test_moments_of_a_state_are_copied(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    """Where a file's moments share one number, native code wrote far behind it."""
+    trainer = Trainer(recipe(tiny, 60), gallery, Machine("cpu"))
+    trainer.begin(Start({}))
+    trainer.update(trainer.draw(0))
+    trainer.save(tmp_path / "state")
+    state = torch.load(tmp_path / "state", weights_only=True)
+    moments = state["optimiser"]["state"][0]
+    moments["exp_avg"] = torch.zeros(1).expand(moments["exp_avg"].shape)
+    torch.save(state, tmp_path / "state")
+    trainer.restore(tmp_path / "state")
+    (restored, *_) = trainer.optimiser.state_dict()["state"].values()
+    assert restored["exp_avg"].untyped_storage().nbytes() == 4 * restored["exp_avg"].numel()
+    trainer.update(trainer.draw(1))
+
+
+@pytest.mark.parametrize("moment", [torch.zeros(3, device="meta"), torch.zeros(3).to_sparse()])
+def test_moments_without_memory_are_refused(moment: torch.Tensor) -> None:
+    moments = {0: {"step": torch.tensor(1.0), "exp_avg": moment, "exp_avg_sq": torch.zeros(3)}}
+    assert not _fits(moments, [torch.zeros(3)])
+
+
+def test_a_state_waits_for_no_pipe(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state")
+    with pytest.raises(ModelError, match="--no-resume"):
+        Trainer(recipe(tiny, 60), gallery, Machine("cpu")).restore(tmp_path / "state")
+
+
+def test_a_state_that_explodes_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    torch.save({"recipe": torch.zeros(1 << 20)}, tmp_path / "whole")
+    with zipfile.ZipFile(tmp_path / "whole") as whole, zipfile.ZipFile(tmp_path / "state", "w", 8) as squeezed:
+        for name in whole.namelist():
+            squeezed.writestr(name, whole.read(name))
+    assert (tmp_path / "state").stat().st_size < 1 << 16
+    with pytest.raises(ModelError, match="is damaged"):
+        Trainer(recipe(tiny, 60), gallery, Machine("cpu")).restore(tmp_path / "state")
 
 
 def test_a_state_that_is_something_else_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
