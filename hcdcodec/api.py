@@ -16,8 +16,8 @@ from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
-from hcdcodec.format import container
-from hcdcodec.format.container import PNG_LEVEL
+from hcdcodec.files.encoded_names import Container
+from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, unpack
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
@@ -33,7 +33,7 @@ class Result:
     """One encoded picture, with measured values.
 
     Attributes:
-        data: a PNG file.
+        data: a PNG, WebP or JPEG XL file.
         quality: 1 to 100, chosen by the caller or by a target.
         passes: number of forward and backward passes of the networks, over all searches.
         psnr_before: PSNR-RGB in dB of the reconstruction from the LR with which the search started.
@@ -59,6 +59,7 @@ def encode(
     effort: int = DEFAULT_EFFORT,
     quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
+    container: str = "png",
     device: str = "cpu",
     weights_dir: Path | str | None = None,
 ) -> bytes:
@@ -71,17 +72,18 @@ def encode(
         effort: 0 (no search) to 9 (search to convergence).
         quality: 1 to 100, chooses the LR grid; or a `Target`, which chooses the quality.
         method: "ste", or "paper" for Algorithm 1 of the paper with its own number of steps.
+        container: "png", "webp" or "jxl"; "jxl" needs hcdcodec[jxl].
         device: "auto", "cpu", "cuda" or "cuda:N".
         weights_dir: directory to search for weights before all others.
 
     Returns:
-        A PNG file. Any viewer can open it, and `decode` restores the picture.
+        A PNG, WebP or JPEG XL file. Any viewer of its kind can open it, and `decode` restores the picture.
 
     Raises:
         PictureError: the array has another type or shape.
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
-        OutputError: even the smallest file has more bytes than the target allows.
+        OutputError: even the smallest file has more bytes than the target allows, or the container cannot hold the LR.
     """
     return encode_report(
         pixels,
@@ -90,6 +92,7 @@ def encode(
         effort=effort,
         quality=quality,
         method=method,
+        container=container,
         device=device,
         weights_dir=weights_dir,
     ).data
@@ -103,6 +106,7 @@ def encode_report(
     effort: int = DEFAULT_EFFORT,
     quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
+    container: str = "png",
     device: str = "cpu",
     weights_dir: Path | str | None = None,
 ) -> Result:
@@ -110,13 +114,15 @@ def encode_report(
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
     picture = _picture(pixels)
-    options = EncodeOptions(Paper() if method == "paper" else search_of(effort))
+    kind = _container(container)
+    options = EncodeOptions(Paper() if method == "paper" else search_of(effort), container=kind)
     engine = _engine(backbone, scale, device, weights_dir)
+    check_sides(kind, -(-picture.height // scale), -(-picture.width // scale))
     start = time.perf_counter()
     encoded = _encode(engine, picture, options, quality)
     header, refined = encoded.header, encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
-    data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+    data = pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL, kind=kind)
     return Result(
         data,
         header.quality,
@@ -152,11 +158,19 @@ def decode(
         ContainerError: the data is not one of our files, is damaged or edited, or comes from a newer release.
         ModelError: the weights that the header names are not installed.
     """
-    packed = container.unpack(data, max_pixels=max_pixels)
+    packed = unpack(data, max_pixels=max_pixels)
     picture = decode_picture(_engines(device, weights_dir).get(packed.header), packed)
     if picture.alpha is None:
         return picture.pixels
     return np.dstack([picture.pixels, picture.alpha])
+
+
+def _container(name: str) -> Container:
+    """Return the container of this name, once it is clear that it can be written."""
+    if name not in tuple(Container):
+        raise UsageError(f"no container is called {name!r}; there are {', '.join(Container)}")
+    check_installed(Container(name))
+    return Container(name)
 
 
 def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
