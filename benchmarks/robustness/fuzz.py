@@ -4,7 +4,8 @@
     python -m benchmarks.robustness.fuzz --seconds 3600 --engine atheris
 
 Two readers: `container.unpack` for files of ours, `image.read_picture` for sources. Half of the changes to PNGs are
-made inside chunks whose checksums are then put right, else nothing would get past those. With atheris, coverage guides
+made inside chunks whose checksums are then put right, else nothing would get past those. Half of those to WebP and JPEG
+XL are made inside their parts, and lengths put right. With atheris, coverage guides
 what is changed next; without, chance does. Inputs that break something are kept under --keep.
 """
 
@@ -31,7 +32,7 @@ import numpy as np
 from benchmarks.common import record
 
 if TYPE_CHECKING:
-    from hcdcodec.pictures.png_chunks import Chunk
+    pass
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 CORPUS = "corpus"
@@ -177,7 +178,7 @@ def _seeds() -> list[bytes]:
     """Return the golden files, and a small picture of every kind that is read."""
     from PIL import Image
 
-    found = [path.read_bytes() for path in sorted(GOLDEN.glob("*.png"))]
+    found = [path.read_bytes() for path in sorted(GOLDEN.glob("v*"))]
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4)).astype(np.uint8)
     for kind in KINDS:
         for picture in (Image.fromarray(pixels[..., :3]), Image.fromarray(pixels), Image.fromarray(pixels[..., 0])):
@@ -191,22 +192,36 @@ def _seeds() -> list[bytes]:
 
 
 def _mutated(data: bytes, dice: random.Random) -> bytes:
-    """Change a few bytes anywhere, or inside the chunks of a PNG and with sound checksums."""
-    from hcdcodec.errors import DamagedError
-    from hcdcodec.pictures import png_chunks
+    """Change a few bytes anywhere, or inside the parts of a file and with sound lengths and checksums."""
+    from hcdcodec.errors import ContainerError
 
     try:
         if dice.random() < 0.5:
-            parts = list(png_chunks.walk(data))
+            parts, build = _taken_apart(data)
             for _ in range(dice.randint(1, 3)):
-                _change_chunks(parts, dice)
-            return png_chunks.build(parts)
-    except DamagedError:
+                _change_parts(parts, dice)
+            return build(parts)
+    except ContainerError:
         pass
     return _changed(data, dice)
 
 
-def _change_chunks(parts: list["Chunk"], dice: random.Random) -> None:
+def _taken_apart(data: bytes) -> tuple[list[Any], Callable[[list[Any]], bytes]]:
+    """Return the parts of a file, and what builds a file of them."""
+    from hcdcodec.format import jxl_container, webp_container
+    from hcdcodec.pictures import png_chunks
+
+    if webp_container.recognise(data):
+        return list(webp_container._walk(data)), webp_container._build
+    if jxl_container.recognise(data):
+        return list(jxl_container._walk(data)), jxl_container._build
+    return list(png_chunks.walk(data)), png_chunks.build
+
+
+def _change_parts(parts: list[Any], dice: random.Random) -> None:
+    """Change, repeat, move or drop one."""
+    if not parts:
+        return
     at = dice.randrange(len(parts))
     choice = dice.random()
     if choice < 0.6:

@@ -15,7 +15,7 @@ Source: ISO/IEC 18181-2, section 9.
 
 import importlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,8 +74,7 @@ def write(contents: Contents, optimise: Optimise) -> bytes:
         UsageError: the package is missing.
     """
     check_installed()
-    parts = (*side_parts.make_parts(contents, _PLACES), Part(b"jxlc", _encode(contents.lr)))
-    return _BEGIN + b"".join(map(_box, parts))
+    return _build([*side_parts.make_parts(contents, _PLACES), Part(b"jxlc", _encode(contents.lr))])
 
 
 def open(data: bytes) -> Opened:
@@ -131,11 +130,17 @@ def _frames(data: Slices) -> Iterator[Frame]:
         start = position + _FRAME.size
         if size == 1:
             size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-        end = position + size if size else len(data)
+        elif size == 0:
+            size = len(data) - position
+        end = position + size
         if not start <= end <= len(data):
             raise DamagedError("JPEG XL is truncated, or a length in it is wrong; fetch the file again")
         yield Frame(name, start, end)
         position, left = end, left - 1
+
+
+def _build(parts: Iterable[Part]) -> bytes:
+    return _BEGIN + b"".join(map(_box, parts))
 
 
 def _box(part: Part) -> bytes:

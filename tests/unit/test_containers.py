@@ -76,7 +76,7 @@ def parts_of(kind: Container, data: bytes) -> list[Part]:
 def built(kind: Container, parts: list[Part]) -> bytes:
     if kind is Container.WEBP:
         return webp_container._build(parts)
-    return jxl_container._BEGIN + b"".join(map(jxl_container._box, parts))
+    return jxl_container._build(parts)
 
 
 def edited(kind: Container, data: bytes, change: Change) -> bytes:
