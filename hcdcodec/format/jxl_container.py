@@ -173,8 +173,7 @@ def _encode(lr: Levels) -> bytes:
         use_original_profile=True,
         num_threads=0,
     )
-    bare = {"jpeg_encode": False, "exif": None, "jumb": None, "xmp": None, "compress": False}
-    codestream: bytes = encoder(lr.tobytes(), width, height, **bare)
+    codestream: bytes = encoder(lr.tobytes(), width, height, jpeg_encode=False)
     return codestream
 
 

@@ -40,7 +40,7 @@ _OTHER_PIXELS = frozenset((b"VP8 ", b"ALPH", b"ANIM", b"ANMF"))
 _COUNT_MAX = 1 << 12
 """Chunks of a file: each takes memory, however small it is."""
 
-_EFFORT = {"method": 4, "quality": 75}
+_EFFORT = {"method": 5, "quality": 75}
 """How long libwebp searches."""
 
 
