@@ -11,7 +11,7 @@ A result that is FRESH but was made by an older release with other weights is OL
 
 A file has two times: the last change of its content (mtime) and the last change of its inode (ctime). A program can set
 back the mtime, as `--preserve` does, but not the ctime. So the rule also notices an older file that was moved to the
-place of a source. It reads only the first bytes of a result, and reads a source only where its digest has to decide.
+place of a source. It reads only the head of a result, and reads a source only where its digest has to decide.
 """
 
 import enum

@@ -1,7 +1,7 @@
-"""Results that stand in another container than the one that is asked for: left, or with --force replaced.
+"""Results in another container than the wanted one. They stay, or --force replaces them.
 
-photo.jpg.hcd.webp is the result of photo.jpg as much as photo.jpg.hcd.png is. A second one beside it would leave
-everybody to guess which of them is meant.
+photo.jpg.hcd.webp is a result of photo.jpg, and so is photo.jpg.hcd.png. With both of them, nobody could tell which one
+is current.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from hcdcodec.files.job import Job
 
 
 def refuse_twin(job: Job, files: FileOptions) -> None:
-    """Refuse to store a first result where there is one in another container.
+    """Refuse a first result where there is one in another container.
 
     Raises:
-        OutputError: there is one, or it cannot be read.
+        OutputError: there is such a result, or it cannot be read.
     """
     if files.force or job.target is None or job.target.exists():
         return
@@ -28,10 +28,10 @@ def refuse_twin(job: Job, files: FileOptions) -> None:
 
 
 def remove_twins(job: Job, files: FileOptions) -> str:
-    """Remove results in other containers once the new one is on the disk, if the user has said so.
+    """Remove results in other containers, if the user has chosen `--force`. The new result must be on the disk.
 
     Returns:
-        What could not be removed, as a warning; empty if nothing.
+        A warning that names results that could not be removed; empty if there are none.
     """
     if not files.force or job.target is None:
         return ""
@@ -40,7 +40,7 @@ def remove_twins(job: Job, files: FileOptions) -> str:
 
 
 def _standing(target: Path) -> Iterator[Path]:
-    """Yield the results of ours in other containers; whatever else is called like one is the user's."""
+    """Yield our results in other containers. Other files of these names belong to the user."""
     for twin in twins(target):
         if twin.is_file() and read_encoded_stamp(twin) is not None:
             yield twin

@@ -92,10 +92,10 @@ def read_head(path: Path, count: int) -> bytes:
 
 
 class SlicedFile:
-    """A file whose bytes are read where they are asked for, as slices.
+    """A file on the disk that is read slice by slice.
 
     Raises:
-        OSError: it cannot be read; here, or later.
+        OSError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 class Container(enum.StrEnum):
-    """The kind of picture file that a small file is; the value is the end of its name."""
+    """A kind of small file; the value is the end of its name."""
 
     PNG = "png"
     WEBP = "webp"
@@ -13,17 +13,17 @@ class Container(enum.StrEnum):
 
     @property
     def suffix(self) -> str:
-        """Return what is appended to the name of a source."""
+        """Return the suffix that encoding appends to the name of a source."""
         return f".hcd.{self}"
 
 
 def is_encoded(name: str) -> bool:
-    """Tell whether a file is called as encoding calls results, whatever their container."""
+    """Tell whether a file has a name that encoding gives to results, in any container."""
     return source_name(name) is not None
 
 
 def source_name(name: str) -> str | None:
-    """Return the name of the source of a small file; None where a file is called otherwise."""
+    """Return the name of the source of a small file; None where the name has another form."""
     for container in Container:
         if name.lower().endswith(container.suffix) and len(name) > len(container.suffix):
             return name[: -len(container.suffix)]
@@ -31,10 +31,10 @@ def source_name(name: str) -> str | None:
 
 
 def twins(target: Path) -> tuple[Path, ...]:
-    """Return what the small file of the same source would be called in each other container.
+    """Return the names of the same small file in the other containers.
 
     Args:
-        target: a small file; one that the user has named otherwise has no such twins.
+        target: a small file. If the user has given it a name of another form, it has no twins.
     """
     source = source_name(target.name)
     if source is None:

@@ -160,6 +160,16 @@ def peek(data: Slices) -> Header:
     return Header.from_bytes(_layout_of(data[:_MAGIC_BYTES]).peek(data))
 
 
+def container_of(data: Slices) -> Container:
+    """Return the container of a file, whether it is one of ours or not.
+
+    Raises:
+        NotOursError: the file is not a PNG, WebP or JPEG XL.
+    """
+    layout = _layout_of(data[:_MAGIC_BYTES])
+    return next(kind for kind, known in _LAYOUTS.items() if known is layout)
+
+
 def is_ours(head: bytes) -> bool:
     """Tell whether a file is one of ours, sound or damaged. Its first kilobytes are usually enough for a PNG."""
     # A search for bytes and not a walk over parts: a damaged file is still ours, and must not be encoded again.

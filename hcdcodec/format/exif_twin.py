@@ -2,9 +2,9 @@
 
     EXIF = the source's TIFF structure, or one that names this program alone | "hcdcodec header " BASE64
 
-Nothing in a TIFF structure points behind its end, so programs pass over the twin, and what stands before it comes back
-byte for byte. Of the places that all programs know this is the one that most of them copy (cwebp, webpmux, ImageMagick;
-robustness/test_survival.py): ImageMagick 6 drops every XMP packet of a WebP. What writes EXIF anew drops the twin.
+Nothing in a TIFF structure points behind its end, so programs ignore the twin, and the source's EXIF comes back byte
+for byte. cwebp, webpmux and ImageMagick 6 copy it (tests/robustness/test_survival.py). XMP would be another place, but
+ImageMagick 6 drops every XMP packet of a WebP. A tool that writes EXIF anew, such as exiftool, drops the twin.
 """
 
 import base64
@@ -24,8 +24,8 @@ def add_twin(exif: bytes | None, header: bytes) -> bytes:
     """Return EXIF with the twin of a header behind it.
 
     Args:
-        exif: the source's, if it has any.
-        header: its bytes.
+        exif: EXIF of the source, or None.
+        header: the bytes of the header.
     """
     return (_EMPTY if exif is None else exif) + MARK + base64.b64encode(header)
 
@@ -34,7 +34,7 @@ def split_twin(exif: bytes) -> tuple[bytes | None, bytes | None]:
     """Return the source's EXIF and the header, unchecked, each None where there is none.
 
     Raises:
-        DamagedError: the twin is no base64.
+        DamagedError: the twin is not base64.
     """
     found = _TWIN.search(exif, max(0, exif.rfind(MARK)))
     if found is None:

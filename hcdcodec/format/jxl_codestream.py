@@ -1,8 +1,9 @@
-"""The beginning of a JPEG XL codestream: what it says about its picture, before anything is allocated for it.
+"""The beginning of a JPEG XL codestream: size and kind of its picture, read before memory is allocated for it.
 
     FF 0A | size | what kind of samples | ...
 
-Fields are bits, the lowest of a byte first; a selected number has two bits that choose one of four encodings.
+A field is a number of bits, the lowest bit of a byte first. Some numbers begin with two bits that choose one of four
+encodings.
 
 Source: ISO/IEC 18181-1, annex D (image headers).
 """
@@ -21,11 +22,11 @@ def read_sides(codestream: bytes) -> tuple[int, int]:
     """Return height and width of the picture.
 
     Args:
-        codestream: its beginning is enough.
+        codestream: a codestream, or its beginning.
 
     Raises:
-        DamagedError: it is no codestream.
-        EditedError: not 8 bits a sample, turned, with a preview, with frames, or with more channels than alpha.
+        DamagedError: the bytes are no codestream.
+        EditedError: the picture is not 8-bit, is turned, or has a preview, frames or unknown channels.
     """
     if not codestream.startswith(SIGNATURE) or len(codestream) < len(SIGNATURE) + 2:
         raise DamagedError(f"the pixels do not begin as they must; {RESTORE}")
@@ -37,7 +38,7 @@ def read_sides(codestream: bytes) -> tuple[int, int]:
 
 
 class _Bits:
-    """A reader of bits; behind the end there are zeros."""
+    """A reader of bits. Behind the end it reads zeros."""
 
     def __init__(self, data: bytes) -> None:
         self._left = int.from_bytes(data, "little")
@@ -48,7 +49,7 @@ class _Bits:
         return value
 
     def select(self, choices: tuple[tuple[int, int], ...]) -> int:
-        """Take two bits that choose (what is added, number of bits), and then that number."""
+        """Read two bits that choose an (offset, number of bits), then a number of so many bits; add the offset."""
         offset, count = choices[self.take(2)]
         return offset + self.take(count)
 

@@ -1,14 +1,14 @@
 """The small file as lossless JPEG XL; reading and writing pixels needs the package pillow-jxl-plugin.
 
-    file   = boxes: JXL, ftyp, Exif, xml, hcDC, hcDM, hcDA, jxlc; nothing behind
+    file   = boxes: JXL, ftyp, Exif, xml, hcDC, hcDM, hcDA, jxlc; no byte follows
     box    = size of the whole box u32 | type 4 letters | payload
              size 1: the size follows as u64; size 0: up to the end of the file
     Exif   = 0 u32 (where the TIFF structure begins) | EXIF
     jxlc   = the codestream, see `hcdcodec.format.jxl_codestream`; jxlp boxes hold parts of one, behind a number u32
     number = big-endian
 
-The boxes of ours are described in `hcdcodec.format.side_parts`. A codestream has a place for a colour profile, but no
-package for Python writes one there: profiles stand in hcDM. Boxes that a tool has compressed (brob) are not read.
+`hcdcodec.format.side_parts` describes our boxes. A codestream has a place for a colour profile, but neither
+pillow-jxl-plugin nor imagecodecs writes one there, so profiles stand in hcDM. Compressed boxes (brob) are not read.
 
 Source: ISO/IEC 18181-2, section 9.
 """
@@ -78,11 +78,11 @@ def write(contents: Contents, optimise: Optimise) -> bytes:
 
 
 def open(data: bytes) -> Opened:
-    """Take a file apart.
+    """Read the parts of a file.
 
     Raises:
         NotOursError: there is no header.
-        EditedError: another kind of picture than ours.
+        EditedError: the picture is of another kind than ours.
         DamagedError: truncated, lengths or boxes that contradict each other.
     """
     parts = tuple(_walk(data))
@@ -100,11 +100,11 @@ def open(data: bytes) -> Opened:
 
 
 def peek(data: Slices) -> bytes:
-    """Find the header; of the other boxes only the lengths are read.
+    """Return the header. Of the other boxes only the lengths are read.
 
     Raises:
         NotOursError: there is no header.
-        DamagedError: what had to be read is truncated or fails its checksum.
+        DamagedError: the file is truncated, or the header fails its checksum.
     """
     return side_parts.peek_header(data, _frames(data), _PLACES)
 
@@ -115,7 +115,7 @@ def _walk(data: bytes) -> Iterator[Part]:
 
 
 def _frames(data: Slices) -> Iterator[Frame]:
-    """Yield where the boxes behind the first two stand, each checked before it is yielded."""
+    """Yield the places of the boxes behind the first two; check each length before its box is yielded."""
     if data[: len(SIGNATURE)] == SIGNATURE:
         raise NotOursError(stripped(NAME))
     if not _BEGIN.startswith(data[: len(_BEGIN)]):

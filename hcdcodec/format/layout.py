@@ -1,8 +1,8 @@
 """The task of every container: hold a lossless picture with our header, and give it back.
 
 The modules `png_container`, `webp_container` and `jxl_container` are the three layouts; `hcdcodec.format.container`
-chooses among them by content. A layout knows its file: where parts stand, their order, lengths and checksums. It knows
-nothing of what the header says.
+chooses among them by content. A layout knows its kind of file: the places of its parts, their order, lengths and
+checksums. It does not read the header.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,19 +16,19 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels
 
 Optimise = Callable[[Raw], bytes]
-"""Makes the smallest PNG file of pixels, here or elsewhere."""
+"""Makes the smallest PNG file of pixels, in this process or in another one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What a file is made of.
+    """The content of a new file.
 
     Attributes:
-        header: 106 bytes.
+        header: the 106 bytes of the header.
         lr: (h, w) grey or (h, w, 3) RGB uint8.
         alpha: a complete PNG, or None.
-        metadata: of the HR picture.
-        level: how long oxipng searches, see `hcdcodec.format.container.PNG_LEVELS`.
+        metadata: metadata of the HR picture.
+        level: preset of oxipng, see `hcdcodec.format.container.PNG_LEVELS`.
     """
 
     header: bytes
@@ -40,15 +40,15 @@ class Contents:
 
 @dataclass(frozen=True, eq=False)
 class Opened:
-    """A file that was taken apart, and none of whose pixels were decoded.
+    """The parts of a file, before any pixel is decoded.
 
     Attributes:
-        header: as it stands in the file.
-        height: rows of the LR, as the picture itself says.
-        width: its columns.
+        header: the bytes of the header, unchecked.
+        height: number of rows of the stored picture.
+        width: number of its columns.
         alpha: a complete PNG, unchecked, or None.
-        read_metadata: raises DamagedError.
-        read_pixels: returns the pixels as they are stored, and their alpha or None; raises PictureError.
+        read_metadata: reads the metadata; raises DamagedError.
+        read_pixels: decodes the stored pixels and their alpha, or None; raises PictureError or DamagedError.
     """
 
     header: bytes
@@ -71,12 +71,12 @@ class Layout(Protocol):
     """A module that writes and reads one kind of file."""
 
     NAME: str
-    """What people call it."""
+    """The usual name of the container."""
     SIDE_MAX: int
-    """Most rows, and columns."""
+    """Largest number of rows, and of columns."""
 
     def check_installed(self) -> None:
-        """Raise UsageError where this kind cannot be written here."""
+        """Raise UsageError where a package is missing that writes such files."""
 
     def recognise(self, head: bytes) -> bool:
         """Tell whether a file is of this kind, by its first bytes."""
@@ -95,18 +95,18 @@ class Layout(Protocol):
 
 
 def make_raw(pixels: Levels, level: int, *, to_grey: bool = True, to_palette: bool = True) -> Raw:
-    """Return what oxipng is to make a PNG of; see `Raw`."""
+    """Return pixels in the form that oxipng takes; see `Raw`."""
     height, width = pixels.shape[:2]
     return Raw(pixels.tobytes(), height, width, 1 if pixels.ndim == 2 else 3, level, to_grey, to_palette)
 
 
 def stripped(name: str) -> str:
-    """Return what to say of a picture without our header."""
+    """Return the message about a picture without our header."""
     return f"{name} carries no hcdcodec header; encode it first, or restore it from a copy if a tool has stripped it"
 
 
 def agree(found: bytes | None, twin: bytes | None) -> bytes | None:
-    """Return the header, of which one of two forms is enough; None where there is neither.
+    """Return the header from one of its two forms; None where there is neither.
 
     Raises:
         DamagedError: they differ.
@@ -117,7 +117,7 @@ def agree(found: bytes | None, twin: bytes | None) -> bytes | None:
 
 
 def take_single(found: Sequence[bytes], name: str) -> bytes | None:
-    """Return the one payload of its kind, or None.
+    """Return the single payload of its kind, or None.
 
     Raises:
         DamagedError: there are several.

@@ -1,15 +1,14 @@
-"""What stands beside the pixels of a WebP or JPEG XL of ours. Both consist of parts with a name of four letters.
+"""The parts beside the pixels of a WebP or JPEG XL of ours. Each part of such a file has a name of four letters.
 
-    EXIF   of the HR picture, with the header's twin behind it, see `hcdcodec.format.exif_twin`
-    XMP    of the HR picture
+    EXIF   metadata of the HR picture, with the header's twin behind it, see `hcdcodec.format.exif_twin`
+    XMP    metadata of the HR picture
     hcDC   header, then its CRC-32 u32: these containers have no checksums of their own
     hcDM   metadata that has no place in the container: PNG chunks, each with length and CRC-32
     hcDA   the alpha plane, HR size, lossless: a complete PNG without colours
 
     number = big-endian
 
-A part of ours may come back at another place of the file. EXIF and XMP may be edited by other tools, and carry no
-checksum for that reason.
+Other tools may move our parts to another place of the file. They may also edit EXIF and XMP, so these have no checksum.
 """
 
 import zlib
@@ -46,14 +45,14 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Places:
-    """Where a container has what all programs know.
+    """The names of the parts that all programs know.
 
     Attributes:
-        name: of the container.
-        exif: type of the part.
-        xmp: likewise.
-        icc: likewise; None: there is no such part.
-        exif_prefix: what stands before EXIF in its part.
+        name: name of the container.
+        exif: type of the part with EXIF.
+        xmp: type of the part with XMP.
+        icc: type of the part with the colour profile; None: there is no such part.
+        exif_prefix: bytes before EXIF in its part.
     """
 
     name: str
@@ -83,7 +82,7 @@ def make_parts(contents: Contents, places: Places) -> Iterator[Part]:
 
 
 def find_header(parts: Sequence[Part], places: Places) -> bytes:
-    """Find the header in its part or, where a tool has dropped it, in its twin.
+    """Return the header from its part or, where a tool has dropped that, from its twin.
 
     Raises:
         NotOursError: there is neither.
@@ -98,7 +97,7 @@ def find_header(parts: Sequence[Part], places: Places) -> bytes:
 
 
 def peek_header(data: Slices, frames: Iterable[Frame], places: Places) -> bytes:
-    """Find the header in the first part that holds it; of the others not even the bytes are asked for.
+    """Return the header from the first part that holds it, and read no other part.
 
     Raises:
         NotOursError: there is none.
@@ -125,10 +124,10 @@ def find_alpha(parts: Iterable[Part]) -> bytes | None:
 
 
 def find_metadata(parts: Sequence[Part], places: Places) -> Metadata:
-    """Put the metadata together; the first part of a kind counts.
+    """Return the metadata of all parts; the first part of a kind counts.
 
     Raises:
-        DamagedError: what stands in PNG chunks is broken.
+        DamagedError: one of the PNG chunks is broken.
     """
     further = take_single([part.payload for part in parts if part.type == FURTHER], "metadata")
     metadata = Metadata.from_chunks(png_chunks.split(further or b""))
@@ -139,9 +138,9 @@ def find_metadata(parts: Sequence[Part], places: Places) -> Metadata:
 
 
 def _exif(payload: bytes, places: Places) -> bytes:
-    """Return what stands behind the prefix, a number that says how much more is to be left out.
+    """Return EXIF without its prefix, a number that tells how many more bytes to leave out.
 
-    Some programs leave the prefix out where it belongs, others write another one where none does.
+    Some programs leave the prefix out where it belongs, and others write one where none belongs.
     """
     if places.exif_prefix and not payload.startswith((b"II*\0", b"MM\0*")):
         size = len(places.exif_prefix)

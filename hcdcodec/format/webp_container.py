@@ -1,14 +1,14 @@
-"""The small file as lossless WebP, which any browser shows.
+"""The small file as lossless WebP. Any browser can show it.
 
-    file     = "RIFF" size u32 "WEBP", chunks: VP8X, ICCP, VP8L, EXIF, XMP, hcDC, hcDM, hcDA; nothing behind
+    file     = "RIFF" size u32 "WEBP", chunks: VP8X, ICCP, VP8L, EXIF, XMP, hcDC, hcDM, hcDA; no byte follows
     chunk    = type 4 letters | length of the payload u32 | payload | a zero byte if the length is odd
-    VP8X     = which chunks there are u8 | 0 u24 | width - 1 u24 | height - 1 u24
+    VP8X     = flags of the other chunks u8 | 0 u24 | width - 1 u24 | height - 1 u24
     VP8L     = the pixels: 2F | width - 1, height - 1: 14 bits each | alpha is used: 1 bit | version 0: 3 bits | ...
     number   = little-endian
 
-The chunks of ours are described in `hcdcodec.format.side_parts`. They stand behind the pixels: exiftool -all= drops
-VP8X, and then no decoder goes on where another chunk comes before them. Pixels and size are taken from VP8L alone,
-whatever else stands in the file. WebP knows no grey: a grey LR is stored as RGB.
+`hcdcodec.format.side_parts` describes our chunks. They stand behind the pixels, because exiftool -all= drops VP8X, and
+without it libwebp reads only files that begin with their pixels. Pixels and size come from VP8L alone. WebP has no grey
+pixels, so a grey LR is stored as RGB.
 
 Source: WebP container specification; RFC 9649, sections 2 and 3.
 """
@@ -41,7 +41,7 @@ _COUNT_MAX = 1 << 12
 """Chunks of a file: each takes memory, however small it is."""
 
 _EFFORT = {"method": 5, "quality": 75}
-"""How long libwebp searches."""
+"""How long libwebp searches for fewer bytes."""
 
 
 def check_installed() -> None:
@@ -76,11 +76,11 @@ def write(contents: Contents, optimise: Optimise) -> bytes:
 
 
 def open(data: bytes) -> Opened:
-    """Take a file apart.
+    """Read the parts of a file.
 
     Raises:
         NotOursError: there is no header.
-        EditedError: its pixels are lossy, or in frames.
+        EditedError: the file has lossy pixels, or frames.
         DamagedError: truncated, lengths or sizes that contradict each other.
     """
     size = _RIFF.unpack_from(data)[1] + 8 if len(data) >= _RIFF.size else 0
@@ -104,11 +104,11 @@ def open(data: bytes) -> Opened:
 
 
 def peek(data: Slices) -> bytes:
-    """Find the header; of the other chunks only the lengths are read.
+    """Return the header. Of the other chunks only the lengths are read.
 
     Raises:
         NotOursError: there is no header.
-        DamagedError: what had to be read is truncated or fails its checksum.
+        DamagedError: the file is truncated, or the header fails its checksum.
     """
     return side_parts.peek_header(data, _frames(data), _PLACES)
 
@@ -121,7 +121,7 @@ def _walk(data: bytes) -> Iterator[Part]:
 
 
 def _frames(data: Slices) -> Iterator[Frame]:
-    """Yield where the chunks stand, each checked before it is yielded."""
+    """Yield the places of the chunks; check each length before its chunk is yielded."""
     position, left = _RIFF.size, _COUNT_MAX
     if len(data) < position:
         raise DamagedError("WebP is truncated; fetch the file again")
@@ -156,7 +156,7 @@ def _pixel_part(parts: Iterable[Part]) -> Part:
 
 
 def _sides(payload: bytes) -> tuple[int, int]:
-    """Return height and width, as the pixels themselves have them."""
+    """Return height and width from the head of the pixels."""
     bits = int.from_bytes(payload[1:_VP8L_HEAD], "little")
     if len(payload) < _VP8L_HEAD or payload[0] != 0x2F or bits >> 29:
         raise DamagedError(f"the pixels do not begin as they must; {RESTORE}")
@@ -164,7 +164,7 @@ def _sides(payload: bytes) -> tuple[int, int]:
 
 
 def _check_canvas(parts: tuple[Part, ...], height: int, width: int) -> None:
-    """Compare the first chunk with the pixels, and with the chunks that it announces."""
+    """Check that the first chunk agrees with the pixels and with the other chunks."""
     first = parts[0]
     if any(part.type == b"VP8X" for part in parts[1:]):
         raise DamagedError(f"the WebP has more than one canvas, or one out of order; {RESTORE}")

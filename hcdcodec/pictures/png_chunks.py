@@ -120,7 +120,7 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
 
 
 def join(chunks: Iterable[Chunk]) -> bytes:
-    """Join chunks without a file around them, for files of other kinds."""
+    """Join chunks without a PNG around them, for files of other kinds."""
     return b"".join(map(_chunk_bytes, chunks))
 
 
@@ -128,7 +128,7 @@ def split(data: bytes) -> Iterator[Chunk]:
     """Yield the chunks that `join` has joined, each checked before it is yielded.
 
     Raises:
-        DamagedError: cut off, too many, or a CRC is wrong.
+        DamagedError: the data is truncated, a CRC is wrong, or the chunks are too many.
     """
     position, left = 0, _COUNT_MAX
     while position < len(data):
