@@ -23,8 +23,8 @@ from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import PictureError, UsageError
-from hcdcodec.format import container
-from hcdcodec.format.container import PNG_LEVEL
+from hcdcodec.files.encoded_names import Container
+from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, unpack
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
@@ -43,7 +43,7 @@ class Result:
     """One encoded picture, with measured values.
 
     Attributes:
-        data: a PNG file.
+        data: a PNG, WebP or JPEG XL file.
         quality: 1 to 100, chosen by the caller or by a target.
         passes: number of forward and backward passes of the networks, over all searches.
         psnr_before: PSNR-RGB in dB of the reconstruction from the LR with which the search started.
@@ -69,6 +69,7 @@ def encode_report(
     effort: int = DEFAULT_EFFORT,
     quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
+    container: str = "png",
     device: str = "cpu",
     weights_dir: Path | str | None = None,
 ) -> Result:
@@ -81,28 +82,31 @@ def encode_report(
         effort: 0 (no search) to 9 (search to convergence).
         quality: 1 to 100, chooses the LR grid; or a `Target`, which chooses the quality.
         method: "ste", or "paper" for Algorithm 1 of the paper with its own number of steps.
+        container: "png", "webp" or "jxl"; "jxl" needs hcdcodec[jxl].
         device: "auto", "cpu", "cuda" or "cuda:N".
         weights_dir: directory to search for weights before all others.
 
     Returns:
-        A PNG file, which any viewer can open and `decode` restores, and measured values.
+        A PNG, WebP or JPEG XL file, which any viewer of its kind can open and `decode` restores, and measured values.
 
     Raises:
         PictureError: the array has another type or shape.
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
-        OutputError: even the smallest file has more bytes than the target allows.
+        OutputError: even the smallest file has more bytes than the target allows, or the container cannot hold the LR.
         MemoryError: there is too little memory for this picture.
     """
-    picture, options = _picture(pixels), EncodeOptions(_search(method, effort))
+    kind = _container(container)
+    picture, options = _picture(pixels), EncodeOptions(_search(method, effort), container=kind)
     level = quality if isinstance(quality, Target) else _whole(quality, "quality")
     engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
+    check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
     start = time.perf_counter()
     with memory_errors(), engine.at_work():
         encoded = _encode(engine, picture, options, level)
     header, refined = encoded.header, encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
-    data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL)
+    data = pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL, kind=kind)
     return Result(
         data,
         header.quality,
@@ -160,7 +164,7 @@ def decode(
         UsageError: an option is out of range, or `data` are no bytes.
         MemoryError: there is too little memory for this picture.
     """
-    packed = container.unpack(_content(data), max_pixels=_whole(max_pixels, "max_pixels"))
+    packed = unpack(_content(data), max_pixels=_whole(max_pixels, "max_pixels"))
     with memory_errors():
         engine = _engines(str(device), _directory(weights_dir)).get(packed.header)
         with engine.at_work():
@@ -174,6 +178,14 @@ def _search(method: str, effort: int) -> Search:
     if method not in METHODS:
         raise UsageError(f"no method is called {method!r}; there are {', '.join(METHODS)}")
     return Paper() if method == "paper" else search_of(_whole(effort, "effort"))
+
+
+def _container(name: str) -> Container:
+    """Return the container of this name, once it is clear that it can be written."""
+    if name not in tuple(Container):
+        raise UsageError(f"no container is called {name!r}; there are {', '.join(Container)}")
+    check_installed(Container(name))
+    return Container(name)
 
 
 def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:

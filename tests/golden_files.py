@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.networks import families, registry
@@ -82,6 +84,7 @@ class Case:
         metadata: with all that travels.
         fields: header fields that are not the usual ones; they may change what is decoded.
         options: how it is encoded.
+        container: of the small file.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Case:
     metadata: bool = False
     fields: tuple[tuple[str, int], ...] = ()
     options: EncodeOptions = field(default_factory=lambda: EncodeOptions(Ste(2)))
+    container: Container = Container.PNG
 
     @property
     def picture(self) -> Picture:
@@ -105,6 +109,7 @@ class Case:
 
 NORMAL = EncodeOptions(Ste(2), details_scale=0.7, details_seed=20_240_229)
 TILED = (("tile", 8), ("halo", 3))
+WEBP, JXL = Container.WEBP, Container.JXL
 CASES = (
     Case("v1_bicubic_x4", "bicubic", 4, (48, 64)),
     Case("v1_bicubic_x3_grey_odd", "bicubic", 3, (37, 53), grey=True, options=EncodeOptions(Ste(2), quality=100)),
@@ -119,6 +124,12 @@ CASES = (
     Case("v1_crn_x4_e648860ab903", "crn@e648860ab903", 4, (61, 75), options=EncodeOptions()),
     Case("v1_crn_x2_790051669205", "crn@790051669205", 2, (61, 75), options=EncodeOptions()),
     Case("v1_irn_x2_169a16c2c119", "irn@169a16c2c119", 2, (44, 52), options=EncodeOptions()),
+    Case("v1_bicubic_x4_webp", "bicubic", 4, (48, 64), container=WEBP),
+    Case("v1_bicubic_x3_grey_odd_webp", "bicubic", 3, (37, 53), grey=True, container=WEBP),
+    Case("v1_bicubic_x4_alpha_metadata_odd_webp", "bicubic", 4, (45, 31), alpha=True, metadata=True, container=WEBP),
+    Case("v1_bicubic_x4_jxl", "bicubic", 4, (48, 64), container=JXL),
+    Case("v1_bicubic_x3_grey_odd_jxl", "bicubic", 3, (37, 53), grey=True, container=JXL),
+    Case("v1_bicubic_x4_alpha_metadata_odd_jxl", "bicubic", 4, (45, 31), alpha=True, metadata=True, container=JXL),
 )
 
 
@@ -156,10 +167,11 @@ def _made(case: Case) -> dict[str, Any]:
     (encoded,) = encode_pictures(own, [case.picture], case.options)
     header = replace(encoded.header, source_size=12_345, source_digest=b"golden!!", **dict[str, Any](case.fields))
     picture = case.picture
-    data = container.pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=6)
+    pack = partial(container.pack, kind=case.container, level=6)
+    data = pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata)
     packed = container.unpack(data)
     expected = write_picture(decode_picture(own, packed), Format.PNG)
-    for suffix, content in ((".hcd.png", data), (".png", expected)):
+    for suffix, content in ((case.container.suffix, data), (".png", expected)):
         with (FOLDER / (case.name + suffix)).open("xb") as file:
             file.write(content)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in (("file", data), ("decoded", expected))}

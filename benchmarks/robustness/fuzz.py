@@ -4,9 +4,10 @@
     python -m benchmarks.robustness.fuzz --seconds 3600 --engine atheris
 
 Every input goes to all readers: files of ours, their headers, sources, states of trainings, manifests of weights. Half
-of the changes to PNGs are made inside chunks whose checksums are then put right, and those to states inside the members
-of their archive, else nothing would get past those. With atheris, coverage guides what is changed next; without, chance
-does. Inputs that break something are kept under --keep.
+of the changes to PNGs are made inside chunks whose checksums are then put right, those to WebP and JPEG XL inside their
+parts with lengths put right, and those to states inside the members of their archive, else nothing would get past
+those. With atheris, coverage guides what is changed next; without, chance does. Inputs that break something are kept
+under --keep.
 """
 
 import argparse
@@ -34,7 +35,7 @@ import numpy as np
 from benchmarks.common import record
 
 if TYPE_CHECKING:
-    from hcdcodec.pictures.png_chunks import Chunk
+    pass
 
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 WEIGHTS = Path(__file__).parents[2] / "weights"
@@ -253,9 +254,9 @@ def _seeds() -> list[bytes]:
 
     from hcdcodec.format import container
 
-    golden = sorted(GOLDEN.glob("*.png"))
+    golden = sorted(GOLDEN.glob("v*"))
     found = [path.read_bytes() for path in golden]
-    headers = [container.peek(path.read_bytes()).to_bytes() for path in golden if path.name.endswith(".hcd.png")]
+    headers = [container.peek(path.read_bytes()).to_bytes() for path in golden if ".hcd." in path.name]
     found += [*headers, *[_state()] * 8, (WEIGHTS / "manifest.json").read_bytes()]
     pixels = np.random.default_rng(0).integers(0, 256, (9, 11, 4)).astype(np.uint8)
     for kind in KINDS:
@@ -270,24 +271,38 @@ def _seeds() -> list[bytes]:
 
 
 def _mutated(data: bytes, dice: random.Random) -> bytes:
-    """Change a few bytes anywhere, or inside the chunks of a PNG or the members of an archive, with sound checksums."""
-    from hcdcodec.errors import DamagedError
-    from hcdcodec.pictures import png_chunks
+    """Change a few bytes anywhere, or inside the parts of a file or the members of an archive, with sound checksums."""
+    from hcdcodec.errors import ContainerError
 
     if data.startswith(b"PK") and dice.random() < 0.8:
         return _changed_member(data, dice)
     try:
         if dice.random() < 0.5:
-            parts = list(png_chunks.walk(data))
+            parts, build = _taken_apart(data)
             for _ in range(dice.randint(1, 3)):
-                _change_chunks(parts, dice)
-            return png_chunks.build(parts)
-    except DamagedError:
+                _change_parts(parts, dice)
+            return build(parts)
+    except ContainerError:
         pass
     return _changed(data, dice)
 
 
-def _change_chunks(parts: list["Chunk"], dice: random.Random) -> None:
+def _taken_apart(data: bytes) -> tuple[list[Any], Callable[[list[Any]], bytes]]:
+    """Return the parts of a file, and what builds a file of them."""
+    from hcdcodec.format import jxl_container, webp_container
+    from hcdcodec.pictures import png_chunks
+
+    if webp_container.recognise(data):
+        return list(webp_container._walk(data)), webp_container._build
+    if jxl_container.recognise(data):
+        return list(jxl_container._walk(data)), jxl_container._build
+    return list(png_chunks.walk(data)), png_chunks.build
+
+
+def _change_parts(parts: list[Any], dice: random.Random) -> None:
+    """Change, repeat, move or drop one."""
+    if not parts:
+        return
     at = dice.randrange(len(parts))
     choice = dice.random()
     if choice < 0.6:

@@ -13,12 +13,12 @@ from hcdcodec.batch.freshness import (
     confirm,
     judge_by_time,
     judge_restored_png,
-    read_decoded_stamp,
     refuse_foreign,
 )
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run_stages
+from hcdcodec.batch.stamp import read_decoded_stamp
 from hcdcodec.codec.decode import decode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.engine.devices import memory_errors, usual_batch_px

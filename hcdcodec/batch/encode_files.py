@@ -8,10 +8,12 @@ from functools import partial
 
 from hcdcodec.batch import free_memory
 from hcdcodec.batch.common import load_source, read_standard_input, store_result
-from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, read_encoded_stamp, refuse_foreign, wanted_of
+from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, refuse_foreign, wanted_of
 from hcdcodec.batch.options import FileOptions
+from hcdcodec.batch.other_containers import refuse_twin, remove_twins
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run_stages
+from hcdcodec.batch.stamp import read_encoded_stamp
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.target import reach, remark
@@ -97,6 +99,8 @@ class Encoding:
         # A small file is a readable PNG, so without this check it would be encoded a second time.
         container.refuse_encoded(data)
         picture = read_picture(data, max_pixels=self.files.max_pixels, strip=self.options.strip)
+        scale = self.engines[0].backbone.scale
+        container.check_sides(self.options.container, -(-picture.height // scale), -(-picture.width // scale))
         return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data), status)
 
     def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
@@ -128,13 +132,16 @@ class Encoding:
             metadata=picture.metadata,
             level=PNG_LEVEL,
             optimise=optimisers.optimise,
+            kind=self.options.container,
         )
         shortfall = remark(self.target, encoded, len(data)) if self.target else ""
         needless = self.skip_if_larger and len(data) >= source.size
         # The size is known only now: the search and oxipng decide it.
         if not needless:
             refuse_foreign(job, read_encoded_stamp, self.files)
-            shortfall = "; ".join(filter(None, (shortfall, store_result(job, data, source.status, self.files))))
+            refuse_twin(job, self.files)
+            stored = store_result(job, data, source.status, self.files)
+            shortfall = "; ".join(filter(None, (shortfall, stored, remove_twins(job, self.files))))
         return Outcome(
             name=job.name,
             target=job.target,

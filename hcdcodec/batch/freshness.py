@@ -1,6 +1,6 @@
 """Decide whether a result is up to date. This module is the only place of that rule.
 
-    nothing at the target                                    MISSING    write
+    nothing at the target                                    MISSING    write, unless in another container
     not one of our files                                     FOREIGN    refuse
     other settings, or another source size                   STALE      redo
     not older than its source, by content and by inode       FRESH      skip
@@ -11,46 +11,26 @@ A result that is FRESH but was made by an older release with other weights is OL
 
 A file has two times: the last change of its content (mtime) and the last change of its inode (ctime). A program can set
 back the mtime, as `--preserve` does, but not the ctime. So the rule also notices an older file that was moved to the
-place of a source. It reads only the first bytes of a result, and reads a source only where its digest has to decide.
+place of a source. It reads only the head of a result, and reads a source only where its digest has to decide.
 """
 
 import enum
-import errno
 import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from hcdcodec.batch.options import FileOptions
+from hcdcodec.batch.other_containers import refuse_twin
+from hcdcodec.batch.stamp import Stamp, read_decoded_stamp, read_encoded_stamp
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.settings import settings_digest
-from hcdcodec.errors import ContainerError, OutputError
+from hcdcodec.errors import OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
 from hcdcodec.files.job import Job
-from hcdcodec.format import container
-from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.networks.manifest import NetworkId
-from hcdcodec.pictures.png_chunks import SIGNATURE
-
-Mark = TypeVar("Mark")
-
-_HEADS = (1 << 12, 1 << 20)
-"""Numbers of bytes that are read of a result first. Our marks are there, unless another tool has rewritten the file."""
-
-
-@dataclass(frozen=True)
-class Stamp:
-    """The record in a result of the source and settings that it was made from."""
-
-    source_size: int | None
-    """Bytes; None: not recorded."""
-    source_digest: bytes
-    settings_digest: bytes
-    model_hash: bytes = b""
-    """First bytes of the hash of the weights that a small file needs; empty for reconstructions."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +81,12 @@ def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Freshness:
     """Judge the file at the target of an encoding.
 
     Raises:
-        OutputError: the file is not ours, or cannot be read.
+        OutputError: the file is not ours, or cannot be read, or the picture has a result in another container.
     """
-    return _judge(job, read_encoded_stamp, wanted, files)
+    state = _judge(job, read_encoded_stamp, wanted, files)
+    if state is Freshness.MISSING:
+        refuse_twin(job, files)
+    return state
 
 
 def judge_restored_png(job: Job, files: FileOptions) -> Freshness:
@@ -178,29 +161,6 @@ def confirm(job: Job) -> None:
         disk.touch(job.target, (target.st_atime_ns, max(source.st_mtime_ns, target.st_mtime_ns)))
 
 
-def read_encoded_stamp(target: Path) -> Stamp | None:
-    """Return the record in an existing small file; None where the file is not ours."""
-
-    def read(head: bytes) -> Stamp | None:
-        try:
-            header = container.peek(head)
-        except ContainerError:
-            return None
-        return Stamp(header.source_size, header.source_digest, header.settings_digest, header.model_hash)
-
-    return _read_mark(target, read)
-
-
-def read_decoded_stamp(target: Path) -> Stamp | None:
-    """Return the record in an existing reconstruction; None where the file is not ours."""
-
-    def read(head: bytes) -> Stamp | None:
-        digest = read_lr_digest(head)
-        return None if digest is None else Stamp(None, digest, b"")
-
-    return _read_mark(target, read)
-
-
 def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files: FileOptions) -> Freshness:
     if files.force:
         return _judge_forced(job)
@@ -241,22 +201,6 @@ def _status_of_target(job: Job) -> os.stat_result | None:
 def _is_dated(target: os.stat_result, source: os.stat_result) -> bool:
     """Tell whether a result is not older than its source, by the last changes of both content and inode."""
     return target.st_mtime_ns >= source.st_mtime_ns and target.st_ctime_ns >= source.st_ctime_ns
-
-
-def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | None:
-    """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
-    try:
-        size = min(target.stat().st_size, disk.MAX_FILE_BYTES)
-        # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
-        for count in (*_HEADS, size):
-            head = disk.read_head(target, count)
-            mark = read(head)
-            if mark is not None or count >= size or not head.startswith(SIGNATURE):
-                return mark
-    except OSError as error:
-        reason = os.strerror(error.errno or errno.EIO).lower()
-        raise OutputError(f"{target} cannot be read ({reason}); check who may read it") from error
-    return None
 
 
 def _digest(path: Path, files: FileOptions) -> bytes:

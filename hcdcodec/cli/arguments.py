@@ -15,6 +15,7 @@ import click
 from hcdcodec.batch.options import IO_THREADS, FileOptions
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.errors import UsageError
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.plan import names_from
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
@@ -52,6 +53,7 @@ class Arguments:
     target_bpp: float | None = None
     target_psnr: float | None = None
     method: str = "ste"
+    container: str = "png"
     details_scale: float | None = None
     strip: tuple[str, ...] = ()
     skip_if_larger: bool = False
@@ -119,7 +121,8 @@ class Arguments:
         search = Paper() if self.method == "paper" else search_of(_or_default(self.effort, DEFAULT_EFFORT))
         # In the order of `Strip` and not of the command line, since the settings digest depends on this tuple.
         strip = tuple(kind for kind in Strip if "all" in self.strip or kind in self.strip)
-        return EncodeOptions(search, _or_default(self.quality, DEFAULT_QUALITY), self.details_scale, strip=strip)
+        quality, container = _or_default(self.quality, DEFAULT_QUALITY), Container(self.container)
+        return EncodeOptions(search, quality, self.details_scale, strip=strip, container=container)
 
     def target(self) -> "Target | None":
         """Return the target that chooses the quality; None where the user or the default chooses it.

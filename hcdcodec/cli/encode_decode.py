@@ -13,6 +13,7 @@ from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK
 from hcdcodec.errors import UsageError
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.plan import plan_decode, plan_encode
 
 if TYPE_CHECKING:
@@ -55,8 +56,9 @@ def encode(**given: Any) -> None:
     """Make small pictures of the pictures SRC, in DST. Lossy: keep your originals, or look first.
 
     SRC are files, folders or - for standard input. A folder is searched for pictures, and DST gets its structure. DST
-    is a folder if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png. What is up
-    to date is left alone. Source files are never changed.
+    is a folder if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png, or with
+    --container photo.jpg.hcd.webp or photo.jpg.hcd.jxl. What is up to date is left alone. Source files are never
+    changed.
     """
     from hcdcodec.cli.report import Verb
 
@@ -91,8 +93,8 @@ def encode(**given: Any) -> None:
 def decode(**given: Any) -> None:
     """Decode small pictures SRC to full size, in DST.
 
-    A folder is searched for *.hcd.png, and DST gets its structure. photo.jpg.hcd.png becomes photo.jpg.png;
-    photo.png.hcd.png becomes photo.png. Every file names the network that it needs.
+    A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl, and DST gets its structure. photo.jpg.hcd.png becomes
+    photo.jpg.png; photo.png.hcd.png becomes photo.png. Every file names the network that it needs.
     """
     from hcdcodec.batch.freshness import judge_by_time, judge_restored_png
     from hcdcodec.cli.report import Verb
@@ -135,7 +137,14 @@ def _plan_encode(arguments: Arguments) -> "Plan":
     from hcdcodec.format.source_files import refuse_source
 
     sources, destination, listed = arguments.split_paths()
-    plan = plan_encode(sources, destination, refuse=refuse_source, listed=listed, exclude=arguments.exclude)
+    plan = plan_encode(
+        sources,
+        destination,
+        refuse=refuse_source,
+        container=Container(arguments.container),
+        listed=listed,
+        exclude=arguments.exclude,
+    )
     _check_streams(plan, arguments)
     return plan
 
@@ -154,8 +163,10 @@ def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Freshness]":
 def _prepare_encoding(arguments: Arguments) -> "MakeRunner":
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.engine.devices import Precision
+    from hcdcodec.format.container import check_installed
     from hcdcodec.networks.registry import load_backbone
 
+    check_installed(Container(arguments.container))
     network = load_backbone(arguments.backbone, arguments.scale, weights_dir=arguments.weights_dir)
     # Without engines: each worker makes its own, on the devices that it has.
     encoding = Encoding(

@@ -25,7 +25,12 @@ def info(paths: tuple[str, ...], as_json: bool) -> None:
 
     def show(path: str) -> None:
         data = disk.read(Path(path))
-        fields = {"file": path, "bytes": len(data), **_make_readable(asdict(container.peek(data)))}
+        fields = {
+            "file": path,
+            "bytes": len(data),
+            "container": container.container_of(data),
+            **_make_readable(asdict(container.peek(data))),
+        }
         if as_json:
             output.write(json.dumps(fields))
         else:

@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Group, option
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.grid import DEFAULT_QUALITY
 
 # The values of `hcdcodec.pictures.metadata.Strip`. They are repeated here, because that module loads Pillow.
@@ -172,6 +173,13 @@ CHOICE = stack(
         metavar="X",
         group=Group.RESEARCH,
         help="Deviation of the random details of irn and hcflow; 0: none.  [default: by weights]",
+    ),
+    option(
+        "--container",
+        type=click.Choice([str(container) for container in Container]),
+        default=Arguments.container,
+        group=Group.FILES,
+        help="Kind of the small file; jxl needs hcdcodec[jxl].",
     ),
     EXCLUDE,
     option(

@@ -6,6 +6,7 @@ from numbers import Real
 
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Search, search_of
 from hcdcodec.errors import UsageError
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.format.header import DETAILS_SCALE_MAX
 from hcdcodec.pictures.metadata import Strip
@@ -24,6 +25,7 @@ class EncodeOptions:
         details_scale: standard deviation of the details z; None = the deviation that the weights were trained for.
         details_seed: seed of the details z, where they are not zeros.
         strip: kinds of metadata that are not stored, each at most once and in the order of `Strip`.
+        container: container of the small file.
 
     Raises:
         UsageError: the deviation is out of range.
@@ -34,6 +36,7 @@ class EncodeOptions:
     details_scale: float | None = None
     details_seed: int = 0
     strip: tuple[Strip, ...] = ()
+    container: Container = Container.PNG
 
     def __post_init__(self) -> None:
         if self.details_scale is not None and not 0 <= self.details_scale <= DETAILS_SCALE_MAX:

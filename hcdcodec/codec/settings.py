@@ -1,9 +1,9 @@
 """Make the text of the user's settings. Its digest is stored in each result.
 
 The text is frozen. It names the settings that the user chose (method, effort, quality or target, network, scale,
-details z, metadata to strip) in the words of release 0.1.0. It does not say how a release carries them out. So a better
-search, newer shipped weights or another default leave existing results up to date. tests/golden/settings_0.1.0.json
-holds digests that must never change.
+details z, metadata to strip, container) in the words of release 0.1.0. It does not say how a release carries them out.
+So a better search, newer shipped weights or another default leave existing results up to date.
+tests/golden/settings_0.1.0.json holds digests that must never change.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
 from hcdcodec.networks.manifest import NetworkId
 
@@ -37,6 +38,8 @@ def settings_digest(options: EncodeOptions, network: NetworkId, target: Target |
         options = replace(options, quality=RUNGS[0])
     text = f"{_options_text(options)} {network.name} {network.scale} {network.settings_hash}"
     text += f" {_grid_text(grid_of(options.quality))}{_target_text(target) if target else ''}"
+    if options.container is not Container.PNG:  # the only one that release 0.1.0 had
+        text += f" Container({options.container})"
     return hashlib.sha256(text.encode()).digest()[:8]
 
 

@@ -63,7 +63,9 @@ def reach(
     """
 
     def size(header: Header, lr: Levels, alpha: Levels | None) -> int:
-        made = container.pack(header, lr, alpha=alpha, metadata=picture.metadata, level=level, optimise=optimise)
+        made = container.pack(
+            header, lr, alpha=alpha, metadata=picture.metadata, level=level, optimise=optimise, kind=options.container
+        )
         return len(made)
 
     search = _QualitySearch(engine, picture, options, target, size)

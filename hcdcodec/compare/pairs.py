@@ -12,8 +12,8 @@ import numpy as np
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.find import is_directory, is_file, search
-from hcdcodec.files.plan import ENCODED_SUFFIX
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.format.source_files import refuse_source
@@ -167,7 +167,8 @@ def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | No
             once more, and so does this search.
     """
     mirror = other / key
-    for name in (f"{key}{ENCODED_SUFFIX}", key, *(_append_until_free(key, f".{kind}", keys) for kind in Format)):
+    encoded = (f"{key}{container.suffix}" for container in Container)
+    for name in (*encoded, key, *(_append_until_free(key, f".{kind}", keys) for kind in Format)):
         if is_file(candidate := other / name):
             return candidate
     stem = [path for path in _entries(mirror.parent) if path.stem == mirror.stem and is_file(path)]

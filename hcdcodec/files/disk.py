@@ -14,7 +14,7 @@ import secrets
 import stat
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
@@ -91,12 +91,48 @@ def read_head(path: Path, count: int) -> bytes:
         return file.read(count) or b""
 
 
+class SlicedFile:
+    """A file on the disk that is read slice by slice.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = io.FileIO(path, opener=_open_at_once)
+        self._size = os.fstat(self._file.fileno()).st_size
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        start, stop, _ = part.indices(self._size)
+        self._file.seek(start)
+        return self._file.read(max(0, stop - start)) or b""
+
+
 def touch(path: Path, times: tuple[int, int]) -> bool:
     """Set the times of last access and last change, in ns since 1970; tell whether the system has allowed it."""
     try:
         os.utime(path, ns=times)
     except OSError:
         return False
+    return True
+
+
+def remove(path: Path) -> bool:
+    """Remove a file, and tell whether the system permitted it."""
+    try:
+        path.unlink()
+    except OSError:
+        return False
+    _sync_directory(path.parent)
     return True
 
 

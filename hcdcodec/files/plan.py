@@ -2,6 +2,7 @@
 
     photo.jpg --encode--> photo.jpg.hcd.png --decode--> photo.jpg.png
     photo.png --encode--> photo.png.hcd.png --decode--> photo.png
+    photo.jpg --encode--> photo.jpg.hcd.webp --decode--> photo.jpg.png, with another container
 
 The source's extension stays in the name, so photo.jpg and photo.png never get the same result. This module knows names
 and not pictures: the caller passes a function that tells whether a file is a picture.
@@ -16,14 +17,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hcdcodec.errors import UsageError
+from hcdcodec.files.encoded_names import Container, is_encoded, source_name
 from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
 from hcdcodec.files.job import Job
 from hcdcodec.files.meetings import settle_meetings
 
-ENCODED_SUFFIX = ".hcd.png"
 _STANDARD_STREAM = "-"
 _SYNONYMS = {".tif": ".tiff", ".jpeg": ".jpg"}
-_OUTPUT_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".png", ".tiff", ".webp"})
+_OUTPUT_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".jxl", ".png", ".tiff", ".webp"})
+_CONTAINER_SUFFIXES = frozenset(f".{container}" for container in Container)
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ def plan_encode(
     destination: str,
     *,
     refuse: Callable[[Path], str | None],
+    container: Container = Container.PNG,
     listed: bool = False,
     exclude: Sequence[str] = (),
 ) -> Plan:
@@ -53,18 +56,19 @@ def plan_encode(
         sources: SRC arguments: files, directories, or `-` alone.
         destination: a directory if it exists as one, ends in `/`, or must hold several files; `-`: standard output.
         refuse: returns the reason why a walk leaves out a file, or None; it raises where this is a failure.
+        container: container of the results.
         listed: whether `sources` is a list (see `names_from`): names keep their relative path, directories are ignored.
         exclude: patterns of names to leave out, see `find.search`.
 
     Raises:
         UsageError: the call makes no sense, or a result would replace a source.
     """
-    rule = _Rule(".png", lambda name: name + ENCODED_SUFFIX, refuse)
+    rule = _Rule(f".{container}", lambda name: name + container.suffix, refuse)
     return _plan(sources, destination, rule, listed=listed, exclude=exclude)
 
 
 def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png", listed: bool = False) -> Plan:
-    """Plan the decoding of files and directories into `destination`. A walk takes only files named `*.hcd.png`.
+    """Plan the decoding of files and directories into `destination`. A walk takes only names that encoding gives.
 
     Args:
         sources: SRC arguments: files, directories, or `-` alone.
@@ -77,15 +81,10 @@ def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png
     """
 
     def refuse(path: Path) -> str | None:
-        return None if is_encoded(path.name) else f"not named *{ENCODED_SUFFIX}"
+        return None if is_encoded(path.name) else f"not named *{', *'.join(c.suffix for c in Container)}"
 
     rule = _Rule(suffix, lambda name: _decode_name(name, suffix), refuse)
     return _plan(sources, destination, rule, listed=listed, exclude=())
-
-
-def is_encoded(name: str) -> bool:
-    """Tell whether a file has a name that `plan_encode` gives to results."""
-    return name.lower().endswith(ENCODED_SUFFIX) and len(name) > len(ENCODED_SUFFIX)
 
 
 def names_from(stream: BinaryIO, separator: bytes) -> list[str]:
@@ -117,11 +116,10 @@ def _share(key: str, count: int) -> int:
 
 
 def _decode_name(name: str, suffix: str) -> str:
-    if is_encoded(name):
-        name = name[: -len(ENCODED_SUFFIX)]
-    elif (
-        _format_of(name) == ".png"
-    ):  # a user has renamed the small file; .png is the format of the LR, not of the source
+    # Where a user has renamed a small file, the extension is the format of the LR, not of the source.
+    if (source := source_name(name)) is not None:
+        name = source
+    elif _format_of(name) in _CONTAINER_SUFFIXES:
         name = Path(name).stem
     return name if _format_of(name) == _format_of(suffix) else name + suffix
 
@@ -142,9 +140,10 @@ class _Rule:
 
     def appends(self, job: Job) -> bool:
         """Tell whether decoding has appended the suffix, because the source had another format."""
-        if job.source is None or job.target is None or not is_encoded(job.source.name):
+        if job.source is None or job.target is None:
             return False
-        return job.target.name == job.source.name[: -len(ENCODED_SUFFIX)] + self.suffix
+        source = source_name(job.source.name)
+        return source is not None and job.target.name == source + self.suffix
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@
         90     16  lr_digest            of the LR's pixels: first bytes of the SHA-256 of height u32, width u32, RGB8
        106
 
-Version 1 is frozen. The layout, the meaning of each field and the chunks of `hcdcodec.format.container` do not change.
+Version 1 is frozen. The layout, the meaning of each field and the parts of `hcdcodec.format.container` do not change.
 All later releases decode files of version 1 to the same pixels, up to one level of rounding. A format that needs more
 gets another version number, which this release refuses. Version 0 came before the first release. The files in
 tests/golden test this promise.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files.disk import read_head
-from hcdcodec.files.plan import is_encoded
+from hcdcodec.files.encoded_names import is_encoded
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 

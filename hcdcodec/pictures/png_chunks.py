@@ -121,6 +121,26 @@ def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
     return b"".join((view[:_IHDR_END], *map(_chunk_bytes, chunks), view[_IHDR_END:]))
 
 
+def join(chunks: Iterable[Chunk]) -> bytes:
+    """Join chunks without a PNG around them, for files of other kinds."""
+    return b"".join(map(_chunk_bytes, chunks))
+
+
+def split(data: bytes) -> Iterator[Chunk]:
+    """Yield the chunks that `join` has joined, each checked before it is yielded.
+
+    Raises:
+        DamagedError: the data is truncated, a CRC is wrong, or the chunks are too many.
+    """
+    position, left = 0, _COUNT_MAX
+    while position < len(data):
+        chunk, is_sound = _chunk_at(data, position)
+        position, left = position + _FRAME_SIZE + len(chunk.payload), left - 1
+        if not is_sound or left < 0:
+            raise DamagedError(f"PNG chunk {chunk.type.decode()} fails its checksum; fetch the file again")
+        yield chunk
+
+
 def essentials(chunks: Iterable[Chunk]) -> bytes:
     """Build a file with only those chunks that the pixels need, so that a decoder never reads the others.
 

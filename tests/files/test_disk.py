@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from hcdcodec.batch.freshness import Freshness, Stamp, Wanted, confirm, judge_stamp
+from hcdcodec.batch.freshness import Freshness, Wanted, confirm, judge_stamp
+from hcdcodec.batch.stamp import Stamp
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,

@@ -25,6 +25,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "checks.seams": ((*SMALL, *FAST, "--tile", "4", "--halo", "1"), "seams_*.csv"),
     "choices.png_levels": ((*SMALL, *FAST), "png_levels_*.csv"),
     "choices.restored_png": ((*SMALL, *FAST), "restored_png_*.csv"),
+    "codecs.containers": ((*SMALL, *FAST), "containers_*.csv"),
     "codecs.rate_distortion": ((*SMALL, *FAST, "--qualities", "100", "38", "--efforts", "1"), "*_conclusions.csv"),
     "codecs.settings": ((*SMALL, *FAST), "settings_*.csv"),
     "codecs.showcase": (("--quality", "38", *FAST, "--effort", "0"), "showcase.csv"),

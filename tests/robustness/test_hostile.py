@@ -27,8 +27,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from hcdcodec.errors import OutputError, PictureError
-from hcdcodec.format import container
+from hcdcodec.files.encoded_names import Container
+from hcdcodec.format import container, jxl_container, webp_container
+from hcdcodec.format.exif_twin import add_twin
 from hcdcodec.format.header import AlphaRule, Header
+from hcdcodec.format.side_parts import Part
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
@@ -286,9 +289,69 @@ ENCODED = {
 }  # fmt: skip
 
 
+def small_webp(**fields: object) -> list[Part]:
+    """Return the chunks of a WebP of ours."""
+    about = replace(container.peek(small()), **fields)  # type: ignore[arg-type]
+    lr = np.full((3, 4, 3), 77, np.uint8)
+    packed = container.pack(about, lr, alpha=None, metadata=Metadata(), level=0, kind=Container.WEBP)
+    return list(webp_container._walk(packed))
+
+
+def webp(*parts: Part, **payloads: bytes) -> bytes:
+    """Build a WebP of ours with other payloads, without those that are empty, and with further chunks."""
+    kept = ((part, payloads.get(part.type.decode().strip(), part.payload)) for part in small_webp())
+    return webp_container._build([*(Part(part.type, new) for part, new in kept if new), *parts])
+
+
+def boxes(*parts: Part) -> bytes:
+    """Build a JPEG XL of ours around a codestream, as far as a reader gets without decoding it."""
+    own = [part for part in small_webp() if part.type == b"hcDC"]
+    return jxl_container._build([*own, *parts])
+
+
+WEBP = webp()
+WIDE_WEBP = b"\x2f" + (16383 << 14 | 16383).to_bytes(4, "little")
+WIDE_JXL = b"\xff\x0a" + (3 << 1 | (1 << 30) - 1 << 3 | 1 << 33).to_bytes(8, "little")
+TURNED_JXL = b"\xff\x0a" + (2 << 3 | 3 << 17 | 1 << 27 | 5 << 28).to_bytes(8, "little")
+OTHERS = {
+    "webp, a tail.hcd.webp": (WEBP + b"x", "behind the end"),
+    "webp, cut.hcd.webp": (WEBP[:-9], "truncated"),
+    "webp, a long chunk.hcd.webp": (WEBP[:16] + b"\xff\xff\xff\x7f" + WEBP[20:], "a length in it is wrong"),
+    "webp, tiny chunks.hcd.webp": (webp(*[Part(b"vpAg", b"")] * 140_000), "too many chunks"),
+    "webp, a huge picture.hcd.webp": (webp(VP8X=b"", VP8L=WIDE_WEBP), "resized or cropped"),
+    "webp, two pictures.hcd.webp": (webp(Part(b"VP8L", WIDE_WEBP)), "2 pictures instead of one"),
+    "webp, no pixels.hcd.webp": (webp(VP8L=small_webp()[1].payload[:5]), "truncated, damaged"),
+    "webp, frames.hcd.webp": (webp(Part(b"ANMF", bytes(16))), "converted after encoding"),
+    "webp, another canvas.hcd.webp": (webp(VP8X=b"\x08\0\0\0\xff\xff\xff\xff\xff\xff"), "contradicts its pixels"),
+    "webp, no checksum.hcd.webp": (webp(hcDC=HEADER), "fails its checksum"),
+    "webp, a long header.hcd.webp": (webp(hcDC=bytes(1 << 24), EXIF=b""), "fails its checksum"),
+    "webp, two headers.hcd.webp": (webp(small_webp()[3]), "more than one header"),
+    "webp, a twin that differs.hcd.webp": (webp(EXIF=add_twin(None, OLD)), "differ"),
+    "webp, a new version.hcd.webp": (webp(hcDC=b"", EXIF=add_twin(None, NEW)), "version 2 is unknown"),
+    "webp, broken metadata.hcd.webp": (webp(Part(b"hcDM", png_chunks.join([EXPLODING])[:-1])), "truncated"),
+    "webp, exploding metadata.hcd.webp": (webp(Part(b"hcDM", png_chunks.join([png_chunks.Chunk(b"iCCP", b"a\0\0" +
+        deflated(BOMB))]))), "more than 67108864 bytes"),
+    "webp, alpha from nowhere.hcd.webp": (webp(Part(b"hcDA", PLAIN)), "knows nothing of"),
+    "webp, a photograph.hcd.webp": (saved("WEBP"), "WebP carries no hcdcodec header"),
+    "jxl, cut.hcd.jxl": (boxes(Part(b"jxlc", WIDE_JXL))[:-3], "truncated"),
+    "jxl, a short box.hcd.jxl": (boxes() + struct.pack(">I", 7) + b"jxlc", "a length in it is wrong"),
+    "jxl, a long box.hcd.jxl": (boxes() + struct.pack(">I4sQ", 1, b"jxlc", 1 << 63), "a length in it is wrong"),
+    "jxl, a box of no length.hcd.jxl": (boxes() + struct.pack(">I4sQ", 1, b"jxlc", 0), "a length in it is wrong"),
+    "jxl, tiny boxes.hcd.jxl": (boxes(*[Part(b"free", b"")] * 140_000), "too many boxes"),
+    "jxl, no picture.hcd.jxl": (boxes(), "holds no picture"),
+    "jxl, no pixels.hcd.jxl": (boxes(Part(b"jxlc", b"\xff\x0a")), "do not begin as they must"),
+    "jxl, a huge picture.hcd.jxl": (boxes(Part(b"jxlc", WIDE_JXL)), "resized or cropped"),
+    "jxl, turned.hcd.jxl": (boxes(Part(b"jxlc", TURNED_JXL)), "converted after encoding"),
+    "jxl, half a picture.hcd.jxl": (boxes(Part(b"jxlp", bytes(4) + WIDE_JXL)), "a part of one"),
+    "jxl, a bare codestream.hcd.jxl": (WIDE_JXL, "JPEG XL carries no hcdcodec header"),
+}  # fmt: skip
+
+
 def test_hostile_files_fail_alone_when_decoded(tmp_path: Path, hcdcodec: Run) -> None:
     files = {f"{name}.hcd.png": data for name, (data, _) in ENCODED.items()}
     expected = {f"{name}.hcd.png": words for name, (_, words) in ENCODED.items()}
+    files |= {name: data for name, (data, _) in OTHERS.items()}
+    expected |= {name: words for name, (_, words) in OTHERS.items()}
     put(tmp_path / "small", files | {"good.hcd.png": small()})
     ran = hcdcodec("decode", tmp_path / "small", tmp_path / "out")
     assert (ran.status, ran.out) == (1, b"")

@@ -9,6 +9,7 @@ from conftest import ROOT
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Paper, search_of
 from hcdcodec.codec.settings import settings_digest
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.networks.manifest import NetworkId
 from hcdcodec.pictures.metadata import Strip
 
@@ -22,3 +23,11 @@ def test_digests_are_those_of_0_1_0(row: dict[str, Any]) -> None:
     network = NetworkId(row["network"], row["scale"], row["hash"], row["hash"])
     target = Target(**row["target"]) if row["target"] else None
     assert settings_digest(options, network, target).hex() == row["digest"]
+
+
+def test_another_container_is_another_setting() -> None:
+    network = NetworkId("crn", 4, "", "")
+    for target in (None, Target(bpp=1)):
+        digests = {settings_digest(EncodeOptions(container=kind), network, target) for kind in Container}
+        assert len(digests) == 3
+        assert settings_digest(EncodeOptions(), network, target) in digests

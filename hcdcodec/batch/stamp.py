@@ -1,0 +1,72 @@
+"""The record in a result of the source and settings that it was made from."""
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from hcdcodec.errors import ContainerError, OutputError
+from hcdcodec.files import disk
+from hcdcodec.format import container
+from hcdcodec.format.lr_digest import read_lr_digest
+
+Mark = TypeVar("Mark")
+
+_HEADS = (1 << 12, 1 << 20)
+"""Numbers of bytes that are read of a PNG first. Our marks are there, unless another tool has rewritten the file."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """The record of one result."""
+
+    source_size: int | None
+    """Bytes; None: not recorded."""
+    source_digest: bytes
+    settings_digest: bytes
+    model_hash: bytes = b""
+    """First bytes of the hash of the weights that a small file needs; empty for reconstructions."""
+
+
+def read_encoded_stamp(target: Path) -> Stamp | None:
+    """Return the record in an existing small file; None where the file is not ours."""
+
+    try:
+        with disk.SlicedFile(target) as file:
+            header = container.peek(file)
+    except ContainerError:
+        return None
+    except OSError as error:
+        raise _unreadable(target, error) from error
+    return Stamp(header.source_size, header.source_digest, header.settings_digest, header.model_hash)
+
+
+def read_decoded_stamp(target: Path) -> Stamp | None:
+    """Return the record in an existing reconstruction; None where the file is not ours."""
+
+    def read(head: bytes) -> Stamp | None:
+        digest = read_lr_digest(head)
+        return None if digest is None else Stamp(None, digest, b"")
+
+    return _read_mark(target, read)
+
+
+def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | None:
+    """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
+    try:
+        size = min(target.stat().st_size, disk.MAX_FILE_BYTES)
+        # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
+        for count in (*_HEADS, size):
+            mark = read(disk.read_head(target, count))
+            if mark is not None or count >= size:
+                return mark
+    except OSError as error:
+        raise _unreadable(target, error) from error
+    return None
+
+
+def _unreadable(target: Path, error: OSError) -> OutputError:
+    reason = os.strerror(error.errno or errno.EIO).lower()
+    return OutputError(f"{target} cannot be read ({reason}); check who may read it")

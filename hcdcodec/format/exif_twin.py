@@ -1,0 +1,47 @@
+"""The header's twin behind the EXIF data, for tools that drop parts they do not know.
+
+    EXIF = the source's TIFF structure, or one that names this program alone | "hcdcodec header " BASE64
+
+Nothing in a TIFF structure points behind its end, so programs ignore the twin, and the source's EXIF comes back byte
+for byte. cwebp, webpmux and ImageMagick 6 copy it (tests/robustness/test_survival.py). XMP would be another place, but
+ImageMagick 6 drops every XMP packet of a WebP. A tool that writes EXIF anew, such as exiftool, drops the twin.
+"""
+
+import base64
+import binascii
+import re
+
+from hcdcodec.errors import DamagedError
+from hcdcodec.format.header import RESTORE
+
+MARK = b"hcdcodec header "
+
+_EMPTY = b"MM\0*\0\0\0\x08\0\1\x01\x31\0\2\0\0\0\x09\0\0\0\x1a\0\0\0\0hcdcodec\0"  # Software
+_TWIN = re.compile(MARK + rb"([^ ]{0,1024})\Z", re.DOTALL)
+
+
+def add_twin(exif: bytes | None, header: bytes) -> bytes:
+    """Return EXIF with the twin of a header behind it.
+
+    Args:
+        exif: EXIF of the source, or None.
+        header: the bytes of the header.
+    """
+    return (_EMPTY if exif is None else exif) + MARK + base64.b64encode(header)
+
+
+def split_twin(exif: bytes) -> tuple[bytes | None, bytes | None]:
+    """Return the source's EXIF and the header, unchecked, each None where there is none.
+
+    Raises:
+        DamagedError: the twin is not base64.
+    """
+    found = _TWIN.search(exif, max(0, exif.rfind(MARK)))
+    if found is None:
+        return exif or None, None
+    try:
+        header = base64.b64decode(found[1], validate=True)
+    except binascii.Error as error:
+        raise DamagedError(f"the header's text form is broken; {RESTORE}") from error
+    own = exif[: found.start()]
+    return None if own in (b"", _EMPTY) else own, header

@@ -1,0 +1,196 @@
+"""The small file as lossless JPEG XL; reading and writing pixels needs the package pillow-jxl-plugin.
+
+    file   = boxes: JXL, ftyp, Exif, xml, hcDC, hcDM, hcDA, jxlc; no byte follows
+    box    = size of the whole box u32 | type 4 letters | payload
+             size 1: the size follows as u64; size 0: up to the end of the file
+    Exif   = 0 u32 (where the TIFF structure begins) | EXIF
+    jxlc   = the codestream, see `hcdcodec.format.jxl_codestream`; jxlp boxes hold parts of one, behind a number u32
+    number = big-endian
+
+`hcdcodec.format.side_parts` describes our boxes. A codestream has a place for a colour profile, but neither
+pillow-jxl-plugin nor imagecodecs writes one there, so profiles stand in hcDM. Compressed boxes (brob) are not read.
+
+Source: ISO/IEC 18181-2, section 9.
+"""
+
+import importlib
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from hcdcodec.errors import DamagedError, EditedError, NotOursError, UnsupportedError, UsageError
+from hcdcodec.format import side_parts
+from hcdcodec.format.header import RESTORE
+from hcdcodec.format.jxl_codestream import SIGNATURE, read_sides
+from hcdcodec.format.layout import Contents, Opened, Optimise, Slices, stripped
+from hcdcodec.format.side_parts import Frame, Part, Places
+from hcdcodec.pictures import formats
+from hcdcodec.pictures.picture import Levels
+
+NAME = "JPEG XL"
+SIDE_MAX = 2**30
+
+_PLACES = Places(NAME, exif=b"Exif", xmp=b"xml ", exif_prefix=bytes(4))
+_FRAME = struct.Struct(">I4s")
+_SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
+_BEGIN = _SIGNATURE + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
+_COUNT_MAX = 1 << 12
+"""Boxes of a file: each takes memory, however small it is."""
+
+_LAST_PART = 1 << 31
+_EFFORT = 7
+_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+_MISSING = "JPEG XL needs the package pillow-jxl-plugin; pip install 'hcdcodec[jxl]'"
+
+
+def check_installed() -> None:
+    """Make sure that JPEG XL can be written.
+
+    Raises:
+        UsageError: the package is missing.
+    """
+    try:
+        _plugin()
+    except ImportError as error:
+        raise UsageError(_MISSING) from error
+
+
+def recognise(head: bytes) -> bool:
+    """Tell whether a file is a JPEG XL, in boxes or, without a place for a header, a bare codestream."""
+    return head.startswith((_SIGNATURE, SIGNATURE))
+
+
+def is_marked(head: bytes) -> bool:
+    """Tell whether the header, or its twin, stands in a file or its beginning."""
+    return side_parts.is_marked(head)
+
+
+def write(contents: Contents, optimise: Optimise) -> bytes:
+    """Make a file.
+
+    Raises:
+        UsageError: the package is missing.
+    """
+    check_installed()
+    return _build([*side_parts.make_parts(contents, _PLACES), Part(b"jxlc", _encode(contents.lr))])
+
+
+def open(data: bytes) -> Opened:
+    """Read the parts of a file.
+
+    Raises:
+        NotOursError: there is no header.
+        EditedError: the picture is of another kind than ours.
+        DamagedError: truncated, lengths or boxes that contradict each other.
+    """
+    parts = tuple(_walk(data))
+    header = side_parts.find_header(parts, _PLACES)
+    codestream = _codestream(parts)
+    height, width = read_sides(codestream)
+    return Opened(
+        header,
+        height,
+        width,
+        side_parts.find_alpha(parts),
+        lambda: side_parts.find_metadata(parts, _PLACES),
+        lambda: _decode(codestream, height, width),
+    )
+
+
+def peek(data: Slices) -> bytes:
+    """Return the header. Of the other boxes only the lengths are read.
+
+    Raises:
+        NotOursError: there is no header.
+        DamagedError: the file is truncated, or the header fails its checksum.
+    """
+    return side_parts.peek_header(data, _frames(data), _PLACES)
+
+
+def _walk(data: bytes) -> Iterator[Part]:
+    for frame in _frames(data):
+        yield Part(frame.type, data[frame.start : frame.end])
+
+
+def _frames(data: Slices) -> Iterator[Frame]:
+    """Yield the places of the boxes behind the first two; check each length before its box is yielded."""
+    if data[: len(SIGNATURE)] == SIGNATURE:
+        raise NotOursError(stripped(NAME))
+    if not _BEGIN.startswith(data[: len(_BEGIN)]):
+        raise DamagedError("JPEG XL does not begin as it must; fetch the file again")
+    position, left = len(_BEGIN), _COUNT_MAX
+    while position != len(data):
+        if left == 0:
+            raise DamagedError("JPEG XL consists of too many boxes; save the picture again")
+        if position + _FRAME.size > len(data):
+            raise DamagedError("JPEG XL is truncated; fetch the file again")
+        size, name = _FRAME.unpack(data[position : position + _FRAME.size])
+        start = position + _FRAME.size
+        if size == 1:
+            size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+        elif size == 0:
+            size = len(data) - position
+        end = position + size
+        if not start <= end <= len(data):
+            raise DamagedError("JPEG XL is truncated, or a length in it is wrong; fetch the file again")
+        yield Frame(name, start, end)
+        position, left = end, left - 1
+
+
+def _build(parts: Iterable[Part]) -> bytes:
+    return _BEGIN + b"".join(map(_box, parts))
+
+
+def _box(part: Part) -> bytes:
+    size = _FRAME.size + len(part.payload)
+    if size < 1 << 32:
+        return _FRAME.pack(size, part.type) + part.payload
+    return _FRAME.pack(1, part.type) + (size + 8).to_bytes(8, "big") + part.payload
+
+
+def _codestream(parts: Sequence[Part]) -> bytes:
+    """Return the one codestream, joined where it stands in several boxes."""
+    whole = [part.payload for part in parts if part.type == b"jxlc"]
+    pieces = [part.payload for part in parts if part.type == b"jxlp"]
+    numbers = [int.from_bytes(piece[:4], "big") for piece in pieces]
+    expected = [*range(len(pieces) - 1), len(pieces) - 1 | _LAST_PART] if pieces else []
+    if len(whole) + bool(pieces) != 1 or numbers != expected:
+        raise DamagedError(f"the JPEG XL holds no picture, or several, or a part of one; {RESTORE}")
+    return whole[0] if whole else b"".join(piece[4:] for piece in pieces)
+
+
+def _encode(lr: Levels) -> bytes:
+    height, width = lr.shape[:2]
+    encoder = _plugin().Encoder(
+        mode="L" if lr.ndim == 2 else "RGB",
+        lossless=True,
+        quality=100,
+        decoding_speed=0,
+        effort=_EFFORT,
+        use_container=False,
+        use_original_profile=True,
+        num_threads=0,
+    )
+    codestream: bytes = encoder(lr.tobytes(), width, height, jpeg_encode=False)
+    return codestream
+
+
+def _decode(codestream: bytes, height: int, width: int) -> tuple[Levels, Levels | None]:
+    try:
+        decoder = _plugin().Decoder(num_threads=0)
+    except ImportError as error:
+        raise UnsupportedError(_MISSING) from error
+    with formats.pillow_reads(), formats.wait_turn(height * width):
+        is_jpeg, found, samples, *_ = decoder(codestream)
+    channels = _CHANNELS.get(found.mode, 0)
+    if is_jpeg or len(samples) != height * width * channels:
+        raise EditedError(f"the picture was converted after encoding; {RESTORE}")
+    levels = np.frombuffer(samples, np.uint8).reshape(height, width, channels)
+    colours = levels[..., 0] if channels < 3 else levels[..., :3]
+    return colours.copy(), levels[..., -1] if channels in (2, 4) else None
+
+
+def _plugin() -> Any:
+    return importlib.import_module("pillow_jxl")

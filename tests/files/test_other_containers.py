@@ -1,0 +1,168 @@
+"""WebP and JPEG XL on the command line and in the library, and results that stand in another container already."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Draw, Ran
+from PIL import Image
+
+import hcdcodec as api
+from hcdcodec.batch.other_containers import remove_twins
+from hcdcodec.errors import UsageError
+from hcdcodec.files.encoded_names import Container, is_encoded, source_name, twins
+from hcdcodec.format import container
+
+Run = Callable[..., Ran]
+
+FAST = ("-b", "bicubic", "-e", "0")
+OTHERS = (Container.WEBP, Container.JXL)
+
+
+@pytest.fixture(params=OTHERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    if request.param is Container.JXL:
+        pytest.importorskip("pillow_jxl")
+    return str(request.param)
+
+
+@pytest.fixture
+def photo(here: Path, draw: Draw) -> Path:
+    path = here / "in" / "a.png"
+    path.parent.mkdir()
+    Image.fromarray(np.dstack((draw(37, 50, 3), draw(37, 50, seed=3)))).save(path, dpi=(96, 96))
+    return path
+
+
+def test_names() -> None:
+    assert [Container(name).suffix for name in ("png", "webp", "jxl")] == [".hcd.png", ".hcd.webp", ".hcd.jxl"]
+    assert source_name("a.jpg.hcd.WEBP") == "a.jpg"
+    assert [is_encoded(name) for name in (".hcd.jxl", "a.hcd.jxl", "a.jxl", "a.hcd.gif")] == [False, True, False, False]
+    assert twins(Path("in/a.jpg.hcd.webp")) == (Path("in/a.jpg.hcd.png"), Path("in/a.jpg.hcd.jxl"))
+    assert twins(Path("in/a.webp")) == ()
+
+
+def test_there_and_back(photo: Path, kind: str, hcdcodec: Run) -> None:
+    assert hcdcodec("encode", "in", "small", *FAST, "--container", kind).status == 0
+    assert hcdcodec("encode", "in", "png", *FAST).status == 0
+    small = Path("small", f"a.png.hcd.{kind}")
+    assert os.listdir("small") == [small.name]  # noqa: PTH208
+    assert hcdcodec("decode", "small", "out").status == 0
+    assert hcdcodec("decode", "png", "plain").status == 0
+    with Image.open("out/a.png") as one, Image.open("plain/a.png") as other:
+        assert np.array_equal(np.asarray(one), np.asarray(other))
+        assert one.info["dpi"] == other.info["dpi"]
+    assert hcdcodec("verify", small).out.startswith(f"{small}: intact, 50x37".encode())
+    about = json.loads(hcdcodec("info", "--json", small).out)
+    assert (about["file"], about["height"], about["container"]) == (str(small), 37, kind)
+    assert about["bytes"] == small.stat().st_size
+    assert hcdcodec("compare", "in", "small").status == 0
+    ran = hcdcodec("encode", "in", "again", *FAST, "--container", kind, "--target-bpp", "9")
+    assert (ran.status, ran.err) == (0, "")
+
+
+def test_what_is_up_to_date_is_left(photo: Path, kind: str, hcdcodec: Run) -> None:
+    call = ("in", "small", *FAST, "--container", kind)
+    assert hcdcodec("status", *call).status == 1
+    assert hcdcodec("encode", *call).status == 0
+    small = Path("small", f"a.png.hcd.{kind}")
+    before = small.stat()
+    assert hcdcodec("status", *call).status == 0
+    assert hcdcodec("encode", *call).status == 0
+    assert (small.stat().st_ino, small.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert hcdcodec("status", *call, "-Q", "50").status == 1
+    photo.write_bytes(photo.read_bytes() + b"\n")
+    assert hcdcodec("status", *call).status == 1
+
+
+def test_a_file_is_recognised_by_content(photo: Path, kind: str, hcdcodec: Run) -> None:
+    hcdcodec("encode", "in", "small", *FAST, "--container", kind)
+    Path("small", f"a.png.hcd.{kind}").rename("renamed.png")
+    assert hcdcodec("decode", "renamed.png", "out/").status == 0
+    assert os.listdir("out") == ["renamed.png"]  # noqa: PTH208
+    ran = hcdcodec("encode", "renamed.png", "again/", *FAST)
+    assert (ran.status, "already encoded by hcdcodec" in ran.err) == (1, True)
+
+
+def test_a_result_in_another_container_is_named_and_left(photo: Path, kind: str, hcdcodec: Run) -> None:
+    assert hcdcodec("encode", "in", "small", *FAST).status == 0
+    old = Path("small/a.png.hcd.png")
+    before = old.read_bytes()
+    for command in ("encode", "status"):
+        ran = hcdcodec(command, "in", "small", *FAST, "--container", kind)
+        assert ran.status == 1
+        assert f"hcdcodec: in/a.png: {old} is its result in another container; " in ran.err
+        assert os.listdir("small") == [old.name]  # noqa: PTH208
+    assert old.read_bytes() == before
+    assert hcdcodec("encode", "in", "small", *FAST, "--container", kind, "--force").status == 0
+    assert os.listdir("small") == [f"a.png.hcd.{kind}"]  # noqa: PTH208
+    assert container.unpack(Path("small", f"a.png.hcd.{kind}").read_bytes()).header.width == 50
+
+
+def test_a_strangers_file_is_no_result(photo: Path, hcdcodec: Run) -> None:
+    stranger = Path("small/a.png.hcd.webp")
+    stranger.parent.mkdir()
+    Image.new("RGB", (3, 3)).save(stranger)
+    for flags in ((), ("--force",)):
+        assert hcdcodec("encode", "in", "small", *FAST, *flags).status == 0
+        assert stranger.exists()
+
+
+def test_the_old_result_goes_only_after_the_new_one_is_stored(
+    photo: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert hcdcodec("encode", "in", "small", *FAST).status == 0
+    seen = list[list[str]]()
+
+    def remove(job: object, files: object) -> str:
+        seen.append(sorted(os.listdir("small")))  # noqa: PTH208
+        return remove_twins(job, files)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("hcdcodec.batch.encode_files.remove_twins", remove)
+    assert hcdcodec("encode", "in", "small", *FAST, "--container", "webp", "--force").status == 0
+    assert seen == [["a.png.hcd.png", "a.png.hcd.webp"]]
+    Path("in/a.png").write_bytes(b"no picture")
+    assert hcdcodec("encode", "in/a.png", "small/", *FAST, "--force").status == 1
+    assert os.listdir("small") == ["a.png.hcd.webp"]  # noqa: PTH208
+
+
+def test_two_containers_of_one_picture_meet_when_decoded(photo: Path, hcdcodec: Run) -> None:
+    hcdcodec("encode", "in", "one", *FAST)
+    hcdcodec("encode", "in", "one/two", *FAST, "--container", "webp")
+    Path("one/two/a.png.hcd.webp").rename("one/a.png.hcd.webp")
+    ran = hcdcodec("decode", "one", "out")
+    assert ran.status == 1
+    assert ran.err.count("would become out/a.png too") == 2
+
+
+def test_the_library(draw: Draw, kind: str) -> None:
+    for pixels in (draw(20, 30), draw(20, 30, 3), draw(20, 30, 2), draw(20, 30, 4)):
+        data = api.encode(pixels, backbone="bicubic", effort=0, container=kind)
+        plain = api.encode(pixels, backbone="bicubic", effort=0)
+        assert np.array_equal(api.decode(data), api.decode(plain))
+        assert data[:4] != plain[:4]
+
+
+def test_an_unknown_container_is_refused(draw: Draw, hcdcodec: Run) -> None:
+    with pytest.raises(UsageError, match="no container is called 'gif'; there are png, webp, jxl"):
+        api.encode(draw(20, 30), backbone="bicubic", effort=0, container="gif")
+    assert hcdcodec("encode", "a", "b", "--container", "gif").status == 2
+
+
+def test_a_missing_package_stops_before_any_work(photo: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_jxl", None)
+    ran = hcdcodec("encode", "in", "small", *FAST, "--container", "jxl")
+    assert ran.status == 2
+    assert ran.err == "hcdcodec: JPEG XL needs the package pillow-jxl-plugin; pip install 'hcdcodec[jxl]'\n"
+    assert not Path("small").exists()
+
+
+def test_a_side_too_long_for_webp_fails_before_the_search(here: Path, hcdcodec: Run) -> None:
+    Image.new("L", (16384 * 4, 2)).save("wide.png")
+    ran = hcdcodec("encode", "wide.png", "small/", "-b", "bicubic", "-e", "9", "--container", "webp")
+    assert ran.status == 1
+    assert "WebP holds at most 16383 pixels a side, and the LR has 16384 x 1; choose --container png" in ran.err
