@@ -97,7 +97,7 @@ def test_no_page_hides_a_command() -> None:
     ("arguments", "said"),
     [
         (["nothing"], "no such command 'nothing'; see 'hcdcodec --help'"),
-        (["encode", "--nothing"], "no such option '--nothing'; see 'hcdcodec encode --help'"),
+        (["encode", "--wolf"], "no such option '--wolf'; see 'hcdcodec encode --help'"),
         (
             ["encode", "-e", "x", "a", "b"],
             "invalid value for '-e' / '--effort': 'x' is not a valid integer range; see 'hcdcodec encode --help'",
