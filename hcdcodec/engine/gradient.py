@@ -29,11 +29,12 @@ class LossGradient:
 
     Attributes:
         errors: (pictures,) float64, mean squared errors in levels squared, not weighed.
-        slopes: for each picture the gradient by its LR, (C, h, w), of the weighed squared error of values in [0, 1],
-            summed over all pixels.
+        losses: (pictures,) float64, weighed squared errors of values in [0, 1], summed over all pixels.
+        slopes: for each picture the gradient of its loss by its LR, (C, h, w).
     """
 
     errors: torch.Tensor
+    losses: torch.Tensor
     slopes: list[torch.Tensor]
 
 
@@ -42,7 +43,7 @@ def loss_gradient(
     lrs: Sequence[torch.Tensor],
     tasks: Sequence[TileTask],
     targets: Sequence[torch.Tensor],
-    luma: float = 0.0,
+    lumas: Sequence[torch.Tensor | float] = (),
 ) -> LossGradient:
     """Run one forward and one backward pass in the engine's fast type.
 
@@ -51,25 +52,27 @@ def loss_gradient(
         lrs: (C, h, w) float32 in [0, 1] on the device, one a picture.
         tasks: one a picture.
         targets: (C, H, W) uint8 on any device, the true HR.
-        luma: weight of luma in what the gradient is of, see `luma_weight.weighed`.
+        lumas: weight of luma in the loss of each picture, see `luma_weight.weighed`; default: it counts no more.
     """
-    sums = torch.zeros(len(lrs), dtype=torch.float64, device=engine.device)
+    lumas = lumas or [0.0] * len(lrs)
+    squares, losses = torch.zeros(2, len(lrs), dtype=torch.float64, device=engine.device)
     slopes = [torch.zeros_like(lr) for lr in lrs]
 
-    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
-        return _differentiate(engine, lrs, tasks, targets, luma, batch)
+    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+        return _differentiate(engine, lrs, tasks, targets, lumas, batch)
 
     for batch, found in engine.batches(tasks).run(differentiate):
-        for (index, tile), square, slope in zip(batch, *found, strict=True):
-            sums[index] += square
+        for (index, tile), square, loss, slope in zip(batch, *found, strict=True):
+            squares[index] += square
+            losses[index] += loss
             # The LR of a grey picture fed three channels, so it collects the gradients of all three.
             whole = slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
             slopes[index][:, *tile.window.slices()] += whole
     samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64).to(engine.device)
-    return LossGradient(sums * 255**2 / samples, slopes)
+    return LossGradient(squares * 255**2 / samples, losses, slopes)
 
 
-def residual_slope(residual: torch.Tensor, luma: float) -> torch.Tensor:
+def residual_slope(residual: torch.Tensor, luma: torch.Tensor | float) -> torch.Tensor:
     """Return the gradient of the weighed, summed square of a residual of clamped values.
 
     It passes the clamp: a pixel that overshoots into its target costs nothing, but one that hangs outside is still
@@ -83,11 +86,11 @@ def _differentiate(
     lrs: Sequence[torch.Tensor],
     tasks: Sequence[TileTask],
     targets: Sequence[torch.Tensor],
-    luma: float,
+    lumas: Sequence[torch.Tensor | float],
     batch: Batch,
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Return the squared error of each tile, and the gradient of the weighed one by the windows, (B, 3, h, w)."""
-    squares = []
+) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+    """Return the squared error of each tile, its loss, and the gradient of that by the windows, (B, 3, h, w)."""
+    squares, losses = [], []
     turn = _COMPILING if engine.is_compiled else contextlib.nullcontext()
     with turn, torch.enable_grad(), precise(engine.device, engine.fast):
         upscale = _compile(engine.backbone) if engine.is_compiled else engine.backbone.upscale
@@ -100,9 +103,11 @@ def _differentiate(
             residual = seen.clamp(0, 1) - engine.to_unit(targets[index][:, *area.slices()])
             squares.append(residual.square().sum(dtype=torch.float64))
             inner = area.within(tile.window.times(scale)).slices()
-            slopes[slot, :, *inner] = residual_slope(residual, luma) / (3 / channels)
+            slope = residual_slope(residual, lumas[index])
+            losses.append((slope * residual).sum(dtype=torch.float64) / 2)
+            slopes[slot, :, *inner] = slope / (3 / channels)
         (back,) = torch.autograd.grad(made, windows, slopes)
-    return squares, back
+    return squares, losses, back
 
 
 @cache

@@ -12,14 +12,15 @@ from hcdcodec.pictures.metrics import LUMA
 _Y = torch.nn.functional.normalize(torch.tensor(LUMA), dim=0)
 
 
-def weighed(residual: torch.Tensor, weight: float) -> torch.Tensor:
+def weighed(residual: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:
     """Return We.
 
     Args:
         residual: (..., C, H, W); with C = 1 all is luma, and nothing changes.
-        weight: how much more an error along luma counts than the same across it; 0 = nothing more.
+        weight: how much more an error along luma counts than the same across it, (..., 1, 1, 1) or a number; 0 =
+            nothing more.
     """
-    if residual.shape[-3] == 1 or not weight:
+    if residual.shape[-3] == 1 or (isinstance(weight, float) and weight == 0):
         return residual
     y = _Y.to(residual).view(3, 1, 1)
     return (residual + weight * y * (y * residual).sum(-3, keepdim=True)) / (1 + weight / 2)

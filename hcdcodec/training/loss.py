@@ -11,7 +11,7 @@ import torch
 
 from hcdcodec.codec.search.bit_cost import bit_value, estimate_bits
 from hcdcodec.codec.search.options import Ste
-from hcdcodec.codec.search.step import Likeness, Moments, fade, first_size, round_to_steps, ste_step
+from hcdcodec.codec.search.step import Answer, SteState, begin_ste, fade, round_to_steps, ste_step
 from hcdcodec.engine.devices import precise
 from hcdcodec.engine.gradient import residual_slope
 from hcdcodec.engine.luma_weight import weighed
@@ -101,32 +101,26 @@ class Objective:
         """
         recipe = self.recipe
         search = Ste(recipe.search_steps, recipe.search_pace, per_bit=recipe.bit_weight)
-        lr = lr.clamp(0, 1)
-        moments, likeness = Moments.of(lr), Likeness.of(lr, bicubic_lr, search)
-        before = size = torch.zeros(())
+        state, value = begin_ste(lr.clamp(0, 1), batch.grid, bicubic_lr, search), torch.zeros(())
         with _frozen(self.network):
             for step in range(search.steps):
-                error, slope = self._slope(lr, batch, search.luma)
+                answer = self._answer(state, batch)
                 if step == 0:
-                    before, size = error, first_size(search, error).view(-1, 1, 1, 1)
-                gradient = slope + self._bit_slope(lr, batch, before)
-                lr = ste_step(lr, gradient, moments, likeness, search, fade(step, search.steps) * size)
-        return lr
+                    value = bit_value(search.per_bit, batch.grid) * answer.error / 255**2
+                answer = _with_bits(answer, state, value)
+                state = ste_step(state, answer, search, fade(step, search))
+        return state.lr
 
-    def _slope(self, lr: torch.Tensor, batch: Batch, luma: float) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (B,) squared errors of the decoder in levels squared, and their slope as of `loss_gradient`."""
-        windows = round_to_steps(lr, batch.grid).contiguous(memory_format=torch.channels_last).requires_grad_()
+    def _answer(self, state: SteState, batch: Batch) -> Answer:
+        """Return what the decoder tells of LRs, as `loss_gradient` does."""
+        lr = state.rounded.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
         with precise(lr.device, self.precision):
-            made = self.upscale(windows).float()
+            made = self.upscale(lr).float()
         residual = made.detach().clamp(0, 1) - batch.hr
-        (slope,) = torch.autograd.grad(made, windows, residual_slope(residual, luma))
-        return residual.square().mean((1, 2, 3)) * 255**2, slope
-
-    def _bit_slope(self, lr: torch.Tensor, batch: Batch, error: torch.Tensor) -> torch.Tensor:
-        """Return the slope of what bits cost where errors were `error`, (B,), as of `Price.bits_and_slope`."""
-        lr = round_to_steps(lr, batch.grid).requires_grad_()
-        values = bit_value(self.recipe.bit_weight, batch.grid.flatten()) * error / 255**2
-        return torch.autograd.grad((values * estimate_bits(lr, batch.grid)).sum(), lr)[0]
+        outer = residual_slope(residual, state.luma)
+        (slope,) = torch.autograd.grad(made, lr, outer)
+        error = residual.square().mean((1, 2, 3), keepdim=True) * 255**2
+        return Answer(error, (outer * residual).sum((1, 2, 3), keepdim=True) / 2, slope)
 
     def _bit_cost(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return (B,) what the bits of rounded LRs cost as shares of the errors, which are so many logarithms more."""
@@ -154,6 +148,14 @@ def rounded(lr: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
         grid: (B, 1, 1, 1) step in levels.
     """
     return lr + (round_to_steps(lr, grid) - lr).detach()
+
+
+def _with_bits(answer: Answer, state: SteState, value: torch.Tensor) -> Answer:
+    """Add the cost of bits to an answer, `value` for each, (B, 1, 1, 1), as `Price` has it."""
+    lr = state.rounded.detach().requires_grad_()
+    cost = value * estimate_bits(lr, state.steps).view(-1, 1, 1, 1)
+    (slope,) = torch.autograd.grad(cost.sum(), lr)
+    return Answer(answer.error, answer.loss + cost.detach(), answer.slope + slope)
 
 
 @contextlib.contextmanager

@@ -2,20 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import Draw, Levels, Tiny, float32_engine
+from small_sr import small_sr
 
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
 from hcdcodec.codec.search.refine import refine
+from hcdcodec.codec.search.step import Answer, begin_ste, fade, ste_step
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import UsageError
 from hcdcodec.format.grid import QUALITIES, Grid, grid_of
 from hcdcodec.networks.crn import Crn
+from hcdcodec.pictures.reading import read_picture
 from hcdcodec.tiles import TILE, plan
 
 FINE = Grid(1, 1, 1)
@@ -172,6 +176,48 @@ def test_the_search_ends_when_it_no_longer_pays(tiny: Tiny, draw: Draw) -> None:
     (hasty,) = refine(engine, [subject], Ste(20, patience=3, tolerance=100.0))
     assert patient.passes >= 2 * 20
     assert 2 * 16 <= hasty.passes < 2 * 16 + 6  # the first three quarters always run
+
+
+@pytest.mark.parametrize("gain", [1.0, 5.0, 30.0])
+def test_steps_fit_how_steeply_the_network_answers(gain: float) -> None:
+    """The best LR is less than a level away. Where that makes a large error, steps of many levels would pass it by."""
+    search, random = Ste(8, likeness_db=0.0), torch.Generator().manual_seed(0)
+    start = 0.3 + 0.4 * torch.rand(3, 12, 12, generator=random)
+    aim = start + 0.7 / 255 * torch.randn(start.shape, generator=random)
+    state = begin_ste(start, torch.full((3, 1, 1), 1e-3), start, search)  # a grid so fine that rounding does not matter
+    distances = []
+    for step in range(search.steps):
+        residual = gain * (state.rounded - aim)
+        loss = residual.square().sum((-3, -2, -1), keepdim=True)
+        distances.append(float(loss) ** 0.5 / gain)
+        answer = Answer(loss / start.numel() * 255**2, loss, 2 * gain * residual)
+        state = ste_step(state, answer, search, fade(step, search))
+    assert float((state.rounded - aim).norm()) < 0.2 * distances[0]
+    assert max(distances) < 1.3 * distances[0]
+
+
+def test_luma_weighs_less_where_the_error_hardly_falls() -> None:
+    """Else colour would pay for what luma gains, and little gain would be left."""
+    search, start = Ste(8), torch.full((3, 4, 4), 0.5)
+    for share, weight in ((0.0, 0.0), (0.08, 0.25), (0.16, 1.0), (0.5, 1.0)):
+        state = begin_ste(start, torch.ones(3, 1, 1), start, search)
+        weights = []
+        for error in (100.0, 100.0, 100 * (1 - share), 100.0):
+            value = torch.full((1, 1, 1), error)
+            state = ste_step(state, Answer(value, value, torch.ones_like(start)), search, 1.0)
+            weights.append(float(state.luma))
+        assert weights[:2] == [1.0, 1.0] and weights[2:] == pytest.approx([weight] * 2, abs=1e-5)
+
+
+def test_a_trained_network_that_was_not_made_for_it_gains_more_than_by_the_papers_search() -> None:
+    engine = Engine(small_sr(), torch.device("cpu"), torch.float32, 1 << 20)
+    pixels = read_picture((Path(__file__).parents[1] / "data/photos/chelsea.png").read_bytes()).pixels
+    subject = subject_of(pixels[60:156, 100:196], engine)
+    errors = [refine(engine, [subject], search_of(effort))[0].error for effort in range(10)]
+    assert errors == sorted(errors, reverse=True)
+    (paper,) = refine(engine, [subject], Paper())
+    gains = [10 * np.log10(errors[0] / error) for error in (errors[5], errors[9], paper.error)]
+    assert gains[0] > 0.95 * gains[2] > 0.4 and gains[1] > gains[0]
 
 
 def test_the_likeness_keeps_the_lr_a_picture(draw: Draw) -> None:

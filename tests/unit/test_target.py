@@ -45,7 +45,7 @@ def test_rungs_are_the_grids_of_the_scale() -> None:
 
 @pytest.mark.parametrize("channels", [0, 3])
 def test_the_best_quality_that_reaches_the_target_is_found(tiny: Tiny, draw: Draw, channels: int) -> None:
-    engine, picture = tiny.engine(), Picture(draw(56, 72, channels))
+    engine, picture = tiny.engine(), Picture(draw(56, 72, channels, seed=1))
     known = everything(engine, picture)
     for wanted in (90, 55, 18):
         limit, level = known[wanted][0], min(known[q][1] for q in RUNGS if q >= wanted)

@@ -59,6 +59,10 @@ class Price:
         """
         return error + self._weight * bits / self.samples
 
+    def loss(self, bits: torch.Tensor) -> torch.Tensor:
+        """Return what bits cost as a summed squared error of values in [0, 1], as `bits_and_slope` has it."""
+        return bits * (self._weight / 255**2)
+
     def bits(self, lr: torch.Tensor) -> torch.Tensor:
         """Estimate the bits of an LR, (C, h, w) on its grid: float64 scalar on the device, zero where they are free."""
         total = torch.zeros((), dtype=torch.float64, device=lr.device)

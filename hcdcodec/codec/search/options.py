@@ -11,11 +11,14 @@ class Ste:
 
     Attributes:
         steps: updates of the LR, two passes each; 0 = none.
-        step_size: largest first step in LR levels; steps fall to zero along a cosine.
-        full_step_error: root of the mean squared error, in levels, from which on steps have that size. Below, they
-            shrink in proportion: an LR that is nearly right is soon overshot. With it, the 256-pixel middles of the
-            first 12 val pictures gain at quality 100 with crn x2 0.53 dB PSNR-Y more at effort 1 and 0.20 at effort 5,
-            with x4 0.015 and 0.017; at 6 instead of 8, effort 1 of x2 gains 0.07 less (by hand).
+        step_size: largest first step in LR levels.
+        full_step_error: root of the mean squared error, in levels, from which on the first step may have that size.
+            Below, it is smaller in proportion: an LR that is nearly right is soon overshot.
+        promise: share of the loss that the first step may save by its slope. The size that gained most in eight steps
+            promised 0.5 to 0.7 with crn x2, crn x4 and DCTLSA x4, whose sizes were 3.3, 6 and 2.2 levels.
+        lowest_at: where along a step the loss is to be lowest; the next size is chosen so, see `step`. Steps that go
+            farther gain more later on, as the slopes of several steps are averaged.
+        last_share: what the size has faded to in the end. It fades along a cosine.
         likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it
             stays a picture: a ball around the bicubic LR.
         leeway_db: how much of that PSNR may be lost where the backbone's own LR has no more to begin with.
@@ -27,15 +30,18 @@ class Ste:
             long steps may overshoot and the short ones that follow still gain.
         tolerance: gain in dB that counts.
         per_bit: see `Price`; at grid 1 bits are free.
-        luma: weight of luma in what the search descends on, see `luma.weighed`. What is kept is decided by the plain
-            error. At 1 instead of 0, the 256-pixel middles of the first 16 val pictures gain 0.19 dB PSNR-Y at
-            quality 100 and lose 0.04 dB PSNR-RGB; at 2 another 0.06, for 0.04 (by hand, with the x4 weights of step 6
-            in weights/README.md).
+        luma: weight of luma in what the search descends on, see `luma_weight.weighed`. What is kept is decided by the
+            plain error.
+        full_luma_gain: share that the error must have fallen by for luma to have its weight; it is less where the
+            error can hardly fall, since colour pays for what luma gains.
     """
 
     steps: int
     step_size: float = 6.0
     full_step_error: float = 8.0
+    promise: float = 0.6
+    lowest_at: float = 0.7
+    last_share: float = 0.2
     likeness_db: float = 35.0
     leeway_db: float = 0.9
     momentum: float = 0.5
@@ -45,6 +51,7 @@ class Ste:
     tolerance: float = 0.003
     per_bit: float = 0.4
     luma: float = 1.0
+    full_luma_gain: float = 0.16
 
 
 @dataclass(frozen=True)
@@ -69,9 +76,20 @@ class Paper:
 Search = Ste | Paper
 
 DEFAULT_EFFORT = 5
-# (steps, step_size) by effort. Of the sizes that were tried, 1 to 6 levels, these gained most, or within 0.02 dB of it,
-# on the middles of six val pictures.
-_EFFORTS = ((0, 6.0), (1, 3.0), (2, 4.0), (3, 4.0), (5, 5.0), (8, 6.0), (12, 6.0), (18, 6.0), (30, 6.0), (60, 6.0))
+# Of the first steps that were tried, 1 to 6 levels, these gained most, or within 0.02 dB of it, on the middles of six
+# val pictures. Long searches have time to settle: shorter steps in the end gain more there.
+_EFFORTS = (
+    Ste(0),
+    Ste(1, 3.0),
+    Ste(2, 4.0),
+    Ste(3, 4.0),
+    Ste(5, 5.0),
+    Ste(8),
+    Ste(12),
+    Ste(18, lowest_at=0.6, last_share=0.05),
+    Ste(30, lowest_at=0.6, last_share=0.05),
+    Ste(60, lowest_at=0.6, last_share=0.05),
+)
 
 
 def search_of(effort: int) -> Ste:
@@ -85,5 +103,4 @@ def search_of(effort: int) -> Ste:
     """
     if not 0 <= effort < len(_EFFORTS):
         raise UsageError(f"effort {effort} is out of range; 0 to 9 are possible")
-    steps, step_size = _EFFORTS[effort]
-    return Ste(steps, step_size)
+    return _EFFORTS[effort]

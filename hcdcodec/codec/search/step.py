@@ -1,10 +1,16 @@
 """How a search moves and rounds an LR. Search and training share these rules, so that they cannot drift apart.
 
-Every function takes one LR, (C, h, w), or several of one size, (B, C, h, w), and treats each of them by itself.
+Every function takes one LR, (C, h, w), or several of one size, (B, C, h, w), and treats each of them by itself: what is
+one number a picture has the shape (..., 1, 1, 1), and stays on the device.
+
+Decoders differ: of a public super-resolution network the first step that gains most is a third of what it is with crn,
+since its output changes more with its input. So the size of steps follows what the network answers. The first step
+is bounded by what it promises by its slope. From then on a parabola through the errors before and after a step, with
+the slope before it, tells where along that step the error was lowest, and the next step is longer or shorter.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -36,73 +42,154 @@ class Likeness:
     def hold(self, lr: torch.Tensor) -> torch.Tensor:
         """Return the LR in [0, 1], drawn towards the bicubic one until it lies no farther away than is allowed."""
         strayed = lr - self.bicubic_lr
-        strayed *= (
-            (self.allowed / strayed.square().mean(_PICTURE, keepdim=True).clamp_(min=1e-20)).sqrt_().clamp_(max=1)
-        )
-        return (self.bicubic_lr + strayed).clamp_(0, 1)
+        distance = strayed.square().mean(_PICTURE, keepdim=True).clamp_(min=1e-20)
+        return (self.bicubic_lr + strayed * (self.allowed / distance).sqrt_().clamp_(max=1)).clamp_(0, 1)
 
 
-@dataclass
-class Moments:
-    """What the search remembers of the gradients of an LR, as Adam does.
+@dataclass(frozen=True)
+class Answer:
+    """What a forward and a backward pass tell of a rounded LR.
 
     Attributes:
-        mean: decaying mean.
-        square: decaying mean of squares.
-        count: gradients so far.
+        error: (..., 1, 1, 1), mean squared error of the reconstruction in levels squared.
+        loss: (..., 1, 1, 1), what is minimised, as a sum of squares of values in [0, 1].
+        slope: (..., C, h, w), its gradient by the rounded LR.
     """
 
+    error: torch.Tensor
+    loss: torch.Tensor
+    slope: torch.Tensor
+
+
+@dataclass(frozen=True)
+class SteState:
+    """Where a search stands.
+
+    Attributes:
+        lr: (..., C, h, w) float32 in [0, 1], not rounded.
+        rounded: the same on the grid.
+        steps: of the grid, see `round_to_steps`.
+        likeness: bounds the LR.
+        mean: decaying mean of the slopes, as in Adam.
+        square: decaying mean of their squares.
+        count: answers so far.
+        size: of the last step in levels, before it faded: how far a sample moves whose slopes agree.
+        loss: of the last answer.
+        promised: what the last step was to save of the loss, by the slope before it.
+        first_error: of the first answer.
+        least_error: of all answers.
+        luma: weight of luma for the next answer, see `luma_weight.weighed`.
+    """
+
+    lr: torch.Tensor
+    rounded: torch.Tensor
+    steps: torch.Tensor
+    likeness: Likeness
     mean: torch.Tensor
     square: torch.Tensor
-    count: int = 0
+    count: int
+    size: torch.Tensor
+    loss: torch.Tensor
+    promised: torch.Tensor
+    first_error: torch.Tensor
+    least_error: torch.Tensor
+    luma: torch.Tensor
 
-    @classmethod
-    def of(cls, lr: torch.Tensor) -> "Moments":
-        """Return those of an LR that has not moved yet."""
-        return cls(torch.zeros_like(lr), torch.zeros_like(lr))
 
-
-def ste_step(
-    lr: torch.Tensor,
-    gradient: torch.Tensor,
-    moments: Moments,
-    likeness: Likeness,
-    search: Ste,
-    size: torch.Tensor,
-) -> torch.Tensor:
-    """Return the LR after one step, each sample at its own pace.
+def begin_ste(start: torch.Tensor, steps: torch.Tensor, bicubic_lr: torch.Tensor, search: Ste) -> SteState:
+    """Return the state of a search that has not moved yet.
 
     Args:
-        lr: (..., C, h, w) float32 in [0, 1], not rounded.
-        gradient: of what is minimised, by the rounded LR; its scale does not matter.
-        moments: of the earlier gradients; this one is taken in.
-        likeness: bounds the LR.
+        start: (..., C, h, w) float32 in [0, 1].
+        steps: of the grid, see `round_to_steps`.
+        bicubic_lr: (..., C, h, w).
         search: options.
-        size: (..., 1, 1, 1) or a scalar, in levels: how far a sample moves whose gradients agree.
     """
-    moments.count += 1
-    moments.mean.lerp_(gradient, 1 - search.momentum)
-    moments.square.lerp_(gradient.square(), 1 - search.memory)
-    mean = moments.mean / (1 - search.momentum**moments.count)
-    pace = (moments.square / (1 - search.memory**moments.count)).sqrt_()
+    nothing = start.new_zeros((*start.shape[:-3], 1, 1, 1))
+    likeness = Likeness.of(start, bicubic_lr, search)
+    moments = torch.zeros_like(start), torch.zeros_like(start)
+    unknown = (nothing,) * 5
+    return SteState(
+        start, round_to_steps(start, steps), steps, likeness, *moments, 0, *unknown, luma=nothing + search.luma
+    )
+
+
+def ste_step(state: SteState, answer: Answer, search: Ste, share: float) -> SteState:
+    """Return the state after one step.
+
+    Args:
+        state: before it.
+        answer: of `state.rounded`.
+        search: options.
+        share: size of this step as a part of what it would be without an end, see `fade`.
+    """
+    count = state.count + 1
+    mean = state.mean.lerp(answer.slope, 1 - search.momentum)
+    square = state.square.lerp(answer.slope.square(), 1 - search.memory)
+    pace = (square / (1 - search.memory**count)).sqrt_()
     # With the picture's mean pace in it, flat areas do not move as far as edges do, which would gain nothing.
     pace += search.softness * pace.square().mean(_PICTURE, keepdim=True).sqrt() + 1e-20
-    return likeness.hold(lr - size / 255 * mean / pace)
+    direction = mean / (1 - search.momentum**count) / pace
+    size = _next_size(state, answer, search) if state.count else _first_size(answer, direction, search)
+    lr = state.likeness.hold(state.lr - share * size / 255 * direction)
+    rounded = round_to_steps(lr, state.steps)
+    first_error = state.first_error if state.count else answer.error
+    least_error = torch.minimum(state.least_error, answer.error) if state.count else answer.error
+    return replace(
+        state,
+        lr=lr,
+        rounded=rounded,
+        mean=mean,
+        square=square,
+        count=count,
+        size=size,
+        loss=answer.loss,
+        # The slope is of the rounded LR, so it promises for the move of the rounded LR.
+        promised=_sum(answer.slope * (state.rounded - rounded)),
+        first_error=first_error,
+        least_error=least_error,
+        luma=state.luma if count < _SURE else _weigh_luma(1 - least_error / first_error.clamp(min=1e-9), search),
+    )
 
 
-def first_size(search: Ste, error: torch.Tensor) -> torch.Tensor:
-    """Return the size of the first step in levels; it is smaller where the LR is nearly right and soon overshot.
+_SURE = 3
+"""Answers before which it is not known how far the error can fall."""
 
-    Args:
-        search: options.
-        error: mean squared error before the search in levels squared, any shape.
+
+def _first_size(answer: Answer, direction: torch.Tensor, search: Ste) -> torch.Tensor:
+    """Return the size of the first step: smaller where the LR is nearly right, or where the error falls steeply."""
+    bound = search.step_size * (answer.error.sqrt() / search.full_step_error).clamp(max=1)
+    by_level = _sum(answer.slope * direction) / 255
+    return torch.minimum(bound, search.promise * answer.loss / by_level.clamp(min=1e-20))
+
+
+def _next_size(state: SteState, answer: Answer, search: Ste) -> torch.Tensor:
+    """Return the size of a later step from what the last one promised and what it saved.
+
+    On the parabola with slope `promised` at 0 that has fallen by `saved` at 1, the lowest point lies at
+    promised / (2 * (promised - saved)).
     """
-    return search.step_size * (error.sqrt() / search.full_step_error).clamp(max=1)
+    bend = (state.promised - (state.loss - answer.loss)).clamp(min=1e-20)
+    lowest = state.promised / (2 * bend)
+    return state.size * (lowest / search.lowest_at).clamp(_SHORTER, _LONGER)
 
 
-def fade(step: int, steps: int) -> float:
-    """Return the size of a step as a part of the first one's: from 1 towards 0 along a cosine."""
-    return 0.5 * (1 + math.cos(math.pi * step / steps))
+_SHORTER, _LONGER = 0.5, 1.5
+"""How much the size changes at most from one step to the next."""
+
+
+def _weigh_luma(fallen: torch.Tensor, search: Ste) -> torch.Tensor:
+    """Return the weight of luma where the error has fallen by a share: where little can be gained, colour is dear."""
+    return search.luma * (fallen / search.full_luma_gain).clamp(0, 1).square()
+
+
+def _sum(values: torch.Tensor) -> torch.Tensor:
+    return values.sum(_PICTURE, keepdim=True)
+
+
+def fade(step: int, search: Ste) -> float:
+    """Return the share of its size that a step has: from 1 towards `search.last_share` along a cosine."""
+    return search.last_share + (1 - search.last_share) * 0.5 * (1 + math.cos(math.pi * step / search.steps))
 
 
 def round_to_steps(lr: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,7 @@ import torch
 
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.picture_search import PictureSearch
-from hcdcodec.codec.search.step import Likeness, Moments, fade, first_size, ste_step
-from hcdcodec.codec.search.subject import quantise
+from hcdcodec.codec.search.step import Answer, begin_ste, fade, grid_steps, ste_step
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.gradient import loss_gradient
 from hcdcodec.networks.bicubic import Bicubic
@@ -31,48 +30,57 @@ def search_ste(engine: Engine, pictures: Sequence[PictureSearch], search: Ste) -
         active = [descent for descent in descents if not descent.has_stopped()]
         if not active:
             break
-        _step(engine, active, fade(step, search.steps))
+        _step(engine, active, fade(step, search))
     for descent in descents:
         descent.propose()
 
 
 def _step(engine: Engine, descents: Sequence["_Descent"], share: float) -> None:
-    """Take one step with every picture, `share` of the first one in size."""
-    lrs, subjects = [descent.rounded for descent in descents], [descent.picture.subject for descent in descents]
+    """Take one step with every picture, `share` of its size."""
+    states, pictures = [descent.state for descent in descents], [descent.picture for descent in descents]
     found = loss_gradient(
-        engine, lrs, [one.task for one in subjects], [one.target for one in subjects], descents[0].search.luma
+        engine,
+        [state.rounded for state in states],
+        [picture.subject.task for picture in pictures],
+        [picture.subject.target for picture in pictures],
+        [state.luma for state in states],
     )
-    bits, slopes = zip(*(descent.picture.price.bits_and_slope(descent.rounded) for descent in descents), strict=True)
+    prices = [picture.price for picture in pictures]
+    bits, slopes = zip(
+        *(price.bits_and_slope(state.rounded) for price, state in zip(prices, states, strict=True)), strict=True
+    )
+    for index, descent in enumerate(descents):
+        loss = found.losses[index] + prices[index].loss(bits[index])
+        answer = Answer(found.errors[index].float(), loss.float(), found.slopes[index] + slopes[index])
+        descent.move(answer, share)
     # The only look at numbers in a step: a GPU stops for each.
     numbers = torch.stack((found.errors, torch.stack(bits)), dim=1).tolist()
-    for descent, (error, count), slope, bit_slope in zip(descents, numbers, found.slopes, slopes, strict=True):
+    for descent, (error, count) in zip(descents, numbers, strict=True):
         descent.note(error, count)
-        descent.move(slope + bit_slope, share)
 
 
 class _Descent:
-    """The state of one picture's search: LR, moments of its gradients, cheapest iterate on the grid."""
+    """The search of one picture: where it stands, and the cheapest iterate on the grid."""
 
     def __init__(self, picture: PictureSearch, bicubic_lr: torch.Tensor, search: Ste) -> None:
-        self.picture, self.search, self.lr = picture, search, picture.start
-        self.rounded = picture.rounded_start
-        self.moments = Moments.of(self.lr)
-        self.likeness = Likeness.of(self.lr, bicubic_lr, search)
-        self.size = first_size(search, torch.tensor(picture.price.error, dtype=torch.float64))
+        self.picture, self.search = picture, search
+        subject = picture.subject
+        steps = grid_steps(subject.grid, subject.canvas.shape[0], picture.start.device)
+        self.state = begin_ste(picture.start, steps, bicubic_lr, search)
+        self.judged = self.champion = self.state.rounded
         self.costs: list[float] = []
-        self.champion = self.rounded
+
+    def move(self, answer: Answer, share: float) -> None:
+        """Take one step, `share` of its size."""
+        self.judged = self.state.rounded
+        self.state = ste_step(self.state, answer, self.search, share)
 
     def note(self, error: float, bits: float) -> None:
-        """Record what the current rounded LR costs, in error and bits."""
+        """Record what the LR before the last step costs, in error and bits."""
         cost = self.picture.price.cost(error, bits)
         if not self.costs or cost < min(self.costs):
-            self.champion = self.rounded
+            self.champion = self.judged
         self.costs.append(cost)
-
-    def move(self, gradient: torch.Tensor, share: float) -> None:
-        """Take one step, `share` of the first one in size."""
-        self.lr = ste_step(self.lr, gradient, self.moments, self.likeness, self.search, share * self.size)
-        self.rounded = quantise(self.lr, self.picture.subject.grid)
 
     def has_stopped(self) -> bool:
         """Tell whether the last `patience` steps were not worth their passes."""
@@ -85,5 +93,5 @@ class _Descent:
     def propose(self) -> None:
         """Hand over the last iterate, which nothing has judged yet, and the best judged one."""
         self.picture.passes += 2 * len(self.costs)
-        self.picture.last, self.picture.champion = self.rounded, self.champion
+        self.picture.last, self.picture.champion = self.state.rounded, self.champion
         self.picture.champion_cost = min(self.costs)
