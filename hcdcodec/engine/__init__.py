@@ -1,1 +1,1 @@
-"""A network at work: on a device, over tiles, in batches."""
+"""Run a network on a device, over tiles, in batches."""

@@ -1,4 +1,4 @@
-"""Devices: which there are, what fits into their memory, which float type is fast on them."""
+"""Find devices, the batch size that fits into their memory, and the float type that is fast on them."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from hcdcodec.networks.base import Backbone
 
 @contextlib.contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn the errors that torch has for too little memory into `MemoryError`."""
+    """Turn torch's errors about missing memory into `MemoryError`."""
     try:
         yield
     except RuntimeError as error:
@@ -29,7 +29,7 @@ def precise(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCont
 
 
 class Precision(StrEnum):
-    """Which float type convolutions multiply in where gradients are computed; everything else is float32."""
+    """The float type of products in convolutions while gradients are computed. All other work is float32."""
 
     AUTO = auto()
     FLOAT32 = auto()
@@ -39,39 +39,39 @@ class Precision(StrEnum):
 def fast_type(precision: Precision, device: torch.device, backbone: Backbone) -> torch.dtype:
     """Return the float type for gradients: the one that was asked for, or the one that suits device and network.
 
-    It goes by what the processor can, never by a timing: the same command gives the same bytes every time.
+    Only the abilities of the processor decide, never a measured time. So the same command always gives the same bytes.
     """
     if precision is not Precision.AUTO:
         return torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16
     if device.type == "cuda" or torch.cpu._is_amx_tile_supported():
         return torch.bfloat16
-    # Without AVX512-BF16, bfloat16 is emulated and slower. With it a pass of irn takes 0.6 of its time.
+    # Without AVX512-BF16, bfloat16 is emulated, and slower than float32.
     own = backbone.kernel.halves if backbone.kernel else torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if own else torch.float32
 
 
 def usual_batch_px(device: str) -> int:
-    """Return the HR pixels in flight that suit a device: on a GPU, what its free memory seems to hold.
+    """Return a number of HR pixels in flight that suits a device. On a GPU it depends on the free memory.
 
-    A pixel in flight takes 480 bytes with crn x4, 800 with x2, 3400 with irn x2 (by hand, in float32 on a CPU). Where
-    that is more than is there, batches are halved.
+    The divisor assumes about 1 KiB for each pixel. Networks that need more have their batches halved by `TileBatches`.
     """
     place = find_device(device)
     if place.type != "cuda":
         return 1 << 20
     free = torch.cuda.mem_get_info(place)[0]
-    free += torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)  # kept by torch, and free
+    # torch keeps freed memory for itself, and the driver counts it as used.
+    free += torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
     return max(1 << 18, min(1 << 24, free // 1024))
 
 
 def take_devices(names: str) -> tuple[str, ...]:
-    """Return the devices of a list, one a worker; those that are the CPU share its threads from now on.
+    """Return the devices of a list, one for each worker. Several workers on the CPU share its threads from now on.
 
     Args:
         names: such as "auto", "cuda:0,cuda:1" or "cpu,cpu".
 
     Raises:
-        UsageError: one of them does not exist here.
+        UsageError: this machine has no such device.
     """
     devices = [find_device(name) for name in names.split(",")]
     if (workers := sum(device.type == "cpu" for device in devices)) > 1:
@@ -95,12 +95,12 @@ def find_device(name: str) -> torch.device:
         raise UsageError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found); use --device cpu")
-    # Without a number it would mean another GPU whenever a program chooses another.
+    # "cuda" without a number means the current GPU, and that can change later.
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def is_shortage(error: RuntimeError) -> bool:
-    """Tell whether memory did not suffice; only the allocator of GPUs has an error class of its own for that."""
+    """Tell whether memory was too small. Only torch's allocator for GPUs has an error class of its own for this."""
     said = (
         "DefaultCPUAllocator: can't allocate memory",
         "could not create a primitive",  # of oneDNN

@@ -1,4 +1,4 @@
-"""A network on a device: downscaling, and the reference decode, over the tiles of one or several pictures.
+"""Run a network on a device: downscaling and the reference decode, over the tiles of one or several pictures.
 
 A pass is one forward or one backward of a network over a whole picture. Pictures are lists of (C, h, w) tensors with
 C = 3, or 1 for grey.
@@ -37,16 +37,16 @@ _PINNED_MOST = 1 << 26
 
 @dataclass(frozen=True)
 class Engine:
-    """A backbone, where and how precisely it computes, and how much at once.
+    """A backbone with its device, precision and batch size.
 
     Attributes:
         backbone: the network, already on `device`.
         device: where it computes.
         fast: type of the convolutions during the search; reference passes are float32.
-        batch_px: HR pixels in flight; at least one tile always is.
-        is_compiled: the search goes through torch.compile; reference passes never do.
-        memory_limit: halves batches once memory did not suffice.
-        stream: of a GPU, for `at_work`; None elsewhere.
+        batch_px: HR pixels in one batch; a batch always has at least one tile.
+        is_compiled: whether the search uses torch.compile; reference passes never do.
+        memory_limit: limits batches after memory was too small.
+        stream: stream of a GPU for `at_work`; None on a CPU.
     """
 
     backbone: Backbone
@@ -68,14 +68,14 @@ class Engine:
         return TileBatches(tasks, self.backbone.scale, self.batch_px, self.memory_limit)
 
     def at_work(self) -> contextlib.AbstractContextManager[object]:
-        """Return the context to compute in: on a GPU, engines copy and compute beside each other, not in turn."""
+        """Return the context for computing. On a GPU, engines do not wait for each other: each has a stream."""
         if self.stream is None:
             return contextlib.nullcontext()
         self.stream.wait_stream(torch.cuda.default_stream(self.device))  # which may still be moving the network
         return torch.cuda.stream(self.stream)
 
     def sent(self, levels: torch.Tensor) -> torch.Tensor:
-        """Return uint8 levels on the device; a GPU fetches them while the CPU goes on."""
+        """Return uint8 levels on the device. A GPU copies them while the CPU continues."""
         if self.device.type == "cuda" and levels.numel() <= _PINNED_MOST:
             levels = levels.pin_memory()
         return levels.to(self.device, non_blocking=True)
@@ -123,7 +123,7 @@ class Engine:
         Raises:
             ModelError: one of them is not a number.
         """
-        # Sums stay on the device until the end: looking at each of them would stop a GPU each time.
+        # Sums stay on the device until the end, because each read of a number would make the CPU wait for the GPU.
         sums = torch.zeros(len(lrs), dtype=torch.float64, device=self.device)
         for index, area, hr in self.upscale(lrs, tasks):
             target = targets[index][:, *area.slices()].to(self.device, torch.float32)
@@ -140,7 +140,7 @@ class Engine:
 
 
 def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> Details | None:
-    """Return what draws the details z of a header's rule; None where they are zeros."""
+    """Return the function that draws the details z of a header's rule; None where they are zeros."""
     if rule == DetailsRule.ZEROS:
         return None
     return partial(draw_details, backbone.details, rule=rule, seed=seed, scale=scale)

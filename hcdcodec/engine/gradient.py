@@ -20,12 +20,12 @@ Upscale = Callable[[torch.Tensor, tuple[torch.Tensor, ...]], torch.Tensor]
 
 _COMPILED_MOST = 64
 _COMPILING = threading.Lock()
-"""Workers compile in turn; backward passes are compiled when they first run."""
+"""Only one worker compiles at a time. Backward passes are compiled when they first run, also under this lock."""
 
 
 @dataclass(frozen=True)
 class LossGradient:
-    """What a forward and a backward pass found; all of it stays on the device.
+    """The results of a forward and a backward pass. They stay on the device.
 
     Attributes:
         errors: (pictures,) float64, mean squared errors in levels squared, not weighed.
@@ -75,8 +75,8 @@ def loss_gradient(
 def residual_slope(residual: torch.Tensor, luma: torch.Tensor | float) -> torch.Tensor:
     """Return the gradient of the weighed, summed square of a residual of clamped values.
 
-    It passes the clamp: a pixel that overshoots into its target costs nothing, but one that hangs outside is still
-    pulled back.
+    The clamp itself is left out of the gradient. A pixel outside of [0, 1] costs nothing if its clamped value is right;
+    otherwise it still has a gradient, which pulls it back.
     """
     return 2 * weighed(residual, luma)
 

@@ -1,4 +1,4 @@
-"""Grey pictures in networks for RGB: a network sees three copies, and the mean of its three channels counts."""
+"""Grey pictures in networks for RGB: the network gets three copies, and the mean of its channels is the result."""
 
 import torch
 

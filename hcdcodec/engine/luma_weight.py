@@ -1,8 +1,8 @@
-"""What an error counts by its colour: along luma more than across it, as eyes see detail in luma and little in chroma.
+"""Weight errors by their colour: errors along luma count more, since eyes see detail mostly in luma.
 
 A residual e, (R, G, B), costs e . We with W = (I + weight * y y') / (1 + weight / 2), y being the direction of BT.601
-luma, in which PSNR-Y is measured. About half of a reconstruction's squared error lies along y, hence the divisor: what
-W weighs is about as large as before, and prices of bits keep their meaning.
+luma, in which PSNR-Y is measured. About half of a reconstruction's squared error lies along y. With this divisor the
+weighted error is therefore about as large as the plain error, and the price of bits keeps its meaning.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""Tiles of one or several pictures in full batches, which become smaller where memory does not suffice."""
+"""Put the tiles of one or several pictures into full batches, and into smaller ones where memory is too small."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,10 +45,10 @@ class TileTask:
 
 @dataclass
 class MemoryLimit:
-    """How much a device's memory was seen to hold; copies of an engine share what was learnt.
+    """The largest batch that the memory of a device can hold, as far as known. Copies of an engine share it.
 
     Attributes:
-        pixels: HR pixels in flight that are still worth a try; None = nothing has failed yet.
+        pixels: largest number of HR pixels to try; None = no batch has failed yet.
     """
 
     pixels: int | None = None
@@ -87,9 +87,9 @@ class TileBatches:
                     start += len(batch)
 
     def _try(self, compute: Callable[[Batch], Made], batch: Batch, tile_px: int) -> Made | None:
-        """Return what `compute` makes of a batch; None where memory does not suffice: then the next ones are smaller.
+        """Return the result of `compute` for a batch; None where memory is too small, and later batches are smaller.
 
-        Nothing is lost by that, since `compute` changes nothing. What it took is free again once this has returned.
+        The batch can be repeated, since `compute` has no side effects. Its memory is free again after this function.
         """
         try:
             return compute(batch)

@@ -29,7 +29,7 @@ from hcdcodec.format import jxl_container, png_container, webp_container
 from hcdcodec.format.geometry import check_sizes, fits
 from hcdcodec.format.header import RESTORE, AlphaRule, Header
 from hcdcodec.format.layout import Contents, Layout, Opened, Optimise, Slices, make_raw
-from hcdcodec.format.oxipng_worker import optimise
+from hcdcodec.format.oxipng_pool import optimise
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata

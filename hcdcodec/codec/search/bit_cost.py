@@ -1,14 +1,10 @@
-"""What an LR costs in a PNG file, estimated with a gradient, so that the search can prefer cheap levels.
+"""Estimate the bits of an LR in a PNG file, with a gradient, so that the search can prefer levels that cost few bits.
 
-PNG filters store each sample as its difference from a neighbour's, and small differences take few bits. The estimate
-takes the Paeth filter for all rows; with differences from left or upper neighbours instead, half of the gain was lost.
+PNG filters store each sample as its difference from a neighbour, and small differences take few bits. The estimate uses
+the Paeth filter for all rows. Differences from the left or the upper neighbour alone gain less.
 
-A bit is worth a share of the picture's own error. What one costs in errors themselves differs tenfold between scales: a
-price fit for x4 made files of x2 larger at equal quality.
-
-On the middles of six val pictures (8 steps, PSNR-RGB), bytes at equal quality by the ladder of grids fall by 2.0 % at
-quality 75 and 1.3 % at 49 with crn x4, 384 pixels wide, and by 1.3 % at 75 and at 43 with crn x2 (a12f00f7), 256 wide.
-Half of the price gave 1.6, 1.2, 1.0 and 0.8 %, twice the price 1.6, 2.0, 1.1 and 1.8 %.
+The price of a bit is a share of the picture's own error. A fixed price in levels squared would not suit all scales,
+because their errors differ too much.
 """
 
 from collections.abc import Iterator
@@ -26,14 +22,15 @@ Step = TypeVar("Step", float, torch.Tensor)
 
 @dataclass(frozen=True)
 class Price:
-    """What bits cost: one is worth `per_bit * (step - 1) * error` of squared error, a Lagrange multiplier.
+    """Lagrange multiplier: one bit is worth `per_bit * (step - 1) * error` of squared error.
+
+    It grows with the grid step and with the picture's own error.
 
     Attributes:
-        grid: of the LR.
-        per_bit: share of `error` that a bit may cost for each level beyond 1 in the grid's step: the coarser the grid,
-            and the worse the picture, the more error is saved by a bit.
-        error: mean squared error without a search, in levels squared.
-        samples: over which errors are averaged.
+        grid: grid of the LR.
+        per_bit: share of `error` that one bit is worth, for each level by which the grid step is larger than 1.
+        error: mean squared error before the search, in levels squared.
+        samples: number of samples over which errors are averaged.
     """
 
     grid: Grid
@@ -43,7 +40,7 @@ class Price:
 
     @property
     def is_nothing(self) -> bool:
-        """Tell whether no LR costs anything."""
+        """Tell whether bits are free."""
         return self._weight == 0
 
     @property
@@ -51,7 +48,7 @@ class Price:
         return bit_value(self.per_bit, self.grid.green) * self.error
 
     def cost(self, error: float, bits: float) -> float:
-        """Return what an LR costs altogether, as mean squared error in levels squared.
+        """Return the cost of an LR: its error and the price of its bits, as mean squared error in levels squared.
 
         Args:
             error: its mean squared error in levels squared.
@@ -109,7 +106,8 @@ def estimate_bits(lr: torch.Tensor, steps: torch.Tensor, context: int = 0) -> to
     padded = torch.nn.functional.pad(lr, (1, 0, 1, 0))[..., context:, :]
     left, above = padded[..., 1:, :-1], padded[..., :-1, 1:]
     corner, here = padded[..., :-1, :-1], padded[..., 1:, 1:]
-    # Paeth's filter: whichever neighbour is nearest to what a plane through the three would predict.
+    # Paeth's filter (PNG, section 9.4): a plane through the three neighbours predicts a value. The neighbour nearest to
+    # it is the prediction. Ties go to the left neighbour, then to the upper one.
     plane = left + above - corner
     to_left, to_above, to_corner = ((plane - near).abs() for near in (left, above, corner))
     paeth = torch.where(to_above <= to_corner, above, corner)

@@ -1,4 +1,4 @@
-"""Which search, and how long: two kinds with their options, and the efforts that users choose from."""
+"""The options of the two searches, and the efforts from which users choose."""
 
 from dataclasses import dataclass
 
@@ -19,9 +19,9 @@ class Ste:
         lowest_at: where along a step the loss is to be lowest; the next size is chosen so, see `step`. Steps that go
             farther gain more later on, as the slopes of several steps are averaged.
         last_share: what the size has faded to in the end. It fades along a cosine.
-        likeness_db: PSNR against the antialiased bicubic LR that the searched LR keeps before rounding, so that it
-            stays a picture: a ball around the bicubic LR.
-        leeway_db: how much of that PSNR may be lost where the backbone's own LR has no more to begin with.
+        likeness_db: before rounding, the LR must stay at least this close (PSNR in dB) to the bicubic LR, so that it
+            looks like the picture.
+        leeway_db: if the network's own LR is already farther away than that, the search may lose this many dB more.
         momentum: decay of the mean gradient. Low: within ten steps, much momentum only overshoots.
         memory: decay of the mean squared gradient, which sets each sample's pace.
         softness: weight of the picture's mean pace against the sample's own. At 0 this is Adam, where flat areas move
@@ -30,8 +30,8 @@ class Ste:
             long steps may overshoot and the short ones that follow still gain.
         tolerance: gain in dB that counts.
         per_bit: see `Price`; at grid 1 bits are free.
-        luma: weight of luma in what the search descends on, see `luma_weight.weighed`. What is kept is decided by the
-            plain error.
+        luma: weight of luma in the loss of the search, see `luma_weight.weighed`. The plain error decides which LR is
+            kept.
         full_luma_gain: share that the error must have fallen by for luma to have its weight; it is less where the
             error can hardly fall, since colour pays for what luma gains.
     """

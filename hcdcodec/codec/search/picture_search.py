@@ -1,4 +1,4 @@
-"""The search of one picture: what it starts from, what it found, and which of that is kept."""
+"""The state of the search of one picture: its start, the LRs that it found, and the choice among them."""
 
 from dataclasses import dataclass, field
 
@@ -49,18 +49,18 @@ class PictureSearch:
     _candidates: list[Candidate] = field(default_factory=list)
 
     def judge(self, lr: torch.Tensor, error: float, bits: float) -> None:
-        """Take in what the reference decode and the bit estimate say of an LR; count the pass."""
+        """Record the error and the estimated bits of an LR, and count the pass."""
         self._candidates.append(Candidate(lr, error, self.price.cost(error, bits)))
         self.passes += 1
 
     def rival(self) -> torch.Tensor | None:
-        """Return the champion where it may cost less than the last iterate turned out to; call once that is judged."""
+        """Return the champion if it may cost less than the last iterate, which must be judged already."""
         if self.champion is None or self.champion_cost >= self._candidates[-1].cost:
             return None
         return self.champion
 
     def best(self, start_bits: float) -> Refined:
-        """Return the candidate that costs least of the start and those whose error is smaller than the start's."""
+        """Return the cheapest candidate among the start and those that have a smaller error than the start."""
         before = self.price.error
         start = Candidate(self.rounded_start, before, self.price.cost(before, start_bits))
         better = [candidate for candidate in self._candidates if candidate.error < before]

@@ -5,8 +5,7 @@ Two searches stand behind `refine`. `Paper` is Algorithm 1 of Xu et al. (ICCV 20
 Whatever they find is accepted only where the reference decode of the rounded LR has a smaller error than before.
 On coarse grids `Ste` also counts what an LR costs in bits.
 
-An integer polish of the result (benchmarks/polish.py: single samples moved by a level, kept where the error falls) gave
-no more than as many passes of `Ste`, at quality 100 and at 75; it was left out.
+Moving single samples of the result by a level gained no more than as many further passes of `Ste`, so it was left out.
 """
 
 from collections.abc import Sequence
@@ -32,10 +31,10 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
         search: which search, with its options.
 
     Returns:
-        One result a picture, in order. Nothing is mixed between pictures: each has its own state, stop and best LR.
+        One result for each picture, in order. Each picture has its own state, stop and best LR.
 
     Raises:
-        ModelError: the network makes no finite picture.
+        ModelError: the network's output is not finite.
     """
     pictures = _begin(engine, subjects, 0.0 if isinstance(search, Paper) else search.per_bit)
     if isinstance(search, Paper):
@@ -47,7 +46,7 @@ def refine(engine: Engine, subjects: Sequence[Subject], search: Search) -> list[
 
 def _begin(engine: Engine, subjects: Sequence[Subject], per_bit: float) -> list[PictureSearch]:
     """Downscale the pictures, and measure the error of their rounded LRs."""
-    # Every step compares with the picture: it goes over to a GPU once, not each time.
+    # Each step compares with the picture, so it is copied to a GPU once and not in each step.
     subjects = [replace(subject, canvas=engine.sent(subject.canvas)) for subject in subjects]
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
     rounded = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]

@@ -1,4 +1,4 @@
-"""Search of the LR alone, with rounding inside the loop: gradients pass the rounding as if it were not there."""
+"""Search of the LR alone, with rounding inside the loop. The gradient ignores the rounding (straight-through)."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,7 +53,7 @@ def _step(engine: Engine, descents: Sequence["_Descent"], share: float) -> None:
         loss = found.losses[index] + prices[index].loss(bits[index])
         answer = Answer(found.errors[index].float(), loss.float(), found.slopes[index] + slopes[index])
         descent.move(answer, share)
-    # The only look at numbers in a step: a GPU stops for each.
+    # The only read of numbers from the device in a step: the CPU waits for a GPU at each read.
     numbers = torch.stack((found.errors, torch.stack(bits)), dim=1).tolist()
     for descent, (error, count) in zip(descents, numbers, strict=True):
         descent.note(error, count)
@@ -83,7 +83,7 @@ class _Descent:
         self.costs.append(cost)
 
     def has_stopped(self) -> bool:
-        """Tell whether the last `patience` steps were not worth their passes."""
+        """Tell whether the last `patience` steps gained less than `tolerance`."""
         patience = self.search.patience
         if len(self.costs) <= max(patience, self.search.steps * 3 // 4):
             return False
@@ -91,7 +91,7 @@ class _Descent:
         return decibels(now, _EXACT_DB) - decibels(earlier, _EXACT_DB) < self.search.tolerance
 
     def propose(self) -> None:
-        """Hand over the last iterate, which nothing has judged yet, and the best judged one."""
+        """Store the last iterate, which is not judged yet, and the best judged iterate."""
         self.picture.passes += 2 * len(self.costs)
         self.picture.last, self.picture.champion = self.state.rounded, self.champion
         self.picture.champion_cost = min(self.costs)

@@ -1,4 +1,4 @@
-"""One picture that is searched, and what a search finds."""
+"""The input and the result of the search of one picture."""
 
 from dataclasses import dataclass
 
