@@ -25,7 +25,8 @@ from hcdcodec.errors import OutputError
 from hcdcodec.format import container
 from hcdcodec.format.grid import RUNGS
 from hcdcodec.format.header import Header
-from hcdcodec.format.oxipng_worker import Raw, optimise
+from hcdcodec.format.oxipng_pool import optimise
+from hcdcodec.format.oxipng_worker import Raw
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
 
