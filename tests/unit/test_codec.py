@@ -170,7 +170,6 @@ def test_quality_and_effort_trade_bytes_for_error(draw: Draw) -> None:
         np.zeros((4, 4), np.uint16),
         np.zeros((4, 4, 3), np.float32),
         np.zeros((4, 4, 5), np.uint8),
-        np.zeros((4, 4, 1), np.uint8),
         np.zeros((0, 4, 3), np.uint8),
         np.zeros((4, 0), np.uint8),
         np.zeros(4, np.uint8),
