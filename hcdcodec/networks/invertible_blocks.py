@@ -56,22 +56,31 @@ class DenseBlock(nn.Module):
         self.conv1, self.conv2, self.conv3, self.conv4 = inside
         self.conv5 = nn.Conv2d(widths[-1], channels_out, 3, padding=1)
         for convolution in inside:
-            initialise_conv(convolution)
+            # Small, as in both references: Adam moves all weights of `conv5` at once by the learning rate, and what
+            # they read must not make the first steps overshoot.
+            initialise_conv(convolution, gain=0.2)
         # With a zero last layer each coupling starts as the identity, so an untrained network is a wavelet transform.
         nn.init.zeros_(self.conv5.weight)
         nn.init.zeros_(cast(torch.Tensor, self.conv5.bias))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels_in, h, w) -> (B, channels_out, h, w)."""
+        # Under autocast the convolutions read half precision. Converted once here, `cat` need not widen it again.
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         for convolution in (self.conv1, self.conv2, self.conv3, self.conv4):
             x = torch.cat((x, F.leaky_relu(convolution(x), 0.2)), dim=1)
         return cast(torch.Tensor, self.conv5(x))
 
 
-def initialise_conv(convolution: nn.Conv2d) -> None:
-    """Set weights that keep the variance of activations, and zero biases."""
-    # The gain of a leaky ReLU with slope 0.2 is sqrt(2 / 1.04). Both references scale Xavier's weights by 0.1 instead.
-    nn.init.xavier_normal_(convolution.weight, gain=1.4)
+def initialise_conv(convolution: nn.Conv2d, gain: float = 1.4) -> None:
+    """Set random weights, and zero biases.
+
+    Args:
+        convolution: the layer.
+        gain: of Xavier's weights. The default, sqrt(2 / 1.04) for a leaky ReLU with slope 0.2, keeps the variance.
+    """
+    nn.init.xavier_normal_(convolution.weight, gain=gain)
     if convolution.bias is not None:
         nn.init.zeros_(convolution.bias)
 

@@ -6,7 +6,7 @@ the LR. The others are the details z, which `upscale` replaces by zeros or noise
 Source: Xiao et al., "Invertible Image Rescaling", ECCV 2020, arXiv 2005.05650; pkuxmq/Invertible-Image-Rescaling.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -71,6 +71,14 @@ class Irn(Backbone):
         self.recompute_from_px = RECOMPUTE_FROM_PX
         widths = (12,) if scale == 2 else (12, 48)
         self.levels = nn.ModuleList(nn.ModuleList(Coupling(width) for _ in range(BLOCKS)) for width in widths)
+
+    def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+        """Add levels that begin as plain Haar analyses to the weights of a network with fewer; see `Backbone.grown`."""
+        own = self.state_dict()
+        known = {name: values.shape for name, values in state.items()}
+        if not known or any(name not in own or own[name].shape != shape for name, shape in known.items()):
+            return state
+        return {**own, **state}
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """See `Backbone.downscale`."""

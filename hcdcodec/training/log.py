@@ -6,17 +6,27 @@ import torch
 
 from hcdcodec.training.loss import DB, Losses
 
+LONGEST_UPDATE = 10.0  # seconds; a longer time with hardly any work was a stop
+
 
 class Clock:
-    """Minutes of a run, those of earlier calls included."""
+    """Minutes of a run, those of earlier calls included, and those in which it was stopped left out."""
 
     def __init__(self, before: float) -> None:
-        self._origin = time.monotonic() - 60 * before
+        self._seen, self._worked = time.monotonic(), time.process_time()
+        self._origin = self._seen - 60 * before
 
     @property
     def minutes(self) -> float:
-        """Minutes by now."""
+        """Minutes by the last `tick`, and since."""
         return (time.monotonic() - self._origin) / 60
+
+    def tick(self) -> None:
+        """Note that an update is done. Seconds since the last one do not count if the process was stopped meanwhile."""
+        seconds, work = time.monotonic() - self._seen, time.process_time() - self._worked
+        if seconds > LONGEST_UPDATE and work < seconds / 10:
+            self._origin += seconds
+        self._seen, self._worked = self._seen + seconds, self._worked + work
 
 
 class Timer:

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ from hcdcodec.networks.registry import build, fill, load_backbone
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import plan
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
+from hcdcodec.training.log import Clock
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
 from hcdcodec.training.recipe import Recipe
 from hcdcodec.training.run import Rhythm, Trained, read_start, state_path, train
@@ -470,6 +472,33 @@ def test_a_start_grows_to_a_larger_scale(ratio: int) -> None:
     expected = F.interpolate(correction(small), scale_factor=float(ratio), mode="nearest")
     assert expected.abs().max() > 0.01
     assert (correction(large) - expected).abs().max() < 1e-5
+
+
+def test_irn_grows_by_a_level_that_is_a_mean_at_first() -> None:
+    torch.manual_seed(0)
+    small, large = Irn(2).eval(), Irn(4).eval()
+    with torch.no_grad():
+        for values in small.parameters():
+            values.copy_(0.05 * torch.randn(values.shape))
+    fill(large, large.grown(small.state_dict()))
+    hr = torch.rand(1, 3, 48, 64)
+    lr = F.avg_pool2d(small.downscale(hr), 2)
+    assert (large.downscale(hr) - lr).abs().max() < 1e-5
+    assert (large.upscale(lr) - small.upscale(F.interpolate(lr, scale_factor=2.0))).abs().max() < 1e-5
+    crn = Crn(4, 8, 2, 3).state_dict()
+    assert large.grown(crn) is crn
+
+
+def test_time_in_which_a_training_is_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0, 0.0]
+    fake = SimpleNamespace(monotonic=lambda: now[0], process_time=lambda: now[1])
+    monkeypatch.setattr("hcdcodec.training.log.time", fake)
+    clock = Clock(1.0)
+    for seconds, work in ((60.0, 90.0), (600.0, 1.0), (5.0, 0.1), (55.0, 20.0)):
+        now[0] += seconds
+        now[1] += work
+        clock.tick()
+    assert clock.minutes == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("state", [{}, {"encoder.head.weight": torch.zeros(3)}, Irn(2).state_dict()])
