@@ -51,6 +51,7 @@ def _hr_gradient(engine: Engine, subject: Subject, hr: torch.Tensor) -> torch.Te
         lr = _whole_downscale(engine, hr)
         slope = _lr_gradient(engine, subject, quantise(lr.detach().clamp(0, 1), subject.grid))
         (gradient,) = torch.autograd.grad(lr, hr, slope)
+    engine.on_work(2 * subject.task.window_px(engine.backbone.scale))
     return gradient
 
 
