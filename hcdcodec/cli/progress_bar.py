@@ -65,15 +65,15 @@ class ProgressBar:
         for _ in range(2):
             line.add_column(no_wrap=True)
         line.add_column(ratio=_STRIPE_SHARE)
-        line.add_column(no_wrap=True, justify="right")
+        line.add_column(no_wrap=True, justify="right", min_width=len("100 %"))
         line.add_column(ratio=_NAME_SHARE, no_wrap=True, overflow="ellipsis")
-        line.add_column(no_wrap=True, justify="right")
+        line.add_column(no_wrap=True, justify="right", min_width=len("99 min left"))
         line.add_row(
             self._verb,
             f"{progress.ended}/{self._meter.count}",
             Stripe(total=1, completed=progress.share),
             f"{100 * progress.share:.0f} %",
-            Text(_name(progress.names)),
+            Text(_name(progress.names) or ("" if progress.share else "starting")),
             "" if progress.seconds_left is None else f"{format_seconds(progress.seconds_left)} left",
         )
         return line
@@ -102,7 +102,7 @@ def format_seconds(seconds: float) -> str:
 
 
 def _name(names: tuple[str, ...]) -> str:
-    """Return the name of the file in work without its folder, and the number of others that are in work, too."""
+    """Return the name of the file in work without its folder, and how many others are in work, too."""
     if not names:
         return ""
     others = f" +{len(names) - 1}" if len(names) > 1 else ""

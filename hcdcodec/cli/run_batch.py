@@ -9,6 +9,8 @@ from contextlib import closing, contextmanager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
+import click
+
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
@@ -205,11 +207,18 @@ def _telling_of_interrupts(meter: "WorkMeter") -> Iterator[None]:
     """Say how far a run has come that is interrupted."""
     try:
         yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        if isinstance(error, KeyboardInterrupt) or error.code == exits.TERMINATED:
-            done = meter.statuses[Status.DONE] + meter.statuses[Status.SKIPPED]
-            output.say(f"hcdcodec: interrupted; {done} of {meter.count} done, run it again to go on", output.WARNING)
+    except KeyboardInterrupt as error:
+        _tell_interrupted(meter)
+        raise click.Abort from error  # of KeyboardInterrupt, click would make an empty line
+    except SystemExit as error:
+        if error.code == exits.TERMINATED:
+            _tell_interrupted(meter)
         raise
+
+
+def _tell_interrupted(meter: "WorkMeter") -> None:
+    done = meter.statuses[Status.DONE] + meter.statuses[Status.SKIPPED]
+    output.say(f"hcdcodec: interrupted; {done} of {meter.count} done, run it again to go on", output.WARNING)
 
 
 @contextmanager
