@@ -71,10 +71,10 @@ def main() -> NoReturn:
         sys.exit(exits.FAILED)
     except OSError as error:  # for example no space for the text of `--help`; errors of one picture never come here
         output.leave_quietly()
-        output.say(f"hcdcodec: {(error.strerror or str(error)).lower()}; check where the output of this command goes")
+        output.fail(f"hcdcodec: {(error.strerror or str(error)).lower()}; check where the output of this command goes")
         sys.exit(exits.FAILED)
     except HcdError as error:
-        output.say(f"hcdcodec: {printable(str(error))}")
+        output.fail(f"hcdcodec: {printable(str(error))}")
         sys.exit(_status_of(error))
     except MemoryError:
         sys.exit(_leave_short())
@@ -102,7 +102,7 @@ def _leave_broken(error: RuntimeError) -> int:
     if isinstance(error.__context__, KeyboardInterrupt):
         return exits.INTERRUPTED
     if "can't start new thread" in str(error):
-        output.say("hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)")
+        output.fail("hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)")
         return exits.FAILED
     if "torch" in sys.modules and importlib.import_module("hcdcodec.engine.devices").is_shortage(error):
         return _leave_short()
@@ -110,5 +110,5 @@ def _leave_broken(error: RuntimeError) -> int:
 
 
 def _leave_short() -> int:
-    output.say("hcdcodec: not enough memory; end other programs, or give smaller pictures")
+    output.fail("hcdcodec: not enough memory; end other programs, or give smaller pictures")
     return exits.FAILED

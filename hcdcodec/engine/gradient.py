@@ -61,7 +61,7 @@ def loss_gradient(
     def differentiate(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         return _differentiate(engine, lrs, tasks, targets, lumas, batch)
 
-    for batch, found in engine.batches(tasks).run(differentiate):
+    for batch, found in engine.batches(tasks, passes=2).run(differentiate):
         for (index, tile), square, loss, slope in zip(batch, *found, strict=True):
             squares[index] += square
             losses[index] += loss
