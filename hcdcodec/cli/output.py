@@ -6,6 +6,7 @@ ends with status 1, since the user asked for this line.
 
 import contextlib
 import os
+import stat
 import sys
 from typing import TextIO
 
@@ -48,6 +49,19 @@ def say(line: str) -> None:
 def is_terminal(stream: TextIO | None) -> bool:
     """Tell whether a stream is a terminal. A closed stream is not."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def wants_summary(stream: TextIO | None) -> bool:
+    """Tell whether somebody reads a summary there: on a terminal, or in a regular file that keeps it.
+
+    A pipe or socket leads to cron or to a journal, where a run that went well should leave nothing.
+    """
+    if stream is None or stream.closed:
+        return False
+    try:
+        return stream.isatty() or stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # no file at all
+        return False
 
 
 def prepare() -> None:
