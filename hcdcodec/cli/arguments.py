@@ -92,18 +92,7 @@ class Arguments:
             return sources, destination, False
         if sources:
             raise UsageError("sources come from arguments or from --files-from, not from both")
-        return self._read_list(self.files_from), destination, True
-
-    def _read_list(self, name: str) -> list[str]:
-        separator = b"\0" if self.null else b"\n"
-        if name == "-":
-            return names_from(sys.stdin.buffer, separator)
-        try:
-            with Path(name).open("rb") as stream:
-                return names_from(stream, separator)
-        except OSError as error:
-            reason = f"{name} cannot be read ({error.strerror})"
-            raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
+        return read_list(self.files_from, null=self.null), destination, True
 
     def file_options(self) -> FileOptions:
         """Return how files are treated."""
@@ -154,6 +143,27 @@ class Arguments:
         if len(given) > 1:
             raise UsageError("--quality, --max-bytes, --target-bpp and --target-psnr exclude each other; choose one")
         return Target(**asked) if given and self.quality is None else None  # type: ignore[arg-type]
+
+
+def read_list(name: str, *, null: bool) -> list[str]:
+    """Return the names in the file `name`, or on standard input for -.
+
+    Args:
+        name: value of --files-from.
+        null: whether the names end in NUL, not in a line end.
+
+    Raises:
+        UsageError: the list cannot be read.
+    """
+    separator = b"\0" if null else b"\n"
+    if name == "-":
+        return names_from(sys.stdin.buffer, separator)
+    try:
+        with Path(name).open("rb") as stream:
+            return names_from(stream, separator)
+    except OSError as error:
+        reason = f"{name} cannot be read ({error.strerror})"
+        raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
 
 
 def _missing_destination(source: str) -> str:

@@ -14,11 +14,13 @@ from typing import NoReturn
 
 import click
 
-from hcdcodec.cli import click_errors, encode_decode, exits, info, models, output
+from hcdcodec.cli import click_errors, encode_decode, exits, models, output
 from hcdcodec.cli.compare import compare
 from hcdcodec.cli.groups import Workflow
 from hcdcodec.cli.help_topics import help_topic
+from hcdcodec.cli.info import info
 from hcdcodec.cli.train import train
+from hcdcodec.cli.verify import verify
 from hcdcodec.errors import HcdError, ModelError, OutputError
 from hcdcodec.files.names import printable
 
@@ -37,8 +39,8 @@ for command in (
     encode_decode.encode,
     encode_decode.decode,
     encode_decode.status,
-    info.info,
-    info.verify,
+    info,
+    verify,
     compare,
     models.models,
     train,

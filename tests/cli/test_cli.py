@@ -404,30 +404,6 @@ def test_ray_that_is_not_installed(put: Callable[..., None], hcdcodec: Run, monk
     assert not Path("there").exists()
 
 
-def test_info_and_verify(put: Callable[..., None], hcdcodec: Run) -> None:
-    put("a.png", "b.png")
-    hcdcodec("encode", "a.png", "b.png", "small/", *FAST, "-Q", "50")
-    small = ["small/a.png.hcd.png", "small/b.png.hcd.png"]
-    records = [json.loads(line) for line in hcdcodec("info", "--json", *small).out.splitlines()]
-    assert [record["file"] for record in records] == small
-    assert {(r["height"], r["width"], r["scale"], r["quality"], r["backbone"]) for r in records} == {
-        (12, 10, 4, 50, "bicubic")
-    }
-    assert records[0]["source_size"] == Path("a.png").stat().st_size
-    assert b"bicubic" in hcdcodec("info", small[0]).out
-    assert hcdcodec("verify", *small).out.decode().splitlines() == [
-        f"{name}: intact, 10x12, bicubic x4" for name in small
-    ]
-    whole = Path(small[1]).read_bytes()
-    Path(small[1]).write_bytes(whole[:-1])
-    for command in ("info", "verify"):
-        ran = hcdcodec(command, "a.png", "missing.png", small[0])
-        assert ran.status == 1
-        assert [line.split(": ")[1] for line in ran.err.splitlines()] == ["a.png", "missing.png"]
-        assert small[0].encode() in ran.out
-    assert hcdcodec("verify", small[1]).status == 1
-
-
 def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
     put("in/a.png", "in/b.png", size=(40, 48, 3))
     (found, _) = (

@@ -45,6 +45,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.kernel": (("--rounds", "1", "--shape", "16", "1", "1", "8"), "kernel.csv"),
     "speed.memory_growth": (COMMAND, "memory_growth.csv"),
     "speed.memory_peak": (COMMAND, "memory_peak.csv"),
+    "speed.models": (("--crop", "8"), "models.csv"),
     "speed.overlap": (COMMAND, "overlap.csv"),
     "speed.per_picture": ((*SMALL, *FAST, "--repeat", "1"), "per_picture_*.csv"),
     "speed.picture_count": (COMMAND, "picture_count.csv"),
