@@ -66,6 +66,7 @@ class Encoding:
 
     def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
         threads = self.files.threads
+        free_memory.hold()
         # As many oxipng programs as writing threads, since each program serves one thread at a time.
         with Optimisers(min(threads, len(jobs))) as optimisers:
             computes = [partial(self._compute, optimisers, engine) for engine in self.engines]

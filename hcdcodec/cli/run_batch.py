@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
+from hcdcodec.cli.loading import load
 from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, standing_line
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
@@ -57,7 +58,7 @@ def run_plan(
             _report_outcome(report, bar, outcome, rows)
         skipped = skip_all(jobs, judge, threads=arguments.jobs)
         # `prepare` loads torch and the network, which a run with nothing to do does not need.
-        for outcome in _run(prepare(), jobs, arguments, workers) if skipped is None else skipped:
+        for outcome in _run(load(prepare), jobs, arguments, workers) if skipped is None else skipped:
             bar.advance(outcome)
             _report_outcome(report, bar, outcome, rows)
     # Cron mails all output. Without a terminal, only failures are worth a mail.
