@@ -82,6 +82,7 @@ class Encoding:
         self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome], observer: Observer
     ) -> Iterator[Outcome]:
         threads = self.files.threads
+        free_memory.hold()
         # As many oxipng programs as writing threads, since each program serves one thread at a time.
         with Optimisers(min(threads, len(jobs))) as optimisers:
             engines = [replace(engine, on_work=observer.work) for engine in self.engines]

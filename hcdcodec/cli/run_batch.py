@@ -14,6 +14,7 @@ import click
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
+from hcdcodec.cli.loading import load
 from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, stale_lines, standing_line
 from hcdcodec.errors import UsageError
 from hcdcodec.files.plan import shard
@@ -169,7 +170,7 @@ def _run(
     """Yield one outcome for each job, computed on this machine or on the cluster."""
     if not jobs:
         return  # torch and the network take seconds to load
-    make = prepare()
+    make = load(prepare)
     if workers is not None:
         from hcdcodec.batch import ray_cluster
 

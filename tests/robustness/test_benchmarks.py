@@ -49,6 +49,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.overlap": (COMMAND, "overlap.csv"),
     "speed.per_picture": ((*SMALL, *FAST, "--repeat", "1"), "per_picture_*.csv"),
     "speed.picture_count": (COMMAND, "picture_count.csv"),
+    "speed.where": (("--limit", "1", "--rounds", "1", *FAST), "where.csv"),
 }
 NEEDS = {"robustness.ray_workers": "ray"}
 TOO_LONG = {
@@ -78,6 +79,8 @@ def test_a_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     if name in TOO_LONG:
         pytest.skip(TOO_LONG[name])
     pytest.importorskip("matplotlib")
+    if name == "speed.where" and not Path(sys.executable).with_name("py-spy").is_file():
+        pytest.skip("it needs py-spy")
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     arguments, left = CALLS[name]
