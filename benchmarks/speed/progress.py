@@ -1,8 +1,8 @@
 """How true is the time that the progress bar promises? A folder of small pictures, and one of 7 megapixels.
 
-A run is encoded here with the meter of the command line, which is asked ten times a second. Each row stands for a tenth of
-the run: the time that was really left at its end, and what the meter had said. The first row says when the bar began to
-move after the first batch had begun.
+A run is encoded here with the meter of the command line, which is asked ten times a second. Each row stands for a tenth
+of the run: the time that was really left at its end, and what the meter had said. The first row says when the bar began
+to move after the first batch had begun.
 
 `--clock cpu` counts the processor time of this process instead of seconds. So it can be measured on a machine that
 others use: their work does not count. oxipng does not count either then, since it runs in processes of its own.
