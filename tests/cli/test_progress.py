@@ -81,6 +81,20 @@ def test_the_time_left_is_true_from_a_third_of_the_run_on(large: int) -> None:
     assert all(abs(left - (clock.now - now)) <= 0.25 * (clock.now - now) for now, left in shown if now > third)
 
 
+def test_a_slow_beginning_is_forgotten() -> None:
+    clock, jobs = Clock(), [job_of(number) for number in range(100)]
+    meter = WorkMeter(len(jobs), clock)
+    for number, job in enumerate(jobs):
+        meter.begin({job: 10})
+        clock.now += 3 if number < 5 else 1
+        meter.leave()
+        meter.end(job, done(job))
+        if number >= 26:  # a third of the run
+            left = meter.now().seconds_left
+            assert left is not None
+            assert left == pytest.approx(99 - number, rel=0.25)
+
+
 def test_the_time_runs_down_between_two_reports() -> None:
     clock, job = Clock(), job_of(1)
     meter = WorkMeter(1, clock)
