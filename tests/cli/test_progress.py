@@ -181,9 +181,9 @@ def test_the_work_is_that_of_the_forecast(tiny: Tiny, draw: Draw, tmp_path: Path
     outcomes = list(encoding.run(jobs, ledger))  # type: ignore[arg-type]
     assert ledger.ended == 2
     assert ledger.planned == sum(encoding.forecast(job) or 0 for job in jobs)
-    # One more pass is for writing. A check of a second candidate may come to what is planned.
-    passes = search.passes + 1
-    assert passes - 1 <= ledger.worked * passes / ledger.planned <= passes
+    # At scale 4, half a pass more is for writing. A check of a second candidate may come to what is planned.
+    worked = ledger.worked * (search.passes + 0.5) / ledger.planned
+    assert search.passes <= round(worked, 6) <= search.passes + 1
     assert all(outcome.is_searched is (search != Ste(0)) for outcome in outcomes)
     back = [Job(job.target, tmp_path / f"{job.key}.out.png", job.name, job.key, named=True) for job in jobs]
     decoding, ledger = Decoding((Engines(weights_dir=tiny.weights_dir),)), Ledger()
