@@ -43,7 +43,9 @@ if TYPE_CHECKING:
 @option(
     "--skip-if-larger", is_flag=True, group=Group.QUALITY, help="Store nothing that is not smaller than its source."
 )
-@option("--upgrade", is_flag=True, group=Group.FILES, help="Redo what an older release made with other weights.")
+@option(
+    "--upgrade", is_flag=True, group=Group.FILES, help="Redo what an older release made with other weights or defaults."
+)
 @option(
     "--compile", "compiled", is_flag=True, group=Group.MACHINE, help="Compile the search; for a GPU and many pictures."
 )

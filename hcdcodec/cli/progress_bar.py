@@ -62,6 +62,8 @@ class ProgressBar:
     def _draw(self) -> Table:
         progress = self._meter.now()
         line = Table.grid(padding=(0, 1), expand=True)
+        # At the end of a full line, the ^C of an interrupt would go to a new one, and the bar would stand there twice.
+        line.width = max(1, self._console.width - len("^C") - 1)
         for _ in range(2):
             line.add_column(no_wrap=True)
         line.add_column(ratio=_STRIPE_SHARE)

@@ -153,9 +153,10 @@ class Report:
         words = {Status.DONE: self.verb.value, Status.SKIPPED: "up to date"}
         # Pictures that --skip-if-larger left out are skipped, too, but they are not up to date.
         numbers = self._counts - Counter({Status.SKIPPED: self._left_out, Status.STALE: self._stale.total()})
+        if self._missed:
+            words[Status.DONE] += f" ({self._missed} missed the target)"
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
-        counts += [f"{self._missed} of them missed the target"] if self._missed else []
         counts += [f"{self._older} of them made by an older release, --upgrade redoes them"] if self._older else []
         return ", ".join(counts) or ("" if self._stale else "no pictures found")
 

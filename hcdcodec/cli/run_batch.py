@@ -219,7 +219,8 @@ def _telling_of_interrupts(meter: "WorkMeter") -> Iterator[None]:
 
 def _tell_interrupted(meter: "WorkMeter") -> None:
     done = meter.statuses[Status.DONE] + meter.statuses[Status.SKIPPED]
-    output.say(f"hcdcodec: interrupted; {done} of {meter.count} done, run it again to go on", output.WARNING)
+    over = "\r" if output.is_terminal(sys.stderr) else ""  # over the ^C
+    output.say(f"{over}hcdcodec: interrupted; {done} of {meter.count} done, run it again to go on", output.WARNING)
 
 
 @contextmanager

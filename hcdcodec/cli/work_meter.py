@@ -2,13 +2,16 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.files.job import Job
+
+_MARK_SHARE = 0.01
+"""Marks of the work that is done are farther apart than this share of the time so far, so that they are few."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class _Group:
 class WorkMeter:
     """Counts the work of a batch as its observer, and extrapolates the time that is left.
 
+    The rate is that of the later half of the time so far: the first pictures warm up the machine, and are slower.
+
     The work of a job is known by a forecast, or once it begins. A job without either counts as the mean of the others.
 
     Args:
@@ -64,7 +69,8 @@ class WorkMeter:
         self._done: dict[Job, float] = {}  # work of jobs that are computed and not written
         self._settled = 0.0  # work of all jobs that are computed, or have ended
         self._groups: dict[int, _Group] = {}  # by the thread that computes
-        self._started = self._updated = self.clock()
+        self._started = self.clock()
+        self._marks = deque([(self._started, 0.0)])  # times, and the work that was done then
         self._has_begun = False
         self._lock = threading.Lock()
 
@@ -100,6 +106,7 @@ class WorkMeter:
             # The time before the first group loads the network, and says nothing about the time for the rest.
             if not self._has_begun:
                 self._started, self._has_begun = self.clock(), True
+                self._marks = deque([(self._started, 0.0)])
             for job, work in works.items():
                 self._set(job, work)
             self._groups[threading.get_ident()] = _Group(works)
@@ -107,8 +114,8 @@ class WorkMeter:
     def work(self, amount: int) -> None:
         """Count work of this thread's group."""
         with self._lock:
-            self._updated = self.clock()
             self._groups[threading.get_ident()].done += amount
+            self._mark()
 
     def leave(self) -> None:
         """Note that this thread's group is computed; its jobs end one by one."""
@@ -121,30 +128,42 @@ class WorkMeter:
     def end(self, job: Job, outcome: Outcome) -> None:
         """Count all the work of a job that has ended. It was no work if nothing came of it before it was begun."""
         with self._lock:
-            self._updated = self.clock()
             self.statuses[outcome.status] += 1
             if job not in self._done:
                 # Jobs on other machines end without a beginning here.
                 self._set(job, outcome.pixels if outcome.status is Status.DONE else 0)
             self._settled += self._works[job] - self._done.pop(job, 0)
+            self._mark()
 
     def now(self) -> Progress:
         """Return where the batch stands."""
         with self._lock:
-            groups = list(self._groups.values())
-            done = self._settled + sum(group.share * sum(group.works.values()) for group in groups)
-            names = tuple(job.name for group in groups for job in group.works)
+            done = self._count_done()
+            names = tuple(job.name for group in self._groups.values() for job in group.works)
             unknown = self.count - len(self._works)
             total = self._known + self._known / max(1, self._sized) * unknown
             share = min(1.0, done / total) if total else 0.0
-            return Progress(share, self._seconds_left(share), self.statuses.total(), names)
+            return Progress(share, self._seconds_left(total - done), self.statuses.total(), names)
 
-    def _seconds_left(self, share: float) -> float | None:
-        if not share:
+    def _count_done(self) -> float:
+        return self._settled + sum(group.share * sum(group.works.values()) for group in self._groups.values())
+
+    def _mark(self) -> None:
+        """Note the work that is done now. Marks stay for the later half of the run, whose rate counts."""
+        now = self.clock()
+        spent = now - self._started
+        if len(self._marks) > 1 and now - self._marks[-2][0] < _MARK_SHARE * spent:
+            self._marks.pop()
+        self._marks.append((now, self._count_done()))
+        while len(self._marks) > 2 and self._marks[1][0] <= now - spent / 2:
+            self._marks.popleft()
+
+    def _seconds_left(self, remaining: float) -> float | None:
+        (begin, before), (end, done) = self._marks[0], self._marks[-1]
+        if done <= before:
             return None
         # Between two reports, the rate is that at the last one, and the time runs down.
-        spent = self._updated - self._started
-        return max(0.0, spent / share - (self.clock() - self._started))
+        return max(0.0, remaining * (end - begin) / (done - before) - (self.clock() - end))
 
     def _set(self, job: Job, work: int) -> None:
         before = self._works.get(job, 0)

@@ -170,6 +170,12 @@ def test_2_the_call_makes_no_sense(
     assert not Path("small").exists()
 
 
+def test_a_number_out_of_range_names_the_range(hcdcodec: Run) -> None:
+    for option, said in ("-Q", "--quality takes 1 to 100"), ("--effort", "--effort takes 0 to 9"):
+        ran = hcdcodec("encode", "a.png", "small/", option, "101")
+        assert ran.err == f"hcdcodec: {said}, not 101; see 'hcdcodec encode --help'\n"
+
+
 def test_3_weights_are_missing(put: Callable[..., None], hcdcodec: Run, tiny: Tiny) -> None:
     put("a.png")
     arguments = ("encode", "a.png", "small/", "-b", tiny.name, "-e", "0")
@@ -424,7 +430,7 @@ def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
             assert ran.err.startswith(f"hcdcodec: in/a.png: {missed} cannot be reached; stored with ")
     ran = hcdcodec("encode", "in/a.png", "small/", *FAST, *target, "--force", "--json", "-v")
     assert json.loads(ran.out)["misses_target"]
-    assert "\n1 encoded, 1 of them missed the target\n" in ran.err
+    assert "\n1 encoded (1 missed the target)\n" in ran.err
     ran = hcdcodec("encode", "in/b.png", "small/", *FAST, "--target-bpp", "3", "-v")
     assert ran.err.splitlines()[2].startswith("hcdcodec: in/b.png: encoded, ")
 

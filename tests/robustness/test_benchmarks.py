@@ -48,8 +48,10 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.models": (("--crop", "8"), "models.csv"),
     "speed.overlap": (COMMAND, "overlap.csv"),
     "speed.per_picture": ((*SMALL, *FAST, "--repeat", "1"), "per_picture_*.csv"),
+    "speed.progress": (("--small", "1", "--megapixels", "0.1", "--effort", "0", *FAST), "progress_*.csv"),
     "speed.picture_count": (COMMAND, "picture_count.csv"),
     "speed.where": (("--limit", "1", "--rounds", "1", *FAST), "where.csv"),
+    "terminal.recording": (("--columns", "70", "--effort", "0", *FAST), "70.txt"),
 }
 NEEDS = {"robustness.ray_workers": "ray"}
 TOO_LONG = {
