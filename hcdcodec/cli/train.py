@@ -7,7 +7,7 @@ import click
 
 from hcdcodec.cli import output
 from hcdcodec.cli.groups import Examples, Group, option
-from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR
+from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR, complete_start
 
 
 @click.command(
@@ -23,6 +23,7 @@ from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGH
     "--start",
     default="",
     metavar="FILE|installed",
+    shell_complete=complete_start,
     show_default=False,
     help="Weights to begin with.  [default: none]",
 )
