@@ -47,6 +47,10 @@ class CountBar:
         """Count things that are done."""
         self._progress.advance(self._task, count)
 
+    def reach(self, count: float) -> None:
+        """Tell how many things are done by now."""
+        self._progress.update(self._task, completed=count)
+
     def say(self, line: str) -> None:
         """Print a line above the bar, to standard error."""
         if self._progress.disable:
