@@ -6,7 +6,15 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from hcdcodec.cli import output
@@ -17,12 +25,14 @@ class CountBar:
 
     Args:
         work: the word for the work.
-        total: number of things; None = unknown, then the bar only shows that the work goes on.
+        total: number of things; None = unknown, then the bar only shows that the work goes on. A float, such as
+            minutes, is shown in per cent.
         wanted: False = draw nothing, for example because lines on standard output show the progress.
     """
 
     def __init__(self, work: str, total: float | None, *, wanted: bool = True) -> None:
-        counts: list[ProgressColumn] = [] if total is None else [MofNCompleteColumn(), TimeRemainingColumn()]
+        count = MofNCompleteColumn() if isinstance(total, int) else TaskProgressColumn()
+        counts: list[ProgressColumn] = [] if total is None else [count, TimeRemainingColumn()]
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -106,7 +106,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     state = run.state_path(recipe, given["out"])
     if not given["resume"]:
         state.unlink(missing_ok=True)
-    with CountBar("training, minutes", minutes) as bar:
+    with CountBar("training", minutes) as bar:
         trained = run.train(
             recipe,
             gallery,

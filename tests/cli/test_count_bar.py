@@ -21,7 +21,7 @@ with CountBar("verify", {total}, wanted={wanted}) as bar:
 """
 
 
-def drawn(total: int | None, *, wanted: bool = True) -> tuple[str, str]:
+def drawn(total: float | None, *, wanted: bool = True) -> tuple[str, str]:
     """Return what a program with a bar writes to a terminal as standard error, and to standard output."""
     ours, its = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
@@ -49,6 +49,11 @@ def test_it_counts_on_a_terminal() -> None:
     assert [count for count in ("1/3", "2/3", "3/3") if count not in said] == []
     assert "hcdcodec: [bold]a.png: no picture; leave it out" in said
     assert rows == "a row\n" and "a row" not in said
+
+
+def test_it_shows_a_share_of_minutes() -> None:
+    said, _ = drawn(4.0)
+    assert [share for share in ("25%", "50%", "75%") if share not in said] == []
 
 
 def test_without_a_total_it_only_moves() -> None:
