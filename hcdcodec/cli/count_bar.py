@@ -1,7 +1,6 @@
 """A progress bar for commands that work on one thing after the other: so many of so many, and the time left."""
 
 import contextlib
-import sys
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +17,7 @@ from rich.progress import (
 from rich.text import Text
 
 from hcdcodec.cli import output
+from hcdcodec.cli.progress_bar import may_draw
 
 
 class CountBar:
@@ -40,7 +40,7 @@ class CountBar:
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=False,  # rich would write the lines of standard output to standard error
-            disable=not (wanted and output.is_terminal(sys.stderr)),
+            disable=not (wanted and may_draw(rows=False, streams=False)),
         )
         self._task = self._progress.add_task(work, total=total)
 
@@ -61,11 +61,11 @@ class CountBar:
         """Tell how many things are done by now."""
         self._progress.update(self._task, completed=count)
 
-    def say(self, line: str) -> None:
-        """Print a line above the bar, to standard error."""
+    def say(self, line: str, colour: str = "") -> None:
+        """Print a line above the bar, to standard error; see `output.say`."""
         if self._progress.disable:
-            output.say(line)
+            output.say(line, colour)
             return
         with contextlib.suppress(OSError):
             # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
-            self._progress.console.print(Text(line), soft_wrap=True)
+            self._progress.console.print(Text(line, colour), soft_wrap=True)

@@ -207,7 +207,7 @@ RESULTS = stack(
     option("--force", is_flag=True, group=Group.SAFETY, help="Replace what is at the target, even if it is not ours."),
     option("--preserve", is_flag=True, group=Group.FILES, help="Give results the times of their sources."),
     option(
-        "--lock", is_flag=True, group=Group.SAFETY, help="Leave with 75 while another run works on the destination."
+        "--lock", is_flag=True, group=Group.SAFETY, help="End with status 75 if another run works on the destination."
     ),
 )
 MAX_PIXELS = option(

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -25,13 +26,11 @@ def drawn(total: float | None, *, wanted: bool = True) -> tuple[str, str]:
     """Return what a program with a bar writes to a terminal as standard error, and to standard output."""
     ours, its = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "COLUMNS": "80"}
-    ran = subprocess.run(
-        [sys.executable, "-c", CODE.format(total=total, wanted=wanted)],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=its,
-        check=True,
-    )
+    with tempfile.TemporaryFile() as rows:
+        command = [sys.executable, "-c", CODE.format(total=total, wanted=wanted)]
+        subprocess.run(command, env=environment, stdout=rows, stderr=its, check=True)
+        rows.seek(0)
+        written = rows.read()
     os.close(its)
     said = b""
     try:
@@ -40,7 +39,7 @@ def drawn(total: float | None, *, wanted: bool = True) -> tuple[str, str]:
     except OSError:  # so a terminal ends
         pass
     os.close(ours)
-    return said.decode(), ran.stdout.decode()
+    return said.decode(), written.decode()
 
 
 def test_it_counts_on_a_terminal() -> None:
