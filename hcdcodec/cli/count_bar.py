@@ -1,15 +1,23 @@
 """A progress bar for commands that work on one thing after the other: so many of so many, and the time left."""
 
 import contextlib
-import sys
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.text import Text
 
 from hcdcodec.cli import output
+from hcdcodec.cli.progress_bar import may_draw
 
 
 class CountBar:
@@ -17,12 +25,14 @@ class CountBar:
 
     Args:
         work: the word for the work.
-        total: number of things; None = unknown, then the bar only shows that the work goes on.
+        total: number of things; None = unknown, then the bar only shows that the work goes on. A float, such as
+            minutes, is shown in per cent.
         wanted: False = draw nothing, for example because lines on standard output show the progress.
     """
 
     def __init__(self, work: str, total: float | None, *, wanted: bool = True) -> None:
-        counts: list[ProgressColumn] = [] if total is None else [MofNCompleteColumn(), TimeRemainingColumn()]
+        count = MofNCompleteColumn() if isinstance(total, int) else TaskProgressColumn()
+        counts: list[ProgressColumn] = [] if total is None else [count, TimeRemainingColumn()]
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -30,7 +40,7 @@ class CountBar:
             console=Console(stderr=True),
             transient=True,
             redirect_stdout=False,  # rich would write the lines of standard output to standard error
-            disable=not (wanted and output.is_terminal(sys.stderr)),
+            disable=not (wanted and may_draw(rows=False, streams=False)),
         )
         self._task = self._progress.add_task(work, total=total)
 
@@ -47,11 +57,15 @@ class CountBar:
         """Count things that are done."""
         self._progress.advance(self._task, count)
 
-    def say(self, line: str) -> None:
-        """Print a line above the bar, to standard error."""
+    def reach(self, count: float) -> None:
+        """Tell how many things are done by now."""
+        self._progress.update(self._task, completed=count)
+
+    def say(self, line: str, colour: str = "") -> None:
+        """Print a line above the bar, to standard error; see `output.say`."""
         if self._progress.disable:
-            output.say(line)
+            output.say(line, colour)
             return
         with contextlib.suppress(OSError):
             # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
-            self._progress.console.print(Text(line), soft_wrap=True)
+            self._progress.console.print(Text(line, colour), soft_wrap=True)

@@ -53,6 +53,6 @@ def do_each(paths: Sequence[str], do: Callable[[str], None]) -> int:
         try:
             do(path)
         except (HcdError, MemoryError) as error:
-            output.say(message(path, reason(error)))
+            output.fail(message(path, reason(error)))
             status = exits.FAILED
     return status

@@ -86,7 +86,7 @@ def encode(**given: Any) -> None:
     type=click.Choice(["png", "webp", "tiff"]),
     default="png",
     group=Group.QUALITY,
-    help="All keep every pixel.",
+    help="Format of the results; each of them keeps every pixel.",
 )
 @RESULTS
 @ENGINE

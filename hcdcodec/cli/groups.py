@@ -34,14 +34,20 @@ class GroupedOption(click.Option):
         return extra
 
 
+def options_by_group(ctx: click.Context) -> dict[Group, list[tuple[str, str]]]:
+    """Return the names and the help of a command's options, under their headings."""
+    groups: dict[Group, list[tuple[str, str]]] = {group: [] for group in Group}
+    for parameter in ctx.command.get_params(ctx):
+        if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
+            groups[getattr(parameter, "group", Group.COMMON)].append(record)
+    return groups
+
+
 class Examples(click.Command):
     """A command whose help has its options in groups and ends with examples, kept as they are written."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        groups: dict[Group, list[tuple[str, str]]] = {group: [] for group in Group}
-        for parameter in self.get_params(ctx):
-            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)) is not None:
-                groups[getattr(parameter, "group", Group.COMMON)].append(record)
+        groups = options_by_group(ctx)
         # click lays out each list by itself; names filled up to one width keep all lists in two straight columns
         width = max((len(names) for records in groups.values() for names, _ in records if len(names) < 29), default=0)
         for group, records in groups.items():

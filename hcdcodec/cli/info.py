@@ -96,9 +96,9 @@ def info(
     for outcome in outcomes_of(plan, show):
         if outcome.status is Status.FAILED:
             sums.failed += 1
-            output.say(message(outcome.name, outcome.message))
+            output.fail(message(outcome.name, outcome.message))
         sums.ignored += outcome.status is Status.IGNORED
-    if sums.files + sums.failed > 1 and not as_json and output.wants_summary(sys.stderr):
+    if sums.files + sums.failed > 1 and not as_json and (verbose or output.wants_summary(sys.stderr)):
         output.say(sums.line())
     sys.exit(exits.FAILED if sums.failed else 0)
 

@@ -54,10 +54,12 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
     if directory is None:
         raise UsageError("there is no home directory to install into; name a directory with --weights-dir")
 
+    from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.networks.import_checkpoint import import_checkpoint
 
     def bring(path: str) -> None:
-        made = import_checkpoint(Path(path), directory, backbone=backbone, scale=scale)
+        with CountBar("reading, measuring and installing", None):
+            made = import_checkpoint(Path(path), directory, backbone=backbone, scale=scale)
         entry = made.entry
         network = f" ({entry.origin['network']})" if "network" in entry.origin else ""
         figures = ", ".join(f"{figure} {value:.2f} dB" for figure, value in entry.measured.items())

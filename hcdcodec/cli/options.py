@@ -63,6 +63,12 @@ def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str
     return [CompletionItem(name) for name in ("auto", "cpu", "cuda", "cuda:0", "cuda:1") if name.startswith(incomplete)]
 
 
+def complete_start(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return what --start takes: the word, or files. A shell cannot show both at once."""
+    is_word = bool(incomplete) and "installed".startswith(incomplete)
+    return [CompletionItem("installed") if is_word else CompletionItem(incomplete, type="file")]
+
+
 LIST = stack(
     option("--files-from", metavar="FILE", type=FILE, group=Group.FILES, help="Read names from FILE; -: from stdin."),
     option("-0", "null", is_flag=True, group=Group.FILES, help="Those names end in NUL, as find -print0 writes them."),
@@ -201,7 +207,7 @@ RESULTS = stack(
     option("--force", is_flag=True, group=Group.SAFETY, help="Replace what is at the target, even if it is not ours."),
     option("--preserve", is_flag=True, group=Group.FILES, help="Give results the times of their sources."),
     option(
-        "--lock", is_flag=True, group=Group.SAFETY, help="Leave with 75 while another run works on the destination."
+        "--lock", is_flag=True, group=Group.SAFETY, help="End with status 75 if another run works on the destination."
     ),
 )
 MAX_PIXELS = option(

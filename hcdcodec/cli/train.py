@@ -1,13 +1,20 @@
 """The command train: train a network on the pictures of a folder."""
 
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hcdcodec.cli import output
+from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Examples, Group, option
-from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR
+from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR, complete_start
+
+if TYPE_CHECKING:
+    from hcdcodec.pictures.picture import Levels
+    from hcdcodec.training.run import Trained
 
 
 @click.command(
@@ -23,6 +30,7 @@ from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGH
     "--start",
     default="",
     metavar="FILE|installed",
+    shell_complete=complete_start,
     show_default=False,
     help="Weights to begin with.  [default: none]",
 )
@@ -80,6 +88,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
 
     import torch
 
+    from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.engine.devices import Precision
     from hcdcodec.training import run
     from hcdcodec.training.gallery import read_gallery
@@ -87,25 +96,58 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
 
     torch.set_num_threads(given["threads"] or torch.get_num_threads())
     start = run.read_start(given["start"], recipe, given["weights_dir"])
-    gallery = read_gallery(folders, recipe.patch)
+    gallery = read_gallery(folders, recipe.patch, _watch)
     if gallery.small or gallery.unreadable:
         output.say(f"left out: {gallery.small} too small, {gallery.unreadable} not readable")
-    if not given["resume"]:
-        run.state_path(recipe, given["out"]).unlink(missing_ok=True)
-    trained = run.train(
-        recipe,
-        gallery,
-        given["out"],
-        output.say,
-        start=start,
-        validation=read_gallery(given["val"], run.SMALLEST) if given["val"] else None,
-        machine=Machine(
-            given["device"],
-            given["exact"],
-            given["compiled"],
-            given["recompute_from"],
-            Precision(given["precision"]),
-        ),
-        licence=given["licence"],
+    validation = read_gallery(given["val"], run.SMALLEST, _watch) if given["val"] else None
+    machine = Machine(
+        given["device"], given["exact"], given["compiled"], given["recompute_from"], Precision(given["precision"])
     )
-    output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}")
+    state = run.state_path(recipe, given["out"])
+    if not given["resume"]:
+        state.unlink(missing_ok=True)
+    with CountBar("training", minutes) as bar:
+        trained = run.train(
+            recipe,
+            gallery,
+            given["out"],
+            bar.say,
+            start=start,
+            validation=validation,
+            machine=machine,
+            licence=given["licence"],
+            reach=bar.reach,
+        )
+    output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}, {trained.iterations} updates")
+    output.say(f"{state} is needed no more, unless you want to repeat this call")
+    output.say(_verdict(trained, f"use it with {_options(given['out'], backbone, scale)}"))
+
+
+def _watch(pictures: "Iterable[Levels | None]", count: int) -> "Iterator[Levels | None]":
+    """Draw a bar while pictures are read."""
+    from hcdcodec.cli.count_bar import CountBar
+
+    with CountBar("reading", count) as bar:
+        for picture in pictures:
+            yield picture
+            bar.advance()
+
+
+def _options(out: Path, backbone: str, scale: int) -> str:
+    """Return the options by which encode takes the weights."""
+    words = ["--weights-dir", shlex.quote(str(out))]
+    words += ["--backbone", backbone] if backbone != Arguments.backbone else []
+    words += ["--scale", str(scale)] if scale != Arguments.scale else []
+    return " ".join(words)
+
+
+def _verdict(trained: "Trained", usage: str) -> str:
+    """Return the last line: what was gained, and how to use it."""
+    if trained.end_db is None:
+        return f"not measured, since there is no --val; {usage}"
+    if trained.start_db is None:
+        return f"val {trained.end_db:.2f} dB; {usage}"
+    gained = f"val {trained.start_db:.2f} -> {trained.end_db:.2f} dB"
+    if trained.end_db <= trained.start_db:
+        return f"{gained}, no better than the start; keep the start, or train longer"
+    return f"{gained}; {usage}"

@@ -46,8 +46,8 @@ def verify(
     """Check that small files are intact and can be decoded.
 
     A file can be decoded if nobody has edited its pixels, and if the weights that it needs are installed. A folder is
-    searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. Files that you name get a line each; -v says one for all. The exit
-    status is 0 if all of them can be decoded, else 1.
+    searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. A file that you name gets a line, and with -v every file gets one.
+    The exit status is 0 if all files can be decoded, else 1.
     """
     plan = plan_files(paths, files_from, null=null)
 
@@ -61,11 +61,11 @@ def verify(
         for outcome in outcomes_of(plan, check):
             report.add(outcome)
             if (line := report.line(outcome)) is not None:
-                bar.say(line)
+                bar.say(line, output.FAILURE if outcome.status is Status.FAILED else "")
             if as_json:
                 output.write(json_line(outcome))
             bar.advance(outcome.status is not Status.IGNORED)
-    if output.wants_summary(sys.stderr) and (summary := report.summary()):
+    if (verbose or output.wants_summary(sys.stderr)) and (summary := report.summary()):
         output.say(summary)
     sys.exit(report.exit_status)
 

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from hcdcodec.pictures.reading import read_picture
 
 READERS = 4  # threads that decode files
 Drawn = TypeVar("Drawn")
+Watch = Callable[[Iterable[Levels | None], int], Iterable[Levels | None]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +80,13 @@ class Gallery:
         return [Picture(_centre(picture, side, multiple)) for picture in self.pictures]
 
 
-def read_gallery(names: Sequence[str], smallest: int) -> Gallery:
+def read_gallery(names: Sequence[str], smallest: int, watch: Watch | None = None) -> Gallery:
     """Read all pictures of some files and directories.
 
     Args:
         names: directories are searched with all below them.
         smallest: height and width below which a picture is left out, in pixels.
+        watch: takes the pictures while they are read and their number, and passes the pictures on; it may draw a bar.
 
     Raises:
         UsageError: a name leads nowhere, or there is no picture that can be used.
@@ -93,7 +95,8 @@ def read_gallery(names: Sequence[str], smallest: int) -> Gallery:
     if findings.problems:
         raise UsageError("{}: {}".format(*findings.problems[0]))
     with ThreadPoolExecutor(READERS) as pool:
-        read_all = list(pool.map(_read, [found.path for found in findings.found]))
+        reading = pool.map(_read, [found.path for found in findings.found])
+        read_all = list(watch(reading, len(findings.found)) if watch else reading)
     pictures = [picture for picture in read_all if picture is not None]
     kept = tuple(picture for picture in pictures if min(picture.shape[:2]) >= smallest)
     if not kept:

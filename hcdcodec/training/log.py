@@ -47,6 +47,9 @@ class Timer:
 class Meter:
     """Means since the last report; stays on the device, so that nothing waits for it."""
 
+    HEADS = f"{'MP/s':>6}  {'loss':>8}  {'PSNR dB':>7}  {'LR dB':>6}"
+    """What stands above `line`."""
+
     def __init__(self) -> None:
         self.count = 0
         self._pixels, self._since = 0, time.monotonic()
@@ -59,8 +62,8 @@ class Meter:
         self.count += 1
 
     def line(self) -> str:
-        """Return speed, loss, PSNR of the reconstruction and of the LR against the bicubic one."""
+        """Return speed, loss, PSNR of the reconstruction and of the LR against the bicubic one, in columns."""
         assert isinstance(self._sums, torch.Tensor)
         loss, error, distance = (self._sums / self.count).tolist()
         speed = self._pixels / 1e6 / max(time.monotonic() - self._since, 1e-9)
-        return f"{speed:6.2f} MP/s  loss {loss:.5f}  PSNR {-DB * error:.2f} dB  LR {-DB * distance:.2f} dB"
+        return f"{speed:6.2f}  {loss:8.5f}  {-DB * error:7.2f}  {-DB * distance:6.2f}"

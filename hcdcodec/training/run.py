@@ -8,7 +8,7 @@ crops as one that was not.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from hcdcodec.networks.manifest import find
 from hcdcodec.networks.weights import install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.training.gallery import Gallery, drawn_ahead
-from hcdcodec.training.log import Meter, Timer
+from hcdcodec.training.log import Clock, Meter, Timer
 from hcdcodec.training.recipe import Recipe
 from hcdcodec.training.trainer import Machine, Start, Trainer
 from hcdcodec.training.validate import Score, score
@@ -29,6 +29,9 @@ VALIDATION_SIDE = 256  # pixels of a centre crop
 SMALLEST = 32  # pixels each way of a picture to validate on
 
 Say = Callable[[str], None]
+
+_EFFORTS = {0: "no search", DEFAULT_EFFORT: "default search"}
+"""What is validated before and after; while a run goes on, the first alone."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,16 @@ class Trained:
         path: the written weights.
         entry: their manifest entry.
         iterations: updates, those of earlier calls included.
+        start_db: PSNR in dB of the validation pictures with the default search before the first update; None if it was
+            not measured.
+        end_db: the same of the written weights.
     """
 
     path: Path
     entry: Entry
     iterations: int
+    start_db: float | None = None
+    end_db: float | None = None
 
 
 def read_start(which: str, recipe: Recipe, weights_dir: Path | None = None) -> Start:
@@ -95,6 +103,7 @@ def train(
     machine: Machine | None = None,
     rhythm: Rhythm | None = None,
     licence: str = "",
+    reach: Callable[[float], None] = lambda minutes: None,
 ) -> Trained:
     """Train until the time box is full; go on where an earlier call in the same directory stopped.
 
@@ -108,6 +117,7 @@ def train(
         machine: where to compute.
         rhythm: how often to report, save and validate.
         licence: of the resulting weights.
+        reach: takes the minutes that are over, after each update.
 
     Raises:
         UsageError: the directory holds a run by another recipe, or the recipe does not fit the network.
@@ -125,7 +135,9 @@ def train(
     trainer.save(path)  # what cannot be written is better known now than after hours
     with _kept(trainer, path):
         say(greeting)
-        _go_on(trainer, path, rhythm or Rhythm(), crops, say)
+        say(f"the state is kept in {path}; after an interrupt, the same call goes on from there")
+        _validate_start(trainer, crops, say)
+        _go_on(trainer, path, rhythm or Rhythm(), crops, say, reach)
     return _finish(trainer, out, crops, say, licence)
 
 
@@ -138,27 +150,47 @@ def _kept(trainer: Trainer, path: Path) -> Iterator[None]:
         trainer.save(path)
 
 
-def _go_on(trainer: Trainer, path: Path, rhythm: Rhythm, crops: Sequence[Picture], say: Say) -> None:
+def _validate_start(trainer: Trainer, crops: Sequence[Picture], say: Say) -> None:
+    """Measure what training begins with, so that its end can be compared; this takes nothing of the time box."""
+    if crops and not trainer.iteration and trainer.start_db is None:
+        scores = _validate(trainer, crops, say, "start")
+        trainer.start_db, trainer.clock = scores[DEFAULT_EFFORT].psnr, Clock(0.0)
+
+
+def _go_on(
+    trainer: Trainer,
+    path: Path,
+    rhythm: Rhythm,
+    crops: Sequence[Picture],
+    say: Say,
+    reach: Callable[[float], None],
+) -> None:
     """Update until the time is up."""
+    say(_HEADS)
     report, save, validate = map(Timer, (rhythm.report, rhythm.save, rhythm.validate))
     workers = 8 if trainer.engine.device.type == "cuda" else 1
     with contextlib.closing(drawn_ahead(trainer.draw, trainer.iteration, workers)) as batches:
         while trainer.progress < 1:
             trainer.update(next(batches))
+            reach(trainer.clock.minutes)
             if report.due():
                 _report(trainer, say)
             if save.due():
                 trainer.save(path)
             if crops and validate.due():
-                say(f"validation: {_described(_score(trainer, crops, effort=0))}")
+                say(f"validation, {_EFFORTS[0]}: {_described(_score(trainer, crops, effort=0))}")
+                say(_HEADS)
     _report(trainer, say)
+
+
+_HEADS = f"{'update':>7}  {'minutes':>14}  {Meter.HEADS}"
 
 
 def _report(trainer: Trainer, say: Say) -> None:
     """Say how far training is and how it goes since the last line."""
     if trainer.meter.count:
-        where = f"{trainer.iteration:7d}  {trainer.clock.minutes:6.1f} of {trainer.recipe.minutes:g} min"
-        say(f"{where}  {trainer.meter.line()}")
+        minutes = f"{trainer.clock.minutes:.1f} of {trainer.recipe.minutes:g}"
+        say(f"{trainer.iteration:7d}  {minutes:>14}  {trainer.meter.line()}")
     trainer.meter = Meter()
 
 
@@ -168,7 +200,7 @@ def _score(trainer: Trainer, crops: Sequence[Picture], *, effort: int) -> Score:
 
 def _finish(trainer: Trainer, out: Path, crops: Sequence[Picture], say: Say, licence: str) -> Trained:
     """Measure and write the weights."""
-    state = trainer.average.state_dict()
+    state, scores = trainer.average.state_dict(), _validate(trainer, crops, say, "end")
     name, scale = trainer.network.name, trainer.recipe.scale
     entry = Entry(
         name=name,
@@ -178,17 +210,25 @@ def _finish(trainer: Trainer, out: Path, crops: Sequence[Picture], say: Say, lic
         parameters=sum(values.numel() for values in state.values()),
         licence=licence,
         origin=_origin(trainer),
-        measured=_measured(trainer, crops, say),
+        measured=_figures(scores),
     )
-    return Trained(install(state, entry, out), entry, trainer.iteration)
+    end_db = scores[DEFAULT_EFFORT].psnr if scores else None
+    return Trained(install(state, entry, out), entry, trainer.iteration, trainer.start_db, end_db)
 
 
-def _measured(trainer: Trainer, crops: Sequence[Picture], say: Say) -> dict[str, float]:
+def _validate(trainer: Trainer, crops: Sequence[Picture], say: Say, when: str) -> dict[int, Score]:
+    """Return the scores by effort; empty without pictures to measure on."""
+    scores = dict[int, Score]()
+    for effort, search in _EFFORTS.items() if crops else ():
+        scores[effort] = _score(trainer, crops, effort=effort)
+        say(f"{when}, {search}: {_described(scores[effort])}")
+    return scores
+
+
+def _figures(scores: Mapping[int, Score]) -> dict[str, float]:
     """Return the manifest's figures."""
     figures: dict[str, float] = {}
-    for effort in (0, DEFAULT_EFFORT) if crops else ():
-        found = _score(trainer, crops, effort=effort)
-        say(f"validation, effort {effort}: {_described(found)}")
+    for effort, found in scores.items():
         for name, value in (("psnr", found.psnr), ("lr psnr", found.likeness), ("lr worst", found.likeness_worst)):
             figures[f"val{VALIDATION_SIDE}/{name}/effort {effort}"] = round(value, 3)
     return figures
@@ -211,4 +251,4 @@ def _origin(trainer: Trainer) -> dict[str, str]:
 
 
 def _described(found: Score) -> str:
-    return f"PSNR {found.psnr:.2f} dB, LR {found.likeness:.2f} dB, worst {found.likeness_worst:.2f} dB"
+    return f"PSNR {found.psnr:.2f} dB, LR {found.likeness:.2f} dB, worst LR {found.likeness_worst:.2f} dB"

@@ -43,7 +43,8 @@ def read_state(path: Path, parameters: Sequence[torch.Tensor]) -> Mapping[str, A
     members: dict[str, Any] = content if isinstance(content, dict) else {}
     if fault := _find_fault(members, parameters):
         raise ModelError(f"{path.name} in the output directory is no training ({fault}); start over with --no-resume")
-    return {**members, "optimiser": {"state": _copy(members["optimiser"]["state"])}}
+    # States of earlier releases have no such figure.
+    return {"start_db": None, **members, "optimiser": {"state": _copy(members["optimiser"]["state"])}}
 
 
 def _copy(moments: Mapping[int, Mapping[str, torch.Tensor]]) -> dict[int, dict[str, torch.Tensor]]:
@@ -58,10 +59,16 @@ def _find_fault(content: Mapping[str, Any], parameters: Sequence[torch.Tensor]) 
             return f"no {name}"
     if not 0 <= content["minutes"] < math.inf or content["iteration"] < 0:
         return f"{content['iteration']} iterations in {content['minutes']:g} minutes"
+    if content.get("start_db") is not None and not _is_finite(content["start_db"]):
+        return "a start_db that is no number"
     for name in ("network", "average"):
         if not all(isinstance(values, torch.Tensor) for values in content[name].values()):
             return f"{name} holds more than tensors"
     return "" if _fits(content["optimiser"].get("state"), parameters) else "moments that do not fit the weights"
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _fits(moments: object, parameters: Sequence[torch.Tensor]) -> bool:

@@ -73,6 +73,7 @@ class Trainer:
         clock: minutes so far.
         meter: means since they were last reported.
         start_hash: model hash of the weights that it began with; empty = none.
+        start_db: PSNR in dB of the validation pictures before the first update; None = not measured.
 
     Raises:
         UsageError: the recipe does not fit the network.
@@ -98,6 +99,7 @@ class Trainer:
         self.chances = gallery.chances(recipe.uniform_share)
         self.iteration, self.start_hash, self.meter, self.is_decoder_held = 0, "", Meter(), False
         self.clock = Clock(0.0)
+        self.start_db: float | None = None
 
     @property
     def progress(self) -> float:
@@ -184,6 +186,7 @@ class Trainer:
             "iteration": self.iteration,
             "minutes": self.clock.minutes,
             "start": self.start_hash,
+            "start_db": self.start_db,
             "is_decoder_held": self.is_decoder_held,
         }
         stream = io.BytesIO()
@@ -212,6 +215,7 @@ class Trainer:
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": content["optimiser"]["state"], "param_groups": groups})
         self.iteration, self.start_hash = content["iteration"], content["start"]
+        self.start_db = content["start_db"]
         self.clock = Clock(content["minutes"])
         if content["is_decoder_held"]:
             self._hold_decoder()

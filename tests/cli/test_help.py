@@ -150,6 +150,11 @@ def completed(*words: str) -> list[str]:
         (["encode", "--device", "cu"], ["plain,cuda", "plain,cuda:0", "plain,cuda:1"]),
         (["decode", "--format", ""], ["plain,png", "plain,webp", "plain,tiff"]),
         (["help", "enc"], ["plain,encode"]),
+        (["info", "--weights-dir", "sma"], ["file,sma"]),
+        (["encode", "--container", "w"], ["plain,webp"]),
+        (["train", "--backbone", "hc"], ["plain,hcflow"]),
+        (["train", "--start", "ins"], ["plain,installed"]),
+        (["train", "--start", "cr"], ["file,cr"]),
     ],
 )
 def test_shells_complete(words: list[str], expected: list[str]) -> None:

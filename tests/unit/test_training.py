@@ -2,6 +2,7 @@
 
 import copy
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.registry import build, fill, load_backbone
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import plan
+from hcdcodec.training import run
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.log import Clock
 from hcdcodec.training.loss import Batch, Losses, Objective, rounded
@@ -200,7 +202,9 @@ def test_every_family_takes_a_searched_step(name: str, scale: int) -> None:
     for half in halves:
         assert any(not torch.equal(after[key], before[key]) for key in after if key.startswith(half))
     assert all(values.requires_grad for values in trainer.network.parameters())
-    assert "PSNR" in trainer.meter.line()
+    cells = trainer.meter.line().split()
+    assert len(cells) == len(re.split("  +", trainer.meter.HEADS.strip())) == len([*map(float, cells)])
+    assert len(trainer.meter.line()) == len(trainer.meter.HEADS)
 
 
 def trainer_of(name: str, *settings: str, scale: int = 4) -> Trainer:
@@ -268,8 +272,15 @@ def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path
         entry.licence == "CC0-1.0" and entry.origin["start"] == "none" and "--set patch=32" in entry.origin["command"]
     )
     assert load_backbone(tiny.name, tiny.scale, weights_dir=out).model_hash == entry.hash
+    start, end = (
+        re.search(rf"^{when}, default search: PSNR (.+?) dB", ran.err, re.MULTILINE) for when in ("start", "end")
+    )
+    assert start and end and ran.err.index(start[0]) < ran.err.index(f"\n{run._HEADS}\n") < ran.err.index(end[0])
+    gained, usage = f"val {start[1]} -> {end[1]} dB", f"--weights-dir {out} --backbone {tiny.name}"
+    assert ran.err.splitlines()[-1] == f"{gained}; use it with {usage}"
     again = hcdcodec("train", photos, *map(str, names), *options(2))
     assert again.status == 0 and f"go on at iteration {entry.origin['iterations']}" in again.err
+    assert again.err.splitlines()[-1] == ran.err.splitlines()[-1]  # the state remembers the start
     other = hcdcodec("train", photos, *map(str, names), *options(3))
     assert other.status == 2 and "holds a training with minutes" in other.err
 
@@ -282,13 +293,14 @@ def test_measuring_changes_nothing_of_the_network(tiny: Tiny, draw: Draw) -> Non
 
 
 def test_interrupted_training_goes_on(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
-    begun(tiny, gallery, tmp_path, lines=3, seconds=2)
+    begun(tiny, gallery, tmp_path, lines=4, seconds=2)
     state = torch.load(state_path(recipe(tiny, 2), tmp_path), weights_only=True)
     assert state["iteration"] > 0 and 0 < state["minutes"] < 2 / 60
     said: list[str] = []
     trained: Trained = train(recipe(tiny, 2), gallery, tmp_path, said.append, start=Start({}))
     assert said[0].startswith(f"go on at iteration {state['iteration']},")
     assert trained.iterations > state["iteration"] and trained.entry.measured == {}
+    assert (trained.start_db, trained.end_db) == (None, None)
 
 
 def test_restored_state_continues_exactly(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
@@ -324,6 +336,8 @@ def test_damaged_state_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) 
     [
         (lambda state: state.pop("optimiser"), "no optimiser"),
         (lambda state: state.pop("minutes"), "no minutes"),
+        (lambda state: state.update(start_db=float("nan")), "no number"),
+        (lambda state: state.update(start_db="high"), "no number"),
         (lambda state: state.update(minutes=-1e9), "in -1e\\+09 minutes"),
         (lambda state: state.update(minutes=float("nan")), "in nan minutes"),
         (lambda state: state.update(iteration=-1), "-1 iterations"),

@@ -1,4 +1,6 @@
-"""Building of the library when hcdcodec is installed; hatchling calls it. Without a compiler nothing is built.
+"""Building of the library and of the manual page when hcdcodec is installed; hatchling calls it.
+
+Without a compiler there is no library.
 
 Neither Python nor torch is compiled or linked against, so that one wheel serves all their versions.
 """
@@ -7,6 +9,7 @@ import os
 import platform
 import shlex
 import subprocess
+import sys
 import sysconfig
 import tempfile
 from collections.abc import Mapping
@@ -33,13 +36,14 @@ COMPILING_S = 300
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
-    """Put the library into wheels; editable installations have it beside the source."""
+    """Put both into wheels; editable installations have the library beside the source."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """See hatchling."""
         if self.target_name != "wheel":
             return
         self._folder = tempfile.TemporaryDirectory()
+        self._add_man_page(build_data)
         path = HERE / NAME if version == "editable" else Path(self._folder.name) / NAME
         if not compile_to(path):
             self.app.display_warning("hcdcodec: no C compiler for this processor; everything works, but slower")
@@ -49,6 +53,17 @@ class CustomBuildHook(BuildHookInterface[Any]):
         build_data["force_include"][str(path)] = PLACE
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+
+    def _add_man_page(self, build_data: dict[str, Any]) -> None:
+        path = Path(self._folder.name) / "hcdcodec.1"
+        # In a process of its own, since the source is no package of the build's Python.
+        command = [sys.executable, "-m", "hcdcodec.cli.man_page", self.metadata.version]
+        made = subprocess.run(command, cwd=self.root, capture_output=True, check=False)
+        if made.returncode:
+            self.app.display_warning(f"hcdcodec: no manual page; {made.stderr.decode().strip()[-200:]}")
+            return
+        path.write_bytes(made.stdout)
+        build_data["shared_data"][str(path)] = f"share/man/man1/{path.name}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """See hatchling."""
