@@ -57,6 +57,7 @@ NEEDS = {"robustness.ray_workers": "ray"}
 TOO_LONG = {
     "robustness.lowest_versions": "it installs everything anew, and runs these tests",
     "speed.checkouts": "it needs another checkout",
+    "speed.training": "it needs another checkout",
 }
 ALONE = {"robustness.crash", "robustness.hostile"}  # they fork, which a process with threads must not
 

@@ -32,9 +32,11 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(40 << 20, dtype=torch.uint8)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-first, second = faults(), faults()
+first, later = faults(), [faults() for _ in range(10)]
 free_memory.trim()
-assert second < first / 10 < faults(), (first, second)
+last = faults()
+# A small block may lie in the way of some.
+assert min(later) < first / 10 < last, (first, later, last)
 """
 
 
