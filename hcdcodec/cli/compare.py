@@ -12,7 +12,7 @@ import click
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import reason
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, WEIGHTS_DIR
+from hcdcodec.cli.options import EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     hcdcodec compare photo.jpg small/photo.jpg.hcd.png
     hcdcodec compare photo.png photo.webp --picture sheet.png
     hcdcodec compare photos/ small/ --html page.html
+    hcdcodec compare photos/ small/ --html page/
     """,
 )
 @click.argument("original", type=click.Path(path_type=Path))
@@ -39,9 +40,9 @@ if TYPE_CHECKING:
 @option(
     "--html",
     "html_page",
-    type=click.Path(path_type=Path),
-    metavar="HTML",
-    help="Write one page that shows all of them.",
+    type=FILE,
+    metavar="HTML|DIR/",
+    help="Write one page that shows all of them; in a folder, pictures are files of their own.",
 )
 @option(
     "--border",
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 @EXCLUDE
 @WEIGHTS_DIR
 def compare(
-    original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
+    original: Path, other: Path, as_json: bool, picture: Path | None, html_page: str | None, **given: Any
 ) -> None:
     """Measure how close pictures are to their originals.
 
@@ -62,20 +63,22 @@ def compare(
     """
     from hcdcodec.cli.report import message
     from hcdcodec.compare import pairs
-    from hcdcodec.compare.page import page, section
+    from hcdcodec.compare.exhibit import Heading, exhibit_of
+    from hcdcodec.compare.page import page_at
     from hcdcodec.compare.sheet import panels_of, sheet, table
     from hcdcodec.files import disk
 
     found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
-    _check_reports([path for path in (picture, html_page) if path is not None], found)
-    restore, compared, sections = _make_restore(given["weights_dir"]), [], []
+    page = page_at(html_page) if html_page is not None else None
+    _check_reports([path for path in (picture, page.file if page else None) if path is not None], found)
+    restore, compared = _make_restore(given["weights_dir"]), []
     for pair in found:
         try:
             result = pairs.compare_pair(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
-            if html_page is not None:
-                sections.append(section(result))
+            if page is not None:
+                page.add(exhibit_of(result))
         # A pair that cannot be compared is reported, and the others go on.
         except (HcdError, MemoryError) as error:
             output.say(message(pair.name, reason(error)))
@@ -85,8 +88,8 @@ def compare(
         if as_json:
             output.write(json.dumps(result.figures.members()))
         compared.append(result.figures)
-    if html_page is not None:
-        disk.write_atomic(html_page, page(compared, sections).encode())
+    if page is not None:
+        page.write(Heading("hcdcodec compare"))
     if compared and not as_json:
         output.write(table(compared))
     sys.exit(exits.FAILED if len(compared) < len(found) else 0)

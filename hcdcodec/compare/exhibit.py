@@ -4,8 +4,10 @@
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from hcdcodec.compare.pairs import Comparison
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels
 
 
@@ -65,10 +67,12 @@ class Exhibit:
         versions: the original first, then the others in the order of their keys 1, 2, 3 and so on. The first decoded
             version, or rival where nothing is decoded, stands in the table of all pictures. Its first measure ranks
             the pictures.
+        metadata: of the original. The page uses its orientation and its RGB profile, and leaves out the rest.
     """
 
     name: str
     versions: tuple[Version, ...]
+    metadata: Metadata = field(default_factory=Metadata)
 
 
 @dataclass(frozen=True)
@@ -99,3 +103,21 @@ class Heading:
     title: str
     sentences: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+
+
+def exhibit_of(comparison: Comparison) -> Exhibit:
+    """Show one compared pair: original, reconstruction and, where there is one, the LR."""
+    figures, lr = comparison.figures, comparison.lr
+    measures = (
+        Measure("PSNR-Y (dB)", figures.scores.psnr_y),
+        Measure("PSNR-RGB (dB)", figures.scores.psnr_rgb),
+        Measure("SSIM", figures.scores.ssim, 4),
+        Measure("bpp", figures.bpp, 3, least_is_worst=False),
+    )
+    versions = [
+        Version(Role.ORIGINAL, "original", comparison.original, comparison.source_bytes),
+        Version(Role.DECODED, "decoded", comparison.decoded, figures.bytes, comparison.settings, measures),
+    ]
+    if lr is not None:
+        versions.append(Version(Role.LR, "LR", lr, figures.bytes, f"{lr.shape[1]}x{lr.shape[0]}"))
+    return Exhibit(figures.name, tuple(versions), comparison.metadata)

@@ -1,69 +1,147 @@
-"""Write comparisons as an HTML page."""
+"""Write pictures beside each other as an HTML page that needs nothing from elsewhere.
 
-import base64
-import html
-from collections.abc import Sequence
-
-from hcdcodec.compare.pairs import Comparison, Figures
-from hcdcodec.compare.sheet import AMPLIFICATION, TITLES, panels_of, table_rows
-from hcdcodec.files.names import printable
-from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.pictures.writing import Format, write_picture
-
-
-def section(comparison: Comparison) -> str:
-    """Return the part of the page for one pair. Pointing at the reconstruction shows the original in its place."""
-    height, width = comparison.original.shape[:2]
-    first, *others = [(panel.caption, _embed(panel.pixels)) for panel in panels_of(comparison)]
-    cells = [_cell(*first), _cell(*others[0], behind=first[1]), *(_cell(*other) for other in others[1:])]
-    style, name = f"--width:{width}px;--ratio:{width}/{height}", _escape_html(comparison.figures.name)
-    return f'<section style="{style}"><h2>{name}</h2><div>{"".join(cells)}</div></section>'
-
-
-def page(compared: Sequence[Figures], sections: Sequence[str]) -> str:
-    """Return an HTML page that needs no other file: the table, then the section of each pair."""
-    body = "\n".join(
-        f"<tr><td>{_escape_html(name)}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
-        for name, *cells in table_rows(compared)
-    )
-    heading = "".join(f"<th>{title}</th>" for title in TITLES)
-    pictures = "\n".join(sections)
-    return _PAGE.format(heading=heading, rows=body, sections=pictures, amplification=AMPLIFICATION)
-
-
-def _escape_html(name: str) -> str:
-    return html.escape(printable(name))
-
-
-def _cell(caption: str, picture: str, *, behind: str | None = None) -> str:
-    images = f'<img src="{picture}" alt="">'
-    if behind is not None:
-        images += f'<img class="behind" src="{behind}" alt="">'
-    return f"<figure><figcaption>{html.escape(caption)}</figcaption><span>{images}</span></figure>"
-
-
-def _embed(pixels: Levels) -> str:
-    # Lossless WebP is smaller than PNG, and all current browsers show it.
-    return "data:image/webp;base64," + base64.b64encode(write_picture(Picture(pixels), Format.WEBP)).decode()
-
-
-# Doubled braces are those of CSS; single ones are fields of `str.format`.
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>hcdcodec compare</title><style>
-body {{ font: 15px sans-serif; margin: 2em; }}
-td, th {{ padding: 2px 12px; text-align: right; }} td:first-child, th:first-child {{ text-align: left; }}
-section > div {{ display: grid; grid-template-columns: repeat(2, minmax(0, max(320px, var(--width)))); gap: 8px; }}
-figure {{ margin: 0; }} figcaption {{ padding: 4px 0; }}
-figure > span {{ display: block; position: relative; overflow: hidden; aspect-ratio: var(--ratio); }}
-img {{ display: block; width: 100%; height: 100%; image-rendering: pixelated; }}
-.behind {{ position: absolute; inset: 0; opacity: 0; }} figure:hover .behind {{ opacity: 1; }}
-</style></head><body>
-<h1>hcdcodec compare</h1>
-<p>Point at a reconstruction to see the original in its place.
-Errors are amplified {amplification} times around grey.</p>
-<table><tr>{heading}</tr>
-{rows}
-</table>
-{sections}
-</body></html>
+The page is complete without scripts: tables and pictures, the worst first. assets/page.js makes a viewer of each
+picture: two versions on either side of a line that can be dragged, zoom, and the amplified error, which the browser
+computes from the two pictures.
 """
+
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path, PurePath
+
+from jinja2 import Environment
+
+from hcdcodec.compare.exhibit import Exhibit, Heading, Role, Version
+from hcdcodec.compare.overview import Numbers, cells_of, titles_of, totals_of
+from hcdcodec.compare.placing import embed, put_beside
+from hcdcodec.errors import UsageError
+from hcdcodec.files import disk
+from hcdcodec.files.find import is_directory, is_file
+from hcdcodec.files.names import printable
+from hcdcodec.pictures.orientation import orientation_of, turn_upright
+
+_ASSETS = resources.files("hcdcodec.compare") / "assets"
+
+
+@dataclass(frozen=True)
+class Hung:
+    """A version whose picture has its place. Width and height are those of the original, or of an enlarged LR."""
+
+    role: Role
+    name: str
+    url: str
+    width: int
+    height: int
+    settings: str
+    numbers: Numbers
+
+
+@dataclass(frozen=True)
+class Section:
+    """The part of a page about one exhibit.
+
+    `judged` stands in the table of all exhibits. An enlarged LR goes beyond the original at the `spare` sides.
+    """
+
+    anchor: str
+    name: str
+    width: int
+    height: int
+    spare: str
+    versions: tuple[Hung, ...]
+    judged: Hung
+
+
+class Page:
+    """A page in the making. Pictures are encoded as they come, so that only their files stay in memory."""
+
+    def __init__(self, file: Path, pictures: Path | None = None) -> None:
+        """Begin a page.
+
+        Args:
+            file: the HTML file.
+            pictures: folder for the files of the pictures, in the folder of `file` or below; None puts the pictures
+                into the page itself.
+        """
+        self.file, self._pictures = file, pictures
+        self._sections: list[Section] = []
+
+    def add(self, exhibit: Exhibit) -> None:
+        """Add a picture with its versions.
+
+        Raises:
+            OutputError: a file beside the page cannot be stored.
+        """
+        number, metadata = len(self._sections) + 1, exhibit.metadata
+        orientation = orientation_of(metadata.exif)
+        icc = metadata.icc if metadata.has_rgb_profile else None
+        upright = [replace(version, pixels=turn_upright(version.pixels, orientation)) for version in exhibit.versions]
+        urls = [
+            self._place(f"{number:04}-{key}-{version.name}", version, icc) for key, version in enumerate(upright, 1)
+        ]
+        hung = tuple(_hang(version, upright[0], url) for version, url in zip(upright, urls, strict=True))
+        judged = min(hung, key=lambda version: _PRECEDENCE.index(version.role))
+        height, width = upright[0].pixels.shape[:2]
+        name, spare = _shown_name(exhibit.name), _SPARE_SIDES.get(orientation, "")
+        self._sections.append(Section(f"picture-{number}", name, width, height, spare, hung, judged))
+
+    def write(self, heading: Heading) -> None:
+        """Write the page, with the worst picture first.
+
+        Raises:
+            OutputError: the file cannot be stored.
+        """
+        sections = sorted(self._sections, key=lambda section: -section.judged.numbers.badness)
+        environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+        environment.globals.update(titles_of=titles_of, cells_of=cells_of, totals_of=totals_of)
+        style, script = _read("page.css"), _read("page.js")
+        template = environment.from_string(_read("page.html"))
+        text = template.render(heading=heading, sections=sections, style=style, script=script)
+        disk.write_atomic(self.file, text.encode())
+
+    def _place(self, stem: str, version: Version, icc: bytes | None) -> str:
+        if self._pictures is None:
+            return embed(version.pixels, icc)
+        return put_beside(self.file, self._pictures, stem, version.pixels, icc)
+
+
+_MARK, _HEAD = b'<meta name="generator" content="hcdcodec">', 1024
+"""By this our pages are known. It stands in their first bytes."""
+
+_PRECEDENCE = (Role.DECODED, Role.RIVAL, Role.LR, Role.ORIGINAL)
+"""Which version stands in the table of all pictures: the first of the first role that there is."""
+
+_SPARE_SIDES = {2: "left", 3: "left top", 4: "top", 6: "left", 7: "left top", 8: "top"}
+"""Where an LR that was turned upright goes beyond the original, by orientation; elsewhere it is right and bottom."""
+
+
+def page_at(given: str) -> Page:
+    """Begin the page that a user has asked for: in a folder, if the name ends in `/` or is that of a folder.
+
+    Raises:
+        UsageError: the folder holds a page that is not ours.
+    """
+    path = Path(given)
+    if not given.endswith("/") and not is_directory(path):
+        return Page(path)
+    file = path / "index.html"
+    if is_file(file) and _MARK not in disk.read_head(file, _HEAD):
+        raise UsageError(f"{printable(str(file))} is a page of something else; name another folder")
+    return Page(file, path / "index_files")
+
+
+def _hang(version: Version, original: Version, url: str) -> Hung:
+    (height, width), (full_height, full_width) = version.pixels.shape[:2], original.pixels.shape[:2]
+    # The samples of an LR are repeated until they cover the original.
+    factor = max(-(-full_height // height), -(-full_width // width))
+    numbers = Numbers(version.bytes, original.bytes, version.measures)
+    return Hung(version.role, version.name, url, factor * width, factor * height, version.settings, numbers)
+
+
+def _shown_name(name: str) -> str:
+    """Return a name that nobody minds to pass on: without the folders of an absolute path."""
+    return printable(PurePath(name).name if PurePath(name).is_absolute() else name)
+
+
+def _read(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")

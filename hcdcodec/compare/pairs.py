@@ -15,10 +15,12 @@ from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.find import is_directory, is_file, search
 from hcdcodec.format import container
+from hcdcodec.format.header import Header
 from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
@@ -80,12 +82,18 @@ class Comparison:
         original: (H, W) or (H, W, 3) uint8.
         decoded: the reconstruction, of the same size.
         lr: (h, w) or (h, w, 3) uint8; None where the compared file was not an LR.
+        source_bytes: size of the original's file.
+        settings: how the LR was made; empty where the compared file was not an LR.
+        metadata: of the original.
     """
 
     figures: Figures
     original: Levels
     decoded: Levels
     lr: Levels | None
+    source_bytes: int
+    settings: str
+    metadata: Metadata
 
 
 def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterator[Pair]:
@@ -136,25 +144,29 @@ def compare_pair(
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
-    data = disk.read(pair.original, limit=limit)
-    container.refuse_encoded(data)
-    original = read_picture(data, max_pixels=max_pixels).pixels
-    data = disk.read(pair.other, limit=limit)
+    source = disk.read(pair.original, limit=limit)
+    container.refuse_encoded(source)
+    picture = read_picture(source, max_pixels=max_pixels)
+    original, data = picture.pixels, disk.read(pair.other, limit=limit)
     if container.is_ours(data[:_HEAD]):
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None
         size: int | None
         decoded, scale = restore(packed).pixels, packed.header.scale
-        lr, size = packed.lr, len(data)
+        lr, size, settings = packed.lr, len(data), _settings_of(packed.header)
     else:
         decoded, scale = read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER
         # A PNG that we decoded says nothing about cost: its small file is what a user would store.
-        lr, size = None, None if read_lr_digest(data) else len(data)
+        lr, size, settings = None, None if read_lr_digest(data) else len(data), ""
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
     # Expanded, because a grey original can come back as RGB.
     figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
-    return Comparison(figures, original, decoded, lr)
+    return Comparison(figures, original, decoded, lr, len(source), settings, picture.metadata)
+
+
+def _settings_of(header: Header) -> str:
+    return f"{header.backbone} x{header.scale}" + (f", quality {header.quality}" if header.quality else "")
 
 
 def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | None:
