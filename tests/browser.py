@@ -62,8 +62,20 @@ class Tab:
 
     def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag with the mouse, from one point of the window to another."""
-        for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1)
+        self.mouse("mousePressed", start)
+        self.mouse("mouseMoved", end)
+        self.mouse("mouseReleased", end)
+
+    def click(self, point: tuple[float, float], *, count: int = 1) -> None:
+        """Click, or click twice in a row."""
+        for number in range(1, count + 1):
+            self.mouse("mousePressed", point, count=number)
+            self.mouse("mouseReleased", point, count=number)
+
+    def mouse(self, kind: str, point: tuple[float, float], *, count: int = 1) -> None:
+        """Send one event of the mouse."""
+        x, y = point
+        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=count)
 
     def swipe(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag with a finger."""
@@ -72,8 +84,13 @@ class Tab:
 
     def screenshot(self) -> Levels:
         """Return what the window shows, (H, W, 3)."""
-        # After two frames, all that has changed is painted.
+        # Pictures are decoded by then, and after two frames, all that has changed is painted.
+        self.value("Promise.all([...document.images].filter(i => i.complete).map(i => i.decode().catch(() => 0)))")
         self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return self.frame()
+
+    def frame(self) -> Levels:
+        """Return what the window shows at once, without the help of scripts."""
         data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
         return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 

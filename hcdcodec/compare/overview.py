@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from hcdcodec.compare.exhibit import Measure
 
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
-_UNKNOWN = "-"
 
 
 @dataclass(frozen=True)
@@ -15,11 +14,11 @@ class Cell:
     """A number in a table.
 
     Attributes:
-        text: what people read.
-        key: what the page sorts by, as JavaScript writes numbers; empty where the number is not known.
+        text: what people read; empty where the number is not known.
+        key: what the page sorts by, as JavaScript writes numbers; empty as above.
     """
 
-    text: str = _UNKNOWN
+    text: str = ""
     key: str = ""
 
 

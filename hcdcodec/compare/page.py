@@ -125,7 +125,7 @@ def page_at(given: str) -> Page:
     if not given.endswith("/") and not is_directory(path):
         return Page(path)
     file = path / "index.html"
-    if is_file(file) and _MARK not in disk.read_head(file, _HEAD):
+    if is_file(file) and _MARK not in disk.read(file)[:_HEAD]:
         raise UsageError(f"{printable(str(file))} is a page of something else; name another folder")
     return Page(file, path / "index_files")
 

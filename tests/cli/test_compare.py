@@ -1,6 +1,5 @@
 """hcdcodec compare: figures, pictures and pages, for files and for folders."""
 
-import io
 import json
 import os
 import shutil
@@ -22,7 +21,6 @@ from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.writing import Format, write_picture
 
 ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 @pytest.fixture
@@ -157,28 +155,6 @@ def test_what_cannot_be_compared(
     run = compare(folders[0].parent / first, folders[0].parent / second)
     assert (run.status, run.out) == (2, b"")
     assert len(run.err.splitlines()) == 1
-
-
-@pytest.mark.tools
-@pytest.mark.skipif(BROWSER is None, reason="no Chromium")
-def test_a_browser_shows_the_page(compare: Callable[..., Ran], folders: tuple[Path, Path], tmp_path: Path) -> None:
-    (folders[0] / "c.png").unlink()
-    assert compare(*folders, "--html", tmp_path / "page.html").status == 0
-    text = (tmp_path / "page.html").read_text()
-    assert "http" not in text, "the page would fetch something"
-    colours = browsed(tmp_path / "page.html")
-    for colour in ORIGINAL[::8, ::8].reshape(-1, 3):
-        assert tuple(colour) in colours, "the original is not on the screen"
-
-
-def browsed(page: Path) -> set[tuple[int, ...]]:
-    """Return the colours that are on the screen when a browser shows a page."""
-    shot = page.with_suffix(".shot.png")
-    options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-color-profile=srgb")
-    command = [str(BROWSER), *options, "--window-size=1000,2000", f"--user-data-dir={page.parent / 'profile'}"]
-    subprocess.run([*command, f"--screenshot={shot}", page.as_uri()], check=True, capture_output=True, timeout=120)
-    pixels = np.asarray(Image.open(io.BytesIO(shot.read_bytes())).convert("RGB"))
-    return {tuple(colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)}
 
 
 @pytest.mark.parametrize("option", ["--picture", "--html"])

@@ -1,9 +1,10 @@
 "use strict";
 
 const ZOOMS = ["fit", "1:1", "4:1"];
-const GAINS = ["×2", "×4", "×8"];
+const GAINS = ["x2", "x4", "x8"];
 const SMALLEST = 240; // CSS pixels of a stage's width, so that its labels fit
 const TALLEST = 0.8; // of the window's height
+const STEP = 40; // CSS pixels by which a key moves a picture
 const LARGEST_FACTOR = 8; // by which a tiny picture is enlarged to fit
 
 function create(tag, properties = {}, ...children) {
@@ -229,9 +230,11 @@ class Viewer {
     stage.addEventListener("dblclick", (event) => this.zoomAt(event));
     handle.addEventListener("keydown", (event) => {
       const places = { ArrowLeft: this.split - 2, ArrowRight: this.split + 2, Home: 0, End: 100 };
-      if (!(event.key in places)) return;
+      const moves = { ArrowLeft: [STEP, 0], ArrowRight: [-STEP, 0], ArrowUp: [0, STEP], ArrowDown: [0, -STEP] };
+      if (!(event.key in (event.shiftKey ? moves : places))) return;
       event.preventDefault();
-      this.split = clamp(places[event.key], 0, 100);
+      if (event.shiftKey) this.move(...moves[event.key]);
+      else this.split = clamp(places[event.key], 0, 100);
       this.place();
     });
   }
@@ -261,17 +264,16 @@ function listenToKeys(viewers) {
 function makeSortable(table) {
   const body = table.tBodies[0];
   const heads = [...table.tHead.rows[0].cells];
-  const keyOf = (row, column) => row.cells[column].dataset.key;
-  const compare = (column) => (one, other) => {
-    if (column === 0) return one.cells[0].textContent.localeCompare(other.cells[0].textContent, undefined, { numeric: true });
-    const keys = [keyOf(one, column), keyOf(other, column)];
-    if (keys.includes("")) return (keys[0] === "") - (keys[1] === ""); // what is not known comes last
-    return Number(keys[0]) - Number(keys[1]);
+  const compare = (column, direction) => (one, other) => {
+    const [first, second] = [one, other].map((row) => row.cells[column]);
+    if (column === 0) return direction * first.textContent.localeCompare(second.textContent, undefined, { numeric: true });
+    const [key, otherKey] = [first, second].map((cell) => cell.dataset.key);
+    if (key === "" || otherKey === "") return (key === "") - (otherKey === ""); // what is not known comes last
+    return direction * (Number(key) - Number(otherKey) || 0); // the difference of two infinities is no number
   };
   const sort = (head, column) => {
     const isAscending = head.getAttribute("aria-sort") !== "ascending";
-    const rows = [...body.rows].sort(compare(column));
-    if (!isAscending) rows.reverse();
+    const rows = [...body.rows].sort(compare(column, isAscending ? 1 : -1));
     heads.forEach((other) => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", isAscending ? "ascending" : "descending");
     body.append(...rows);
