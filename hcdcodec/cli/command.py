@@ -19,6 +19,7 @@ from hcdcodec.cli.compare import compare
 from hcdcodec.cli.groups import Workflow
 from hcdcodec.cli.help_topics import help_topic
 from hcdcodec.cli.train import train
+from hcdcodec.cli.trial import try_settings
 from hcdcodec.errors import HcdError, ModelError, OutputError
 from hcdcodec.files.names import printable
 
@@ -34,6 +35,7 @@ def cli() -> None:
 
 
 for command in (
+    try_settings,
     encode_decode.encode,
     encode_decode.decode,
     encode_decode.status,

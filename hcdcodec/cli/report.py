@@ -155,7 +155,7 @@ class Report:
     def _bytes(self) -> str:
         if not (self._source_bytes and self._target_bytes):
             return ""
-        change = f"{_format_bytes(self._source_bytes)} -> {_format_bytes(self._target_bytes)}"
+        change = f"{format_bytes(self._source_bytes)} -> {format_bytes(self._target_bytes)}"
         if self.verb is not Verb.ENCODE:
             return change
         ratio = self._target_bytes / self._source_bytes
@@ -234,7 +234,7 @@ def _round_finite(decibels: float | None) -> float | None:
 
 def _format_measurements(outcome: Outcome) -> str:
     parts = (
-        [f"{_format_bytes(outcome.source_bytes)} -> {_format_bytes(outcome.target_bytes)}"]
+        [f"{format_bytes(outcome.source_bytes)} -> {format_bytes(outcome.target_bytes)}"]
         if outcome.target_bytes
         else []
     )
@@ -247,7 +247,7 @@ def _format_measurements(outcome: Outcome) -> str:
     return ", ".join([*parts, f"{outcome.seconds:.1f} s"])
 
 
-def _format_bytes(count: int) -> str:
+def format_bytes(count: int) -> str:
     """Return a number of bytes with three digits or more, in powers of 1000."""
     power = min(len(_BYTE_UNITS) - 1, (len(str(count)) - 1) // 3)
     return (
