@@ -17,12 +17,14 @@ from hcdcodec.cli.options import BACKBONE, DEVICE, EXCLUDE, FILE, MAX_PIXELS, WE
 from hcdcodec.cli.report import message
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, search_of
 from hcdcodec.errors import UsageError
-from hcdcodec.files.find import search
+from hcdcodec.files import find
 
 if TYPE_CHECKING:
     from hcdcodec.cli.count_bar import CountBar
+    from hcdcodec.compare.page import Page
     from hcdcodec.engine.engine import Engine
     from hcdcodec.trial.attempt import Attempt
+    from hcdcodec.trial.estimate import Estimate
     from hcdcodec.trial.survey import Survey, Unread
 
 QUALITIES, SCALES, NUMBER = (100, 75, 38), (Arguments.scale,), 12
@@ -51,7 +53,13 @@ class _Failures:
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...", type=FILE)
 @option("--number", type=click.IntRange(1), default=NUMBER, metavar="N", help="Pictures to try; the rest is estimated.")
-@option("--html", "html_page", type=click.Path(path_type=Path), metavar="HTML", help="Write a page to look at.")
+@option(
+    "--html",
+    "html_page",
+    type=FILE,
+    metavar="HTML|DIR/",
+    help="Write a page to look at; in a folder, pictures are files of their own.",
+)
 @option("--json", "as_json", is_flag=True, help="Write one JSON object a picture and setting, then one a setting.")
 @option(
     "-Q",
@@ -89,7 +97,7 @@ class _Failures:
 @DEVICE
 @WEIGHTS_DIR
 @BACKBONE
-def try_settings(sources: tuple[str, ...], as_json: bool, html_page: Path | None, **given: Any) -> None:
+def try_settings(sources: tuple[str, ...], as_json: bool, html_page: str | None, **given: Any) -> None:
     """Try a few pictures beside other codecs.
 
     It takes a dozen of the pictures SRC, and of a large picture the middle, so it ends after minutes even with a large
@@ -102,10 +110,13 @@ def try_settings(sources: tuple[str, ...], as_json: bool, html_page: Path | None
 
     engines, failures = _load_engines(given), _Failures()
     surveyed = _survey(sources, given, failures)
+    page = None if html_page is None else _begin_page(html_page, surveyed.paths)
     tried = list(_try(surveyed, engines, given, failures, as_json=as_json)) if surveyed.measured else []
     if not tried:
         sys.exit(exits.FAILED)
     estimates = estimate_all(surveyed, tried)
+    if page is not None:
+        _write_page(page, tried, estimates, engines)
     if as_json:
         for row in trial_report.folder_rows(tried, estimates):
             output.write(json.dumps(row))
@@ -133,7 +144,7 @@ def _survey(sources: Sequence[str], given: Mapping[str, Any], failures: _Failure
     from hcdcodec.trial.measure import Setting
     from hcdcodec.trial.survey import MEASURED_MOST, Reading, survey
 
-    findings = search(sources, refuse_source, destination=None, listed=False, exclude=given["exclude"])
+    findings = find.search(sources, refuse_source, destination=None, listed=False, exclude=given["exclude"])
     if not findings.found and not findings.problems:
         raise UsageError("there is no picture here; name pictures, or a folder that holds some")
     paths = [found.path for found in findings.found]
@@ -171,3 +182,33 @@ def _try(
             if as_json:
                 output.write(json.dumps(attempt_row(attempt)))
             yield attempt
+
+
+def _begin_page(name: str, pictures: Sequence[Path]) -> "Page":
+    """Return the page that the user has asked for.
+
+    Raises:
+        UsageError: it would replace a picture, or a page that is not ours.
+    """
+    from hcdcodec.compare.page import page_at
+
+    page = page_at(name)
+    if find.identity(page.file) in {find.identity(path) for path in pictures} - {None}:
+        raise UsageError(f"{page.file} is one of the pictures; write the page elsewhere")
+    return page
+
+
+def _write_page(
+    page: "Page", tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]", engines: "Mapping[int, Engine]"
+) -> None:
+    """Write a page of the pictures at the setting that the closing sentence speaks of."""
+    from hcdcodec.cli import trial_report
+    from hcdcodec.compare.exhibit import Heading
+    from hcdcodec.trial.exhibit import exhibit_of
+
+    setting = trial_report.advised(estimates).setting
+    for attempt in tried:
+        if attempt.setting == setting:
+            page.add(exhibit_of(attempt, engines[setting.scale]))
+    sentences, tables = (trial_report.sentence(tried, estimates),), trial_report.tables(tried, estimates)
+    page.write(Heading("hcdcodec try", sentences, tables))

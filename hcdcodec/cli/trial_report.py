@@ -10,6 +10,7 @@ from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.trial.rivals import REFERENCE
 
 if TYPE_CHECKING:
+    from hcdcodec.compare.exhibit import Table
     from hcdcodec.trial.attempt import Attempt
     from hcdcodec.trial.estimate import Estimate
     from hcdcodec.trial.measure import Setting
@@ -58,21 +59,40 @@ def folder_rows(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> 
 
 def text(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> str:
     """Return the tables and the closing sentence."""
-    first = estimates[0]
-    parts = [
-        f"PSNR-RGB in dB at equal bytes, means of {_pieces(tried, first)} pictures:",
-        _align(_codec_rows(tried, estimates)),
-    ]
-    if any(None in (one.psnr for one in attempt.beside) for attempt in tried):
-        parts.append("-: on some picture it makes no file of these bytes")
-    parts += ["", f"Today {_pictures(first)} take {format_bytes(first.source_bytes)}:"]
-    return "\n".join([*parts, _align(_folder_rows(tried, estimates)), "", sentence(tried, estimates)])
+    parts = [f"{one.caption}\n{_align(one.titles, *one.rows)}" for one in tables(tried, estimates)]
+    return "\n\n".join([*parts, sentence(tried, estimates)])
+
+
+def tables(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> "tuple[Table, Table]":
+    """Return what other codecs make of the same bytes, and what all pictures would take."""
+    from hcdcodec.compare.exhibit import Table
+
+    first, codecs = estimates[0], tuple(one.codec for one in tried[0].beside)
+    missing = any(one.psnr is None for attempt in tried for one in attempt.beside)
+    note = " (-: a picture for which it makes no file so small, or so large)" if missing else ""
+    return (
+        Table(
+            f"PSNR-RGB in dB at equal bytes, means of {_pieces(tried, first)}{note}:",
+            ("scale", "quality", "bpp", "ours", *codecs),
+            tuple(_codec_row(one, _at(tried, one.setting)) for one in estimates),
+        ),
+        Table(
+            f"Today {_pictures(first)} take {format_bytes(first.source_bytes)}:",
+            ("scale", "quality", "bytes", "in 9 of 10 cases", "share", "time", "worst", ""),
+            tuple(_folder_row(one, _at(tried, one.setting)) for one in estimates),
+        ),
+    )
+
+
+def advised(estimates: "Sequence[Estimate]") -> "Estimate":
+    """Return the estimate at the default quality, or the middle one where that was not tried."""
+    usual = [one for one in estimates if one.setting.quality == DEFAULT_QUALITY]
+    return usual[0] if usual else estimates[len(estimates) // 2]
 
 
 def sentence(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> str:
-    """Return what matters in one sentence: of the default quality, or of the middle one that was tried."""
-    by_default = [one for one in estimates if one.setting.quality == DEFAULT_QUALITY]
-    one = by_default[0] if by_default else estimates[len(estimates) // 2]
+    """Return what matters in one sentence."""
+    one = advised(estimates)
     rows = _at(tried, one.setting)
     worst = _format_psnr(_worst(rows).small.psnr)
     scale = f"scale {one.setting.scale} and " if len({one.setting.scale for one in estimates}) > 1 else ""
@@ -97,33 +117,23 @@ def _reference_share(rows: "Sequence[Attempt]") -> float | None:
     return sum(theirs for theirs, _ in found) / sum(ours for _, ours in found) if found else None
 
 
-def _codec_rows(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> Iterator[tuple[str, ...]]:
-    yield ("scale", "quality", "bpp", "ours", *(one.codec for one in tried[0].beside))
-    for estimate in estimates:
-        rows = _at(tried, estimate.setting)
-        theirs = [[attempt.beside[place].psnr for attempt in rows] for place in range(len(tried[0].beside))]
-        bits = sum(8 * len(one.small.data) for one in rows) / sum(one.piece.pixel_count for one in rows)
-        yield (
-            *_settings(estimate),
-            f"{bits:.2f}",
-            _mean([one.small.psnr for one in rows]),
-            *map(_mean, theirs),
-        )
+def _codec_row(estimate: "Estimate", rows: "Sequence[Attempt]") -> tuple[str, ...]:
+    theirs = zip(*([one.psnr for one in attempt.beside] for attempt in rows), strict=True)
+    bits = sum(8 * len(one.small.data) for one in rows) / sum(one.piece.pixel_count for one in rows)
+    return (*_settings(estimate), f"{bits:.2f}", _mean([one.small.psnr for one in rows]), *map(_mean, theirs))
 
 
-def _folder_rows(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> Iterator[tuple[str, ...]]:
-    yield ("scale", "quality", "bytes", "in 9 of 10 cases", "share", "time", "worst", "")
-    for one in estimates:
-        worst = _worst(_at(tried, one.setting))
-        yield (
-            *_settings(one),
-            format_bytes(round(one.bytes.expected)),
-            f"{format_bytes(round(one.bytes.low))} to {format_bytes(round(one.bytes.high))}",
-            _format_share(one.share),
-            _format_time(one.seconds),
-            _format_psnr(worst.small.psnr),
-            printable(worst.path.name),
-        )
+def _folder_row(estimate: "Estimate", rows: "Sequence[Attempt]") -> tuple[str, ...]:
+    worst, size = _worst(rows), estimate.bytes
+    return (
+        *_settings(estimate),
+        format_bytes(round(size.expected)),
+        f"{format_bytes(round(size.low))} to {format_bytes(round(size.high))}",
+        _format_share(estimate.share),
+        _format_time(estimate.seconds),
+        _format_psnr(worst.small.psnr),
+        printable(worst.path.name),
+    )
 
 
 def _at(tried: "Sequence[Attempt]", setting: "Setting") -> "list[Attempt]":
@@ -137,8 +147,8 @@ def _worst(rows: "Sequence[Attempt]") -> "Attempt":
 def _pieces(tried: "Sequence[Attempt]", estimate: "Estimate") -> str:
     rows = _at(tried, estimate.setting)
     parts = sum(attempt.piece.share < 1 for attempt in rows)
-    middles = f" ({parts} large ones by their middle)" if parts else ""
-    return f"{len(rows)} of {estimate.files}{middles}"
+    middles = f" ({parts} large, by the middle)" if parts else ""
+    return f"{len(rows)} of {estimate.files} pictures{middles}"
 
 
 def _pictures(estimate: "Estimate") -> str:
@@ -149,12 +159,10 @@ def _settings(estimate: "Estimate") -> tuple[str, str]:
     return str(estimate.setting.scale), str(estimate.setting.quality)
 
 
-def _align(rows: Iterator[tuple[str, ...]]) -> str:
-    """Return rows as lines, columns to the right; a name in the last column starts at one place."""
-    table = list(rows)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in table)
-    return "\n".join(line.rstrip() for line in lines)
+def _align(*rows: tuple[str, ...]) -> str:
+    """Return rows as lines, with the columns to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.rjust, row, widths)).rstrip() for row in rows)
 
 
 def _mean(values: Sequence[float | None]) -> str:

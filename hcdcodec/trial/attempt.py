@@ -9,6 +9,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Search
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import HcdError
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.trial.curve import Curve
 from hcdcodec.trial.measure import Setting, downscale
@@ -76,6 +77,8 @@ class Attempt:
         small: what came of it.
         beside: what other codecs make of it.
         rivals: their files.
+        source_bytes: of the picture's file; None where only its middle was tried.
+        metadata: of the picture.
     """
 
     path: Path
@@ -85,6 +88,8 @@ class Attempt:
     small: Small
     beside: tuple[Beside, ...]
     rivals: Rivals
+    source_bytes: int | None
+    metadata: Metadata
 
 
 def attempts(
@@ -123,8 +128,10 @@ def _attempt(
     search: Search,
     reading: Reading,
 ) -> Iterator[Attempt]:
-    piece = cut_middle(reading.read(path)[0], PIECE_PX)
-    rivals = Rivals(piece)
+    picture, size = reading.read(path)
+    piece = cut_middle(picture, PIECE_PX)
+    rivals, source_bytes = Rivals(piece), size if piece.share == 1 else None
     for setting in settings:
         small = encode_piece(engines[setting.scale], piece, EncodeOptions(search, setting.quality))
-        yield Attempt(path, place, setting, piece, small, rivals.beside(small, setting.scale), rivals)
+        beside = rivals.beside(small, setting.scale)
+        yield Attempt(path, place, setting, piece, small, beside, rivals, source_bytes, picture.metadata)
