@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hcdcodec.cli.report import format_bytes
+from hcdcodec.cli.report import format_bytes, format_time
 from hcdcodec.files.names import printable
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.trial.rivals import REFERENCE
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from hcdcodec.trial.attempt import Attempt
     from hcdcodec.trial.estimate import Estimate
     from hcdcodec.trial.measure import Setting
-
-_MINUTE, _HOUR = 60, 3600
 
 
 def attempt_row(attempt: "Attempt") -> dict[str, Any]:
@@ -98,7 +96,7 @@ def sentence(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> str
     scale = f"scale {one.setting.scale} and " if len({one.setting.scale for one in estimates}) > 1 else ""
     words = (
         f"At {scale}quality {one.setting.quality}, {_pictures(one)} would take {_format_share(one.share)} of today's "
-        f"bytes, about {_format_time(one.seconds)}; the worst of {len(rows)} came out at {worst}"
+        f"bytes, about {format_time(one.seconds)}; the worst of {len(rows)} came out at {worst}"
     )
     needed = _reference_share(rows)
     return words + (
@@ -130,7 +128,7 @@ def _folder_row(estimate: "Estimate", rows: "Sequence[Attempt]") -> tuple[str, .
         format_bytes(round(size.expected)),
         f"{format_bytes(round(size.low))} to {format_bytes(round(size.high))}",
         _format_share(estimate.share),
-        _format_time(estimate.seconds),
+        format_time(estimate.seconds),
         _format_psnr(worst.small.psnr),
         printable(worst.path.name),
     )
@@ -177,12 +175,6 @@ def _format_psnr(value: float) -> str:
 
 def _format_share(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
-
-
-def _format_time(seconds: float) -> str:
-    if seconds < 2 * _MINUTE:
-        return f"{max(1, round(seconds))} s"
-    return f"{seconds / _MINUTE:.0f} minutes" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} hours"
 
 
 def _round_finite(value: float | None) -> float | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.engine.engine import Engine
+from hcdcodec.errors import HcdError
 from hcdcodec.trial.attempt import Attempt
 from hcdcodec.trial.forecast import Range, forecast, rest_of
 from hcdcodec.trial.measure import HEADER_BYTES, Setting
@@ -114,6 +115,10 @@ def _try(
     tell: Callable[[Path, Unread | None], None],
 ) -> Iterator[tuple[int, Piece, Small]]:
     for place in surveyed.sample(SAMPLE):
-        piece = cut_middle(reading.read(surveyed.paths[place])[0], _QUICK_PX)
-        yield place, piece, encode_piece(engine, piece, options, target)
-        tell(surveyed.paths[place], None)
+        path = surveyed.paths[place]
+        try:
+            piece = cut_middle(reading.read(path)[0], _QUICK_PX)
+            yield place, piece, encode_piece(engine, piece, options, target)
+            tell(path, None)
+        except (HcdError, MemoryError) as error:
+            tell(path, error)

@@ -133,3 +133,19 @@ def test_bad_calls_say_what_to_do(
     assert (run.status, run.out) == (status, b"")
     assert words in run.err
     assert len(run.err.splitlines()) == 1
+
+
+def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Callable[..., Ran], photos: Path) -> None:
+    foretold = hcdcodec("encode", *FAST, "--dry-run", "-v", "photos", "small/")
+    assert foretold.status == 0
+    assert len(foretold.out.splitlines()) == 5
+    found = re.search(
+        r"about [\d.]+ (?:bytes|kB) \(([\d.]+) kB to ([\d.]+) kB\), [\d.]+ % .* about \d+ s$", foretold.err
+    )
+    assert found is not None, foretold.err
+    assert not Path("small").exists()
+    assert hcdcodec("encode", *FAST, "photos", "small/").status == 0
+    written = sum(path.stat().st_size for path in Path("small").rglob("*.hcd.png"))
+    assert float(found[1]) <= written / 1000 <= float(found[2])
+    again = hcdcodec("encode", *FAST, "--dry-run", "-v", "photos", "small/")
+    assert "about" not in again.err  # nothing is left to do
