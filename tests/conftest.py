@@ -3,6 +3,7 @@
 torch is imported inside the fixtures that need it: most modules run without it.
 """
 
+import fcntl
 import os
 import signal
 import sys
@@ -134,7 +135,7 @@ class Ran:
 def hcdcodec(
     monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> Iterator[Callable[..., Ran]]:
-    """A function that runs the command line in this process, as the installed script does."""
+    """A function that runs the command line in this process, as cron does: standard error is a pipe."""
     from hcdcodec.cli import main
 
     before = signal.getsignal(signal.SIGTERM)
@@ -142,11 +143,17 @@ def hcdcodec(
     def run(*arguments: str | Path) -> Ran:
         monkeypatch.setattr(sys, "argv", ["hcdcodec", *map(str, arguments)])
         capfdbinary.readouterr()
-        with pytest.raises(SystemExit) as left:
-            main()
-        out, err = capfdbinary.readouterr()
+        reading, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 1 << 20)  # nobody reads before the end
+        with os.fdopen(reading, "rb") as said:
+            with monkeypatch.context() as patch, os.fdopen(writing, "w", encoding="utf-8") as stream:
+                patch.setattr(sys, "stderr", stream)
+                with pytest.raises(SystemExit) as left:
+                    main()
+            err = said.read()
+        out, rest = capfdbinary.readouterr()
         assert isinstance(left.value.code, int)
-        return Ran(left.value.code, out, err.decode(errors="surrogateescape"))
+        return Ran(left.value.code, out, (err + rest).decode(errors="surrogateescape"))
 
     yield run
     signal.signal(signal.SIGTERM, before)

@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("what", nargs="+", choices=[*MAKERS, "all"])
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT], help="of our search, for table1")
+    parser.add_argument("--origin", default="", help="table1: where imported networks are from, for the file's head")
     parser.add_argument("--windows", action="store_true", help="table1: the paper's scheme on LR windows of 128, too")
     for module in (pictures, round_trip, record):
         module.add_options(parser)
@@ -55,8 +56,9 @@ def _table_1(given: argparse.Namespace) -> None:
                 rows.append({"source": "measured", "set": pictured.name, "method": f"{label}{method}", **row})
         rows += _printed_for(pictured.name) if given.scale == 4 else []
     record.say(rows)
-    remark = "source 'printed': read off the paper's table 1, not measured; its sets are complete"
-    record.write_csv(given.out / f"table1_x{given.scale}{_suffix(given)}.csv", rows, [remark])
+    remarks = ["source 'printed': read off the paper's table 1, not measured; its sets are complete"]
+    remarks += [f"imported networks: {given.origin}"] if given.origin else []
+    record.write_csv(given.out / f"table1_x{given.scale}{_suffix(given)}.csv", rows, remarks)
 
 
 def _wide(picture: Picture, scale: int) -> Paper:

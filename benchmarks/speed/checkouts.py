@@ -74,7 +74,8 @@ def _trip(root: Path, source: Path, folder: Path, setting: Mapping[str, str]) ->
     for command, files in {"encode": (source, small), "decode": (small, back)}.items():
         files[1].unlink(missing_ok=True)
         program = [sys.executable, "-c", "from hcdcodec.cli import main; main()", command, *map(str, files)]
-        environment = {**os.environ, "PYTHONPATH": str(root), **setting}
+        # Checkouts keep compiled modules, as installed packages do.
+        environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "", **setting}
         begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(program, env=environment, cwd=folder, check=True)  # so that no other checkout is nearer
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

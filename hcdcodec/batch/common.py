@@ -19,6 +19,14 @@ def read_standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:
     return disk.read_stream(sys.stdin.buffer, limit=files.max_bytes) if wanted else b""
 
 
+def read_source_head(job: Job, count: int) -> bytes:
+    """Return at most `count` bytes of the beginning of a source; nothing where it cannot be read a second time."""
+    try:
+        return disk.read_head(job.source, count) if job.source else b""
+    except OSError:
+        return b""
+
+
 def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.stat_result | None]:
     """Return a source's bytes and its file status; standard input, `given`, has no status."""
     if job.source is not None:

@@ -3,33 +3,39 @@
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hcdcodec.batch import free_memory
-from hcdcodec.batch.common import load_source, read_standard_input, store_result
+from hcdcodec.batch.common import load_source, read_source_head, read_standard_input, store_result
 from hcdcodec.batch.freshness import (
     Freshness,
+    Standing,
     confirm,
     judge_by_time,
     judge_restored_png,
     refuse_foreign,
 )
+from hcdcodec.batch.observer import UNOBSERVED, Observer
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run_stages
 from hcdcodec.batch.stamp import read_decoded_stamp
-from hcdcodec.codec.decode import decode_pictures
+from hcdcodec.batch.survey import skip
+from hcdcodec.codec.decode import decode_pictures, work_of
 from hcdcodec.codec.engines import Engines
 from hcdcodec.engine.devices import memory_errors, usual_batch_px
 from hcdcodec.engine.engine import Engine
-from hcdcodec.errors import OutputError
+from hcdcodec.errors import ContainerError, OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.writing import Format, losses, write_picture
+
+_HEAD_BYTES = 1 << 12
+"""Bytes of a small file that hold its header, unless another tool has rewritten it."""
 
 
 @dataclass(frozen=True)
@@ -60,20 +66,32 @@ class Decoding:
     target_format: Format = Format.PNG
     files: FileOptions = field(default_factory=FileOptions)
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], observer: Observer = UNOBSERVED) -> Iterator[Outcome]:
         """Yield one outcome for each job, in order."""
         jobs = tuple(jobs)
-        read = partial(self._read, given=read_standard_input(jobs, self.files))
-        computes = [partial(self._compute, engines) for engines in self.engines]
-        stages = Stages(read, lambda package: package.packed.header.pixel_count, computes, self._write)
+        stages = Stages(
+            partial(self._read, given=read_standard_input(jobs, self.files)),
+            lambda package: package.packed.header.pixel_count,
+            [partial(self._compute, observer, engines) for engines in self.engines],
+            self._write,
+            lambda package: work_of(package.packed.header),
+            observer,
+        )
         return run_stages(jobs, stages, threads=self.files.threads, group_px=usual_batch_px(self.engines[0].device))
+
+    def forecast(self, job: Job) -> int | None:
+        """Return the work of a job by the head of its source; None where that does not tell."""
+        try:
+            return work_of(container.peek(read_source_head(job, _HEAD_BYTES)))
+        except ContainerError:
+            return None
 
     @property
     def manner(self) -> str:
         """Return a short text that says how it computes."""
         return "; ".join(dict.fromkeys(engines.manner for engines in self.engines))
 
-    def freshness(self, job: Job) -> Freshness:
+    def freshness(self, job: Job) -> Standing:
         """Judge the file at the target of a job.
 
         Raises:
@@ -85,15 +103,15 @@ class Decoding:
         return judge_by_time(job, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
-        state = self.freshness(job)
-        if state is Freshness.FRESH:
+        standing = self.freshness(job)
+        if standing.state is Freshness.FRESH:
             confirm(job)
-            return Outcome(name=job.name, target=job.target, status=Status.SKIPPED, message="up to date")
+            return skip(job, standing)
         data, status = load_source(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)
-        return _Package(packed, len(data), disk.source_digest(data), status, state is Freshness.MISSING)
+        return _Package(packed, len(data), disk.source_digest(data), status, standing.state is Freshness.MISSING)
 
-    def _compute(self, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
+    def _compute(self, observer: Observer, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
         # The headers of one group may name several networks; results go back to the order of the group.
         start, groups = time.perf_counter(), dict[Engine, list[int]]()
         for index, package in enumerate(packages):
@@ -101,7 +119,8 @@ class Decoding:
         made = dict[int, Picture]()
         for engine, members in groups.items():
             with memory_errors(), engine.at_work():
-                pictures = decode_pictures(engine, [packages[i].packed for i in members])
+                watched = replace(engine, on_work=observer.work)
+                pictures = decode_pictures(watched, [packages[i].packed for i in members])
             made.update(zip(members, pictures, strict=True))
         free_memory.trim()
         # Pictures that are computed together share the time by their pixels.

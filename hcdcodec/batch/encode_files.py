@@ -7,16 +7,18 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hcdcodec.batch import free_memory
-from hcdcodec.batch.common import load_source, read_standard_input, store_result
-from hcdcodec.batch.freshness import Freshness, confirm, judge_lr, refuse_foreign, wanted_of
+from hcdcodec.batch.common import load_source, read_source_head, read_standard_input, store_result
+from hcdcodec.batch.freshness import Freshness, Standing, confirm, judge_lr, refuse_foreign, wanted_of
+from hcdcodec.batch.observer import UNOBSERVED, Observer
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.other_containers import refuse_twin, remove_twins
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run_stages
 from hcdcodec.batch.stamp import read_encoded_stamp
-from hcdcodec.codec.encode import Encoded, encode_pictures
+from hcdcodec.batch.survey import skip
+from hcdcodec.codec.encode import Encoded, encode_pictures, work_of
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.target import reach, remark
+from hcdcodec.codec.target import USUAL_SEARCHES, reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
@@ -27,6 +29,7 @@ from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture, drop_neutral_colours
 from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.sizes import HEAD_BYTES, read_size
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ class Encoding:
         files: how files are treated.
         target: chooses the quality of each picture in place of `options.quality`.
         skip_if_larger: store nothing where the result would not be smaller than its source.
-        upgrade: redo the results that older releases made with other weights.
+        upgrade: redo the results that older releases made with other weights or other defaults.
+        earlier: the options that the same call had in earlier releases, see `wanted_of`.
     """
 
     engines: tuple[Engine, ...]
@@ -58,19 +62,38 @@ class Encoding:
     target: Target | None = None
     skip_if_larger: bool = False
     upgrade: bool = False
+    earlier: tuple[EncodeOptions, ...] = ()
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], observer: Observer = UNOBSERVED) -> Iterator[Outcome]:
         """Yield one outcome for each job, in order."""
         jobs = tuple(jobs)
-        return self._run(jobs, partial(self._read, given=read_standard_input(jobs, self.files)))
+        return self._run(jobs, partial(self._read, given=read_standard_input(jobs, self.files)), observer)
 
-    def _run(self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome]) -> Iterator[Outcome]:
+    def forecast(self, job: Job) -> int | None:
+        """Return the work of a job by the head of its source; None where that does not tell."""
+        size = read_size(read_source_head(job, HEAD_BYTES))
+        return self._work_of(*size) if size else None
+
+    def _work_of(self, height: int, width: int) -> int:
+        work = work_of(self.engines[0].backbone, height, width, self.options.search)
+        return USUAL_SEARCHES * work if self.target else work
+
+    def _run(
+        self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome], observer: Observer
+    ) -> Iterator[Outcome]:
         threads = self.files.threads
+        free_memory.hold()
         # As many oxipng programs as writing threads, since each program serves one thread at a time.
         with Optimisers(min(threads, len(jobs))) as optimisers:
-            computes = [partial(self._compute, optimisers, engine) for engine in self.engines]
-            write = partial(self._write, optimisers)
-            stages = Stages(read, lambda source: source.picture.pixel_count, computes, write)
+            engines = [replace(engine, on_work=observer.work) for engine in self.engines]
+            stages = Stages(
+                read,
+                lambda source: source.picture.pixel_count,
+                [partial(self._compute, optimisers, engine) for engine in engines],
+                partial(self._write, optimisers),
+                lambda source: self._work_of(source.picture.height, source.picture.width),
+                observer,
+            )
             yield from run_stages(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
     @property
@@ -78,23 +101,21 @@ class Encoding:
         """Return a short text that says how it computes."""
         return "; ".join(dict.fromkeys(engine.manner for engine in self.engines))
 
-    def freshness(self, job: Job) -> Freshness:
+    def freshness(self, job: Job) -> Standing:
         """Judge the file at the target of a job.
 
         Raises:
             OutputError: a file that is not ours stands at the target.
         """
-        wanted = wanted_of(self.options, self.engines[0].backbone.identity, self.target, upgrade=self.upgrade)
+        network = self.engines[0].backbone.identity
+        wanted = wanted_of(self.options, network, self.target, upgrade=self.upgrade, earlier=self.earlier)
         return judge_lr(job, wanted, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
-        state = self.freshness(job)
-        if state in (Freshness.FRESH, Freshness.OLDER):
+        standing = self.freshness(job)
+        if standing.state in (Freshness.FRESH, Freshness.OLDER):
             confirm(job)
-            older = state is Freshness.OLDER
-            return Outcome(
-                name=job.name, target=job.target, status=Status.SKIPPED, message="up to date", is_older=older
-            )
+            return skip(job, standing)
         data, status = load_source(job, given, self.files)
         # A small file is a readable PNG, so without this check it would be encoded a second time.
         container.refuse_encoded(data)
@@ -152,8 +173,11 @@ class Encoding:
             height=picture.height,
             width=picture.width,
             quality=header.quality,
+            misses_target=not encoded.met and not needless,
+            is_left_out=needless,
             psnr_before=decibels(encoded.refined.error_before),
             psnr=decibels(encoded.refined.error),
+            is_searched=self.options.search.is_active,
             passes=encoded.passes,
             seconds=seconds + time.perf_counter() - start,
         )

@@ -18,14 +18,14 @@ import enum
 import os
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.other_containers import refuse_twin
 from hcdcodec.batch.stamp import Stamp, read_decoded_stamp, read_encoded_stamp
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.settings import settings_digest
+from hcdcodec.codec.settings import name_change, settings_digest
 from hcdcodec.errors import OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
@@ -41,30 +41,71 @@ class Wanted:
         settings_digest: digest of the settings for a new result.
         model_hash: hash of the weights for a new result, hexadecimal; empty where weights do not matter.
         is_pinned: the user has named these weights, so results of other weights are stale.
-        upgrade: results that older releases made with other weights are stale.
+        upgrade: results that older releases made with other weights or other defaults are stale.
+        earlier: digests of the settings that the same call had in earlier releases, by their defaults.
+        explain: returns how the settings of a record differ from the wanted ones.
     """
 
     settings_digest: bytes = b""
     model_hash: str = ""
     is_pinned: bool = False
     upgrade: bool = False
+    earlier: tuple[bytes, ...] = ()
+    explain: Callable[[Stamp], str] = field(default=lambda _: "other settings", compare=False)
 
     def is_met_by(self, stamp: Stamp) -> bool:
         """Tell whether a result has the wanted settings."""
         # The settings digest does not change with better weights of a newer release, so they are compared on their own.
         bound = self.is_pinned or self.upgrade
-        return stamp.settings_digest == self.settings_digest and not (bound and self.is_newer_than(stamp))
+        known = stamp.settings_digest in (self.settings_digest, *self.earlier)
+        return known and not (bound and self.is_newer_than(stamp))
 
     def is_newer_than(self, stamp: Stamp) -> bool:
-        """Tell whether a new result would be made with other weights."""
+        """Tell whether a new result would be made with other weights, or with other defaults."""
+        return self._has_other_weights(stamp) or stamp.settings_digest in self.earlier
+
+    def explain_stale(self, stamp: Stamp) -> str:
+        """Say why a result does not meet this, or that its source has changed."""
+        if self.is_met_by(stamp):
+            return "source changed"
+        if stamp.settings_digest == self.settings_digest:
+            return f"weights {stamp.model_hash.hex()[:8]}, now {self.model_hash[:8]}"
+        return self.explain(stamp)
+
+    def _has_other_weights(self, stamp: Stamp) -> bool:
         return stamp.model_hash != bytes.fromhex(self.model_hash)[: len(stamp.model_hash)]
 
 
 def wanted_of(
-    options: EncodeOptions, network: NetworkId, target: Target | None = None, *, upgrade: bool = False
+    options: EncodeOptions,
+    network: NetworkId,
+    target: Target | None = None,
+    *,
+    upgrade: bool = False,
+    earlier: tuple[EncodeOptions, ...] = (),
 ) -> Wanted:
-    """Return the settings and weights that a result of these options must have."""
-    return Wanted(settings_digest(options, network, target), network.hash, network.is_pinned, upgrade)
+    """Return the settings and weights that a result of these options must have.
+
+    Args:
+        options: the options of this call.
+        network: the network of this call.
+        target: the target of this call.
+        upgrade: whether results of earlier releases are stale.
+        earlier: the options that the same call had in earlier releases, whose defaults were others.
+    """
+
+    def explain(stamp: Stamp) -> str:
+        made = NetworkId(stamp.backbone, stamp.scale, "", "")
+        return name_change(stamp.settings_digest, stamp.quality or 0, made, options, network, target)
+
+    return Wanted(
+        settings_digest(options, network, target),
+        network.hash,
+        network.is_pinned,
+        upgrade,
+        tuple(settings_digest(other, network, target) for other in earlier),
+        explain,
+    )
 
 
 class Freshness(enum.Enum):
@@ -77,19 +118,34 @@ class Freshness(enum.Enum):
     FOREIGN = "not made by hcdcodec: refuse"
 
 
-def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Freshness:
+@dataclass(frozen=True)
+class Standing:
+    """What stands at a target.
+
+    Attributes:
+        state: what to do about it.
+        reason: why it is stale; empty if it is not.
+        stamp: the record of it, or of its source; None where nobody has read one.
+    """
+
+    state: Freshness
+    reason: str = ""
+    stamp: Stamp | None = None
+
+
+def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
     """Judge the file at the target of an encoding.
 
     Raises:
         OutputError: the file is not ours, or cannot be read, or the picture has a result in another container.
     """
-    state = _judge(job, read_encoded_stamp, wanted, files)
-    if state is Freshness.MISSING:
+    standing = _judge(job, read_encoded_stamp, wanted, files)
+    if standing.state is Freshness.MISSING:
         refuse_twin(job, files)
-    return state
+    return standing
 
 
-def judge_restored_png(job: Job, files: FileOptions) -> Freshness:
+def judge_restored_png(job: Job, files: FileOptions) -> Standing:
     """Judge the PNG at the target of a decoding, by the mark that names the small file that it was made from.
 
     Raises:
@@ -98,7 +154,7 @@ def judge_restored_png(job: Job, files: FileOptions) -> Freshness:
     return _judge(job, read_decoded_stamp, Wanted(), files)
 
 
-def judge_by_time(job: Job, files: FileOptions) -> Freshness:
+def judge_by_time(job: Job, files: FileOptions) -> Standing:
     """Judge a result by its times alone, where its format has no place for our mark.
 
     Raises:
@@ -110,7 +166,8 @@ def judge_by_time(job: Job, files: FileOptions) -> Freshness:
     source = status_of(job.source) if job.source else None
     if source is None or files.checksum or not _is_dated(target, source):
         raise OutputError(f"{job.target} exists and cannot say whether it is ours; use --force to replace it")
-    return Freshness.FRESH
+    made_from = job.source and read_encoded_stamp(job.source)
+    return Standing(Freshness.FRESH, stamp=replace(made_from, quality=None) if made_from else None)
 
 
 def judge_stamp(
@@ -161,22 +218,24 @@ def confirm(job: Job) -> None:
         disk.touch(job.target, (target.st_atime_ns, max(source.st_mtime_ns, target.st_mtime_ns)))
 
 
-def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files: FileOptions) -> Freshness:
+def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files: FileOptions) -> Standing:
     if files.force:
         return _judge_forced(job)
     stamp = read(job.target) if job.target is not None and _is_file(job) else None
     state = judge_stamp(job, stamp, wanted, checksum=files.checksum, digest_of=lambda path: _digest(path, files))
     if state is Freshness.FOREIGN:
         raise _foreign(job)
-    return state
+    reason = wanted.explain_stale(stamp) if stamp and state is Freshness.STALE else ""
+    return Standing(state, reason, stamp)
 
 
 def _foreign(job: Job) -> OutputError:
     return OutputError(f"{job.target} exists and was not made by hcdcodec; move it away or use --force")
 
 
-def _judge_forced(job: Job) -> Freshness:
-    return Freshness.MISSING if _status_of_target(job) is None else Freshness.STALE
+def _judge_forced(job: Job) -> Standing:
+    missing = _status_of_target(job) is None
+    return Standing(Freshness.MISSING) if missing else Standing(Freshness.STALE, "--force")
 
 
 def _is_file(job: Job) -> bool:

@@ -20,7 +20,8 @@ class Status(enum.Enum):
     """Of a survey: the result was made from another source or with other settings."""
 
 
-@dataclass(frozen=True, kw_only=True)
+# With slots, an outcome takes a third of the memory; a run keeps one for each picture that is up to date.
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The end of one job. A number that was not measured is 0 or None."""
 
@@ -30,7 +31,12 @@ class Outcome:
     target: Path | None = None
     """Path of the result; None: standard output, or there is no result."""
     message: str = ""
-    """The reason where the job was not done, as `what is wrong; what to do`, without the name. Else a warning."""
+    """The reason where the job was not done, as `what is wrong; what to do`, without the name. Else a warning.
+
+    For a survey, the reason why a result is stale.
+    """
+    is_left_out: bool = False
+    """The picture was encoded, but its result was not smaller than its source, and was not stored."""
     is_older: bool = False
     """The result is up to date, but an older release made it with other weights."""
     source_bytes: int = 0
@@ -42,10 +48,14 @@ class Outcome:
     width: int = 0
     quality: int | None = None
     """Quality that encoding used; a target may have chosen it."""
+    misses_target: bool = False
+    """The result is stored, but no quality meets the target."""
     psnr_before: float | None = None
     """PSNR-RGB in dB of the reconstruction from the LR with which the search started."""
     psnr: float | None = None
     """PSNR-RGB in dB of the reconstruction from the LR that was written; infinite if it is exact."""
+    is_searched: bool = False
+    """Whether a search ran, so that the two PSNRs can differ."""
     passes: int = 0
     """Number of forward and backward passes of the search."""
     seconds: float = 0.0

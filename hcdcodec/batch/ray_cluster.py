@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from hcdcodec.batch.observer import UNOBSERVED, Observer
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.errors import UsageError
 from hcdcodec.files.job import Job
@@ -40,8 +41,11 @@ class Runner(Protocol):
     def manner(self) -> str:
         """Return a short text that says how it computes."""
 
-    def run(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Iterable[Job], observer: Observer = UNOBSERVED) -> Iterator[Outcome]:
         """Yield one outcome for each job, in order."""
+
+    def forecast(self, job: Job) -> int | None:
+        """Return the work of a job by the head of its source; None where that does not tell."""
 
 
 MakeRunner = Callable[[Sequence[str]], Runner]
@@ -67,10 +71,11 @@ class JobQueue:
     Args:
         jobs: the jobs of the plan.
         size: jobs in a group.
+        observer: is told when jobs end.
     """
 
-    def __init__(self, jobs: Sequence[Job], size: int) -> None:
-        self.jobs = jobs
+    def __init__(self, jobs: Sequence[Job], size: int, observer: Observer = UNOBSERVED) -> None:
+        self.jobs, self._observer = jobs, observer
         places = range(len(jobs))
         self._todo = deque(JobGroup(tuple(places[start : start + size])) for start in places[::size])
         self._outcomes: dict[int, Outcome] = {}
@@ -90,6 +95,7 @@ class JobQueue:
         # The worker saw absolute paths; messages show the path that the user gave.
         target = self.jobs[place].target if outcome.target else None
         self._outcomes[place] = replace(outcome, target=target)
+        self._observer.end(self.jobs[place], outcome)
 
     def requeue(self, group: JobGroup) -> None:
         """Put back the jobs that a dead worker has not finished; fail a picture that has killed two workers alone."""
@@ -153,20 +159,23 @@ def connect(device: str, cores: int) -> WorkerPlan:
     return WorkerPlan(sum(count // cores for count in cpus), "cpu", {"num_cpus": cores})
 
 
-def run_on_cluster(make: MakeRunner, workers: WorkerPlan, jobs: Iterable[Job]) -> Iterator[Outcome]:
+def run_on_cluster(
+    make: MakeRunner, workers: WorkerPlan, jobs: Iterable[Job], observer: Observer = UNOBSERVED
+) -> Iterator[Outcome]:
     """Yield one outcome for each job, in order.
 
     Args:
         make: makes a runner; it is sent to each worker once.
         workers: the workers of the cluster.
         jobs: what to do; all sources and targets are files.
+        observer: is told when jobs end, and nothing else.
 
     Raises:
         UsageError: no worker can start.
     """
     jobs = tuple(jobs)
     size = max(1, min(GROUP_SIZE, len(jobs) // (_GROUPS_PER_WORKER * workers.count)))
-    queue = JobQueue(jobs, size)
+    queue = JobQueue(jobs, size, observer)
     pool = _WorkerPool(make, workers)
     try:
         pool.start_workers(min(workers.count, -(-len(jobs) // size)))

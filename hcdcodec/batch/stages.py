@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from hcdcodec.batch.observer import UNOBSERVED, Observer
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.errors import HcdError
 from hcdcodec.files.job import Job
@@ -42,12 +43,16 @@ class Stages(Generic[Loaded, Computed]):
         weigh: pixels of a loaded picture.
         computes: one for each device; each of them gets one group at a time.
         write: runs in threads.
+        work_of: work to compute and write a loaded picture, as `observer` counts it.
+        observer: is told what happens.
     """
 
     read: Callable[[Job], Loaded | Outcome]
     weigh: Callable[[Loaded], int]
     computes: Sequence[Compute[Loaded, Computed]]
     write: Callable[[Job, Loaded, Computed], Outcome]
+    work_of: Callable[[Loaded], int] = lambda _: 1
+    observer: Observer = UNOBSERVED
 
 
 @dataclass(frozen=True)
@@ -222,17 +227,22 @@ def _compute_and_write(
     """Compute a group on a free device and hand its results to the writers; return them in the order of the group."""
     loaded = [(item.job, item.loaded) for item in group if not isinstance(item.loaded, Outcome)]
     compute = free.get()
+    stages.observer.begin({job: stages.work_of(picture) for job, picture in loaded})
     try:
         results: list[Computed | Outcome] = _compute_or_split(loaded, compute)
     finally:
+        stages.observer.leave()
         free.put(compute)
     remaining = iter(results)
 
-    def submit(job: Job, picture: Loaded) -> Outcome | Future[Outcome]:
-        result = next(remaining)
-        return result if isinstance(result, Outcome) else writers.submit(_write_one, stages, job, picture, result)
+    def submit(job: Job, picture: Loaded | Outcome) -> Outcome | Future[Outcome]:
+        if isinstance(picture, Outcome):
+            return _settle(stages, job, picture)
+        if isinstance(result := next(remaining), Outcome):
+            return _settle(stages, job, result)
+        return writers.submit(_write_one, stages, job, picture, result)
 
-    return [item.loaded if isinstance(item.loaded, Outcome) else submit(item.job, item.loaded) for item in group]
+    return [submit(item.job, item.loaded) for item in group]
 
 
 def _compute_or_split(loaded: list[tuple[Job, Loaded]], compute: Compute[Loaded, Computed]) -> list[Computed | Outcome]:
@@ -251,6 +261,12 @@ def _compute_or_split(loaded: list[tuple[Job, Loaded]], compute: Compute[Loaded,
 
 def _write_one(stages: Stages[Loaded, Computed], job: Job, picture: Loaded, result: Computed) -> Outcome:
     try:
-        return stages.write(job, picture, result)
+        outcome = stages.write(job, picture, result)
     except Exception as error:
-        return failure_of(job, error)
+        outcome = failure_of(job, error)
+    return _settle(stages, job, outcome)
+
+
+def _settle(stages: Stages[Any, Any], job: Job, outcome: Outcome) -> Outcome:
+    stages.observer.end(job, outcome)
+    return outcome

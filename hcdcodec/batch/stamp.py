@@ -2,6 +2,7 @@
 
 import errno
 import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,14 @@ class Stamp:
     settings_digest: bytes
     model_hash: bytes = b""
     """First bytes of the hash of the weights that a small file needs; empty for reconstructions."""
+    height: int = 0
+    """Height of the HR picture, in pixels."""
+    width: int = 0
+    quality: int | None = None
+    """Quality of a small file; None for reconstructions."""
+    backbone: str = ""
+    """Name of the network of a small file; empty for reconstructions."""
+    scale: int = 0
 
 
 def read_encoded_stamp(target: Path) -> Stamp | None:
@@ -40,7 +49,17 @@ def read_encoded_stamp(target: Path) -> Stamp | None:
         return None
     except OSError as error:
         raise _unreadable(target, error) from error
-    return Stamp(header.source_size, header.source_digest, header.settings_digest, header.model_hash)
+    return Stamp(
+        header.source_size,
+        header.source_digest,
+        header.settings_digest,
+        header.model_hash,
+        header.height,
+        header.width,
+        header.quality,
+        header.backbone,
+        header.scale,
+    )
 
 
 def read_decoded_stamp(target: Path) -> Stamp | None:
@@ -48,7 +67,11 @@ def read_decoded_stamp(target: Path) -> Stamp | None:
 
     def read(head: bytes) -> Stamp | None:
         digest = read_lr_digest(head)
-        return None if digest is None else Stamp(None, digest, b"")
+        if digest is None:
+            return None
+        # PNG, section 11.2.2: IHDR is the first chunk, and begins with width and height.
+        width, height = struct.unpack(">II", head[16:24])
+        return Stamp(None, digest, b"", height=height, width=width)
 
     return _read_mark(target, read)
 

@@ -1,23 +1,18 @@
 """Find out the state of results without making any."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 
-from hcdcodec.batch.freshness import Freshness, confirm
+from hcdcodec.batch.freshness import Freshness, Standing
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import read_only
 from hcdcodec.files import disk
+from hcdcodec.files.find import status_of
 from hcdcodec.files.job import Job
 
-_STATUS = {
-    Freshness.MISSING: Status.MISSING,
-    Freshness.STALE: Status.STALE,
-    Freshness.FRESH: Status.SKIPPED,
-    Freshness.OLDER: Status.SKIPPED,
-}
+_STATUS = {Freshness.MISSING: Status.MISSING, Freshness.STALE: Status.STALE}
 
 
-def survey(jobs: Iterable[Job], judge: Callable[[Job], Freshness], *, threads: int) -> Iterator[Outcome]:
+def survey(jobs: Iterable[Job], judge: Callable[[Job], Standing], *, threads: int) -> Iterator[Outcome]:
     """Yield the state of each job's result, in order; write nothing.
 
     Args:
@@ -27,28 +22,29 @@ def survey(jobs: Iterable[Job], judge: Callable[[Job], Freshness], *, threads: i
     """
 
     def look(job: Job) -> Outcome:
-        state = judge(job)
-        older = state is Freshness.OLDER
-        return Outcome(name=job.name, target=job.target, status=_STATUS[state], is_older=older)
+        standing = judge(job)
+        if standing.state in (Freshness.FRESH, Freshness.OLDER):
+            return skip(job, standing)
+        return Outcome(name=job.name, target=job.target, status=_STATUS[standing.state], message=standing.reason)
 
     return read_only(jobs, look, threads=threads)
 
 
-def skip_all(jobs: Sequence[Job], judge: Callable[[Job], Freshness], *, threads: int) -> Sequence[Outcome] | None:
-    """Return the outcomes of a run with nothing to do; None as soon as one job has to be done.
-
-    Such a run needs neither a network nor torch, and loading these takes far longer than judging.
-    """
-    outcomes = []
-    for outcome in survey(jobs, judge, threads=threads):
-        if outcome.status in (Status.MISSING, Status.STALE):
-            return None
-        outcomes.append(replace(outcome, message=outcome.message or "up to date"))
-    # Only now, since a run that returns None judges all results again.
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        if outcome.status is Status.SKIPPED:
-            confirm(job)
-    return outcomes
+def skip(job: Job, standing: Standing) -> Outcome:
+    """Return the outcome of a job whose result is up to date, with the sizes of what stands there."""
+    stamp, (source, target) = standing.stamp, (path and status_of(path) for path in (job.source, job.target))
+    return Outcome(
+        name=job.name,
+        target=job.target,
+        status=Status.SKIPPED,
+        message="up to date",
+        is_older=standing.state is Freshness.OLDER,
+        source_bytes=source.st_size if source else 0,
+        target_bytes=target.st_size if target else 0,
+        height=stamp.height if stamp else 0,
+        width=stamp.width if stamp else 0,
+        quality=stamp.quality if stamp else None,
+    )
 
 
 def sweep_targets(jobs: Iterable[Job]) -> None:

@@ -6,7 +6,7 @@ command line stand only here.
 
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,9 @@ from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 
 if TYPE_CHECKING:
     from hcdcodec.codec.options import EncodeOptions, Target
+
+EARLIER_DEFAULTS = ((75, 5),)
+"""Quality and effort that each release took where the user chose none. Its results stay up to date for such calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,18 +92,7 @@ class Arguments:
             return sources, destination, False
         if sources:
             raise UsageError("sources come from arguments or from --files-from, not from both")
-        return self._read_list(self.files_from), destination, True
-
-    def _read_list(self, name: str) -> list[str]:
-        separator = b"\0" if self.null else b"\n"
-        if name == "-":
-            return names_from(sys.stdin.buffer, separator)
-        try:
-            with Path(name).open("rb") as stream:
-                return names_from(stream, separator)
-        except OSError as error:
-            reason = f"{name} cannot be read ({error.strerror})"
-            raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
+        return read_list(self.files_from, null=self.null), destination, True
 
     def file_options(self) -> FileOptions:
         """Return how files are treated."""
@@ -118,11 +110,25 @@ class Arguments:
 
         if self.method == "paper" and self.effort is not None:
             raise UsageError("--method paper has its own number of steps; leave out --effort")
-        search = Paper() if self.method == "paper" else search_of(_or_default(self.effort, DEFAULT_EFFORT))
+        effort = _or_default(self.effort, DEFAULT_EFFORT)
+        search = Paper() if self.method == "paper" else search_of(effort)
         # In the order of `Strip` and not of the command line, since the settings digest depends on this tuple.
         strip = tuple(kind for kind in Strip if "all" in self.strip or kind in self.strip)
         quality, container = _or_default(self.quality, DEFAULT_QUALITY), Container(self.container)
         return EncodeOptions(search, quality, self.details_scale, strip=strip, container=container)
+
+    def earlier_options(self) -> "tuple[EncodeOptions, ...]":
+        """Return the options that this call had in earlier releases, where their defaults were others."""
+        calls = (
+            replace(
+                self,
+                quality=_or_default(self.quality, quality),
+                effort=self.effort if self.method == "paper" else _or_default(self.effort, effort),
+            )
+            for quality, effort in EARLIER_DEFAULTS
+        )
+        now = self.encode_options()
+        return tuple(options for call in calls if (options := call.encode_options()) != now)
 
     def target(self) -> "Target | None":
         """Return the target that chooses the quality; None where the user or the default chooses it.
@@ -137,6 +143,27 @@ class Arguments:
         if len(given) > 1:
             raise UsageError("--quality, --max-bytes, --target-bpp and --target-psnr exclude each other; choose one")
         return Target(**asked) if given and self.quality is None else None  # type: ignore[arg-type]
+
+
+def read_list(name: str, *, null: bool) -> list[str]:
+    """Return the names in the file `name`, or on standard input for -.
+
+    Args:
+        name: value of --files-from.
+        null: whether the names end in NUL, not in a line end.
+
+    Raises:
+        UsageError: the list cannot be read.
+    """
+    separator = b"\0" if null else b"\n"
+    if name == "-":
+        return names_from(sys.stdin.buffer, separator)
+    try:
+        with Path(name).open("rb") as stream:
+            return names_from(stream, separator)
+    except OSError as error:
+        reason = f"{name} cannot be read ({error.strerror})"
+        raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
 
 
 def _missing_destination(source: str) -> str:

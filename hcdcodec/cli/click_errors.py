@@ -14,7 +14,7 @@ def tell(error: click.ClickException) -> None:
         with contextlib.suppress(OSError):
             error.show()
     else:
-        output.say(f"hcdcodec: {printable(_sentence(error))}")
+        output.fail(f"hcdcodec: {printable(_sentence(error))}")
 
 
 def _sentence(error: click.ClickException) -> str:

@@ -14,12 +14,14 @@ from typing import NoReturn
 
 import click
 
-from hcdcodec.cli import click_errors, encode_decode, exits, info, models, output
+from hcdcodec.cli import click_errors, encode_decode, exits, models, output
 from hcdcodec.cli.compare import compare
 from hcdcodec.cli.groups import Workflow
 from hcdcodec.cli.help_topics import help_topic
+from hcdcodec.cli.info import info
 from hcdcodec.cli.train import train
 from hcdcodec.cli.trial import try_settings
+from hcdcodec.cli.verify import verify
 from hcdcodec.errors import HcdError, ModelError, OutputError
 from hcdcodec.files.names import printable
 
@@ -39,8 +41,8 @@ for command in (
     encode_decode.encode,
     encode_decode.decode,
     encode_decode.status,
-    info.info,
-    info.verify,
+    info,
+    verify,
     compare,
     models.models,
     train,
@@ -73,10 +75,10 @@ def main() -> NoReturn:
         sys.exit(exits.FAILED)
     except OSError as error:  # for example no space for the text of `--help`; errors of one picture never come here
         output.leave_quietly()
-        output.say(f"hcdcodec: {(error.strerror or str(error)).lower()}; check where the output of this command goes")
+        output.fail(f"hcdcodec: {(error.strerror or str(error)).lower()}; check where the output of this command goes")
         sys.exit(exits.FAILED)
     except HcdError as error:
-        output.say(f"hcdcodec: {printable(str(error))}")
+        output.fail(f"hcdcodec: {printable(str(error))}")
         sys.exit(_status_of(error))
     except MemoryError:
         sys.exit(_leave_short())
@@ -104,7 +106,7 @@ def _leave_broken(error: RuntimeError) -> int:
     if isinstance(error.__context__, KeyboardInterrupt):
         return exits.INTERRUPTED
     if "can't start new thread" in str(error):
-        output.say("hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)")
+        output.fail("hcdcodec: no more threads can be started; end other programs or raise the limit (ulimit -u)")
         return exits.FAILED
     if "torch" in sys.modules and importlib.import_module("hcdcodec.engine.devices").is_shortage(error):
         return _leave_short()
@@ -112,5 +114,5 @@ def _leave_broken(error: RuntimeError) -> int:
 
 
 def _leave_short() -> int:
-    output.say("hcdcodec: not enough memory; end other programs, or give smaller pictures")
+    output.fail("hcdcodec: not enough memory; end other programs, or give smaller pictures")
     return exits.FAILED

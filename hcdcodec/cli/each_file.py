@@ -1,10 +1,14 @@
-"""The loop of commands that work on one file after the other."""
+"""What commands share that read one file after the other: their files, the loop, the reason of a failure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
+from hcdcodec.cli.arguments import read_list
 from hcdcodec.cli.report import message
-from hcdcodec.errors import HcdError
+from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.files.job import Job
+from hcdcodec.files.plan import Plan, plan_read
 
 NO_MEMORY = "not enough memory for this picture; leave it out, or end other programs"
 
@@ -12,6 +16,34 @@ NO_MEMORY = "not enough memory for this picture; leave it out, or end other prog
 def reason(error: HcdError | MemoryError) -> str:
     """Say why a file failed."""
     return NO_MEMORY if isinstance(error, MemoryError) else str(error)
+
+
+def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> Plan:
+    """Return the small files behind the arguments of a command, or in its list.
+
+    Raises:
+        UsageError: neither is given, or both are.
+    """
+    if files_from is None and not paths:
+        raise UsageError("no file is named; name small files or folders, or give a list of files by --files-from")
+    if files_from is None:
+        return plan_read(paths)
+    if paths:
+        raise UsageError("files come from arguments or from --files-from, not from both")
+    return plan_read(read_list(files_from, null=null), listed=True)
+
+
+def outcomes_of(plan: Plan, read: Callable[[Job], Outcome]) -> Iterator[Outcome]:
+    """Yield the outcome of each name: of those that are no job, then of the jobs, which are read one by one."""
+    for name, why in plan.problems:
+        yield Outcome(name=name, status=Status.FAILED, message=why)
+    for name, why in plan.ignored:
+        yield Outcome(name=name, status=Status.IGNORED, message=why)
+    for job in plan.jobs:
+        try:
+            yield read(job)
+        except (HcdError, MemoryError) as error:
+            yield Outcome(name=job.name, status=Status.FAILED, message=reason(error))
 
 
 def do_each(paths: Sequence[str], do: Callable[[str], None]) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from hcdcodec.batch.decode_files import Decoding
     from hcdcodec.batch.encode_files import Encoding
-    from hcdcodec.batch.freshness import Freshness
+    from hcdcodec.batch.freshness import Standing
     from hcdcodec.batch.ray_cluster import MakeRunner
     from hcdcodec.engine.devices import Precision
     from hcdcodec.files.job import Job
@@ -149,14 +149,15 @@ def _plan_encode(arguments: Arguments) -> "Plan":
     return plan
 
 
-def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Freshness]":
+def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Standing]":
     """Return the function that judges small files. It needs no torch, since the manifest holds the network's hash."""
     from hcdcodec.batch.freshness import judge_lr, wanted_of
     from hcdcodec.networks.manifest import identify
 
     options, target = arguments.encode_options(), arguments.target()
     network = identify(arguments.backbone, arguments.scale, arguments.weights_dir)
-    wanted = wanted_of(options, network, target, upgrade=arguments.upgrade)
+    earlier = arguments.earlier_options()
+    wanted = wanted_of(options, network, target, upgrade=arguments.upgrade, earlier=earlier)
     return partial(judge_lr, wanted=wanted, files=arguments.file_options())
 
 
@@ -176,6 +177,7 @@ def _prepare_encoding(arguments: Arguments) -> "MakeRunner":
         arguments.target(),
         arguments.skip_if_larger,
         arguments.upgrade,
+        arguments.earlier_options(),
     )
     return partial(_place_encoding, encoding, network, arguments.compiled, Precision(arguments.precision))
 

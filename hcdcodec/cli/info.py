@@ -1,81 +1,159 @@
-"""The commands info and verify, which only read files."""
+"""info: what small files say about themselves."""
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec.cli import output
-from hcdcodec.cli.each_file import do_each
+from hcdcodec.batch.outcome import Outcome, Status
+from hcdcodec.cli import exits, output
+from hcdcodec.cli.each_file import outcomes_of, plan_files
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import FILE, MAX_PIXELS, WEIGHTS_DIR
+from hcdcodec.cli.options import SMALL_FILES, WEIGHTS_DIR
+from hcdcodec.cli.report import format_bytes, message
+from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.files.job import Job
 from hcdcodec.files.names import printable
 
+if TYPE_CHECKING:
+    from hcdcodec.format.container import Description
+    from hcdcodec.format.header import Header
 
-@click.command(cls=Examples, epilog="hcdcodec info small/photo.jpg.hcd.png\nhcdcodec info --json small/*.hcd.png")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=FILE)
-@option("--json", "as_json", is_flag=True, help="Write one JSON object a file.")
-def info(paths: tuple[str, ...], as_json: bool) -> None:
-    """Show what files say about themselves, without decoding them."""
-    from hcdcodec.files import disk
-    from hcdcodec.format import container
+_CAPITALS = ("exif", "icc", "xmp")
 
-    def show(path: str) -> None:
-        data = disk.read(Path(path))
-        fields = {
-            "file": path,
-            "bytes": len(data),
-            "container": container.container_of(data),
-            **_make_readable(asdict(container.peek(data))),
-        }
-        if as_json:
-            output.write(json.dumps(fields))
-        else:
-            output.write("\n".join(f"{name:16} {printable(str(value))}" for name, value in fields.items()) + "\n")
 
-    sys.exit(do_each(paths, show))
+@dataclass
+class _Sums:
+    """Sums over the files that could be read, and the numbers of the others."""
+
+    files: int = 0
+    failed: int = 0
+    ignored: int = 0
+    bytes: int = 0
+    pixels: int = 0
+    source_bytes: int = 0
+    sourceless: int = 0
+    """Files that were made from pixels in memory."""
+
+    def add(self, size: int, header: "Header") -> None:
+        self.files += 1
+        self.bytes += size
+        self.pixels += header.pixel_count
+        self.source_bytes += header.source_size
+        self.sourceless += not header.source_size
+
+    def line(self) -> str:
+        size = _size(self.bytes, self.pixels, 0 if self.sourceless else self.source_bytes, "their sources")
+        others = {"failed": self.failed, "ignored": self.ignored}
+        counts = [f"{count} {what}" for what, count in others.items() if count]
+        return ", ".join([f"{self.files} small files", size, *counts])
 
 
 @click.command(
     cls=Examples,
     epilog="""
-    hcdcodec verify small/*.hcd.png
-    hcdcodec status photos/ small/ && hcdcodec verify -q small/*.hcd.png
+    hcdcodec info small/photo.jpg.hcd.png
+    hcdcodec info small/
+    hcdcodec info --json small/ | jq .quality
     """,
 )
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", type=FILE)
-@option("-q", "--quiet", is_flag=True, help="Say failures only.")
-@MAX_PIXELS
+@SMALL_FILES
+@option("-v", "--verbose", is_flag=True, help="Show all fields of the header, one a line.")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object a file, with all fields.")
 @WEIGHTS_DIR
-def verify(paths: tuple[str, ...], weights_dir: Path | None, quiet: bool, max_pixels: int) -> None:
-    """Check that files are intact and can be decoded.
+def info(
+    paths: tuple[str, ...], files_from: str | None, null: bool, verbose: bool, as_json: bool, weights_dir: Path | None
+) -> None:
+    """Show what small files say about themselves, without decoding them.
 
-    A file can be decoded if nobody has edited its pixels, and if the weights that it needs are installed.
+    A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. The line of a file has the size of the picture, the
+    size of the LR that is stored, the bytes, the quality, the network, and the metadata that came along.
     """
-    from hcdcodec.codec.engines import Engines
+    plan = plan_files(paths, files_from, null=null)
+
     from hcdcodec.files import disk
     from hcdcodec.format import container
-    from hcdcodec.format.geometry import check_geometry
 
-    engines = Engines("cpu", weights_dir)
+    sums = _Sums()
+    is_installed = cache(partial(_is_installed, weights_dir))
 
-    def check(path: str) -> None:
-        packed = container.unpack(disk.read(Path(path), limit=disk.most_bytes(max_pixels)), max_pixels=max_pixels)
-        backbone = engines.get(packed.header).backbone
-        height, width = packed.lr.shape[:2]
-        check_geometry(packed.header, height, width, multiple=backbone.multiple, halo_px=backbone.halo_px)
-        if not quiet:
-            header = packed.header
-            output.write(
-                f"{printable(path)}: intact, {header.width}x{header.height}, {header.backbone} x{header.scale}"
-            )
+    def show(job: Job) -> Outcome:
+        data = disk.read(Path(job.name))
+        found = container.describe(data)
+        is_here = is_installed(found.header.backbone, found.header.scale, found.header.model_hash.hex())
+        if as_json or verbose:
+            fields = {"file": job.name, "bytes": len(data), **_fields(found), "installed": is_here}
+            output.write(json.dumps(fields) if as_json else _listing(fields))
+        else:
+            output.write(f"{printable(job.name)}: {_line(len(data), found, is_installed=is_here)}")
+        sums.add(len(data), found.header)
+        return Outcome(name=job.name, status=Status.DONE)
 
-    sys.exit(do_each(paths, check))
+    for outcome in outcomes_of(plan, show):
+        if outcome.status is Status.FAILED:
+            sums.failed += 1
+            output.say(message(outcome.name, outcome.message))
+        sums.ignored += outcome.status is Status.IGNORED
+    if sums.files + sums.failed > 1 and not as_json and output.wants_summary(sys.stderr):
+        output.say(sums.line())
+    sys.exit(exits.FAILED if sums.failed else 0)
 
 
-def _make_readable(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return header fields in a form that people and JSON can read."""
-    return {name: value.hex() if isinstance(value, bytes) else value for name, value in fields.items()}
+def _is_installed(weights_dir: Path | None, backbone: str, scale: int, model_hash: str) -> bool:
+    """Tell whether the network that a file needs is here. This needs no torch: the manifest has the hash."""
+    from hcdcodec.networks.manifest import identify
+
+    try:
+        identify(f"{backbone}@{model_hash}", scale, weights_dir)
+    except (ModelError, UsageError):  # UsageError: this release does not know the network
+        return False
+    return True
+
+
+def _fields(found: "Description") -> dict[str, Any]:
+    """Return all fields in a form that people and JSON can read."""
+    header = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(found.header).items()}
+    lr = {"lr_height": found.lr_height, "lr_width": found.lr_width}
+    return {"container": found.container, **header, **lr, "metadata": found.metadata.kinds}
+
+
+def _listing(fields: dict[str, Any]) -> str:
+    def text(value: Any) -> str:
+        return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+    return "\n".join(f"{name:16} {printable(text(value))}" for name, value in fields.items()) + "\n"
+
+
+def _line(size: int, found: "Description", *, is_installed: bool) -> str:
+    """Return the line about one file, without its name."""
+    header = found.header
+    alpha = " with alpha" if header.alpha_rule else ""
+    parts = [
+        f"{header.width}x{header.height} {'RGB' if header.mode else 'grey'}{alpha}",
+        f"LR {found.lr_width}x{found.lr_height}",
+        _size(size, header.pixel_count, header.source_size, "its source"),
+        *([f"quality {header.quality}"] if header.quality else []),
+        _network(header, is_installed=is_installed),
+        *(kind.upper() if kind in _CAPITALS else str(kind) for kind in found.metadata.kinds),
+    ]
+    return ", ".join(parts)
+
+
+def _network(header: "Header", *, is_installed: bool) -> str:
+    from hcdcodec.networks.manifest import NO_WEIGHTS
+
+    name, digest = f"{header.backbone} x{header.scale}", header.model_hash.hex()
+    if NO_WEIGHTS.startswith(digest):
+        return f"{name} (needs no weights)"
+    return f"{name} {digest[:12]} ({'installed' if is_installed else 'not installed'})"
+
+
+def _size(size: int, pixels: int, source_bytes: int, of: str) -> str:
+    """Return bytes, bits per pixel and the share of the source, which is left out where its size is not known."""
+    notes = [f"{8 * size / pixels:.3f} bpp"] if pixels else []
+    notes += [f"{100 * size / source_bytes:.0f} % of {of}"] if source_bytes else []
+    return format_bytes(size) + (f" ({', '.join(notes)})" if notes else "")

@@ -1,22 +1,15 @@
-"""The commands models list and models import."""
+"""The group models, and models import."""
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from hcdcodec.cli import output
 from hcdcodec.cli.each_file import do_each
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import WEIGHTS_DIR
+from hcdcodec.cli.models_list import list_models
 from hcdcodec.errors import UsageError
-from hcdcodec.files.names import printable
-
-if TYPE_CHECKING:
-    from hcdcodec.networks.entry import Entry
 
 
 @click.group()
@@ -24,42 +17,7 @@ def models() -> None:
     """Show the networks, and install weights for them."""
 
 
-@models.command("list")
-@option("--json", "as_json", is_flag=True, help="Write one JSON object an entry.")
-@WEIGHTS_DIR
-def list_models(weights_dir: Path | None, as_json: bool) -> None:
-    """List the networks and the weights that are installed."""
-    from hcdcodec.networks.families import FAMILIES
-    from hcdcodec.networks.manifest import installed
-    from hcdcodec.networks.native.library import manner
-
-    entries = installed(weights_dir)
-    if as_json:
-        for path, entry in entries:
-            output.write(json.dumps({"path": str(path), **asdict(entry)}))
-        return
-    for name, family in FAMILIES.items():
-        own = [(path, entry) for path, entry in entries if entry.name == name]
-        if not (family.is_listed or own):
-            continue
-        output.write(f"{name:10} {family.about}")
-        for path, entry in sorted(own, key=lambda found: found[1].scale):
-            output.write(_entry_lines(path, entry))
-        for scale in sorted(set(family.scales) - {entry.scale for _, entry in own}):
-            output.write(f"  x{scale}  not installed; {family.remedy}")
-        if family.has_weights and not family.scales and not own:
-            output.write(f"  none installed; {family.remedy}")
-    output.write(f"on a CPU: {manner()}")
-
-
-def _entry_lines(path: Path, entry: "Entry") -> str:
-    """Return what `models list` says about installed weights."""
-    z = f"normal of deviation {entry.details_scale:g}" if entry.details_scale else "zeros"
-    title = f"  x{entry.scale}  {entry.hash[:12]}  {entry.parameters:,} parameters, z {z}, licence: {entry.licence}"
-    network = [entry.origin["network"]] if "network" in entry.origin else []
-    figures = (f"{figure}: {value}{'' if 'SSIM' in figure else ' dB'}" for figure, value in entry.measured.items())
-    lines = (title, *(f"      {line}" for line in (path, *network, *figures)))
-    return "".join(f"{printable(line)}\n" for line in lines)
+models.add_command(list_models)
 
 
 @models.command(

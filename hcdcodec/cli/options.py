@@ -63,10 +63,14 @@ def complete_devices(ctx: click.Context, param: click.Parameter, incomplete: str
     return [CompletionItem(name) for name in ("auto", "cpu", "cuda", "cuda:0", "cuda:1") if name.startswith(incomplete)]
 
 
-SOURCES = stack(
-    click.argument("paths", nargs=-1, metavar="SRC... DST", type=FILE),
+LIST = stack(
     option("--files-from", metavar="FILE", type=FILE, group=Group.FILES, help="Read names from FILE; -: from stdin."),
     option("-0", "null", is_flag=True, group=Group.FILES, help="Those names end in NUL, as find -print0 writes them."),
+)
+SMALL_FILES = stack(click.argument("paths", nargs=-1, metavar="FILE|DIR...", type=FILE), LIST)
+SOURCES = stack(
+    click.argument("paths", nargs=-1, metavar="SRC... DST", type=FILE),
+    LIST,
     option(
         "--shard",
         type=Share(),

@@ -6,10 +6,16 @@ ends with status 1, since the user asked for this line.
 
 import contextlib
 import os
+import stat
 import sys
 from typing import TextIO
 
+import click
+
 from hcdcodec.cli.exits import FAILED
+
+FAILURE, WARNING = "red", "yellow"
+"""The colours of lines."""
 
 _lost: list[str] = []
 """The reasons why lines of standard output were lost."""
@@ -37,17 +43,59 @@ def write(line: str, stream: TextIO | None = None) -> None:
         _lost.append(getattr(error, "strerror", None) or str(error))
 
 
-def say(line: str) -> None:
-    """Write a line to standard error."""
+def say(line: str, colour: str = "") -> None:
+    """Write a line to standard error.
+
+    Args:
+        line: the text without a line end.
+        colour: `FAILURE` or `WARNING`; shown only where the terminal may show colours.
+    """
     with contextlib.suppress(OSError, ValueError):
         if sys.stderr is not None:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write((click.style(line, fg=colour) if colour and has_colours() else line) + "\n")
             sys.stderr.flush()
+
+
+def fail(line: str) -> None:
+    """Write a line about a failure to standard error."""
+    say(line, FAILURE)
+
+
+def has_colours() -> bool:
+    """Tell whether standard error is a terminal that shows colours, and the user has not switched them off."""
+    return is_terminal(sys.stderr) and not os.environ.get("NO_COLOR") and can_move()
+
+
+def can_move() -> bool:
+    """Tell whether the terminal can draw one line anew."""
+    return os.environ.get("TERM") != "dumb"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Tell whether a stream is a terminal. A closed stream is not."""
     return stream is not None and not stream.closed and stream.isatty()
+
+
+def wants_summary(stream: TextIO | None) -> bool:
+    """Tell whether somebody reads a summary there: on a terminal, or in a regular file that keeps it.
+
+    A pipe or socket leads to cron or to a journal, where a run that went well should leave nothing.
+    """
+    if stream is None or stream.closed:
+        return False
+    try:
+        return stream.isatty() or stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # no file at all
+        return False
+
+
+def is_pipe(stream: TextIO | None) -> bool:
+    """Tell whether another program is at the other end of a stream."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode if stream is not None and not stream.closed else 0
+    except OSError:  # no file at all
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
 def prepare() -> None:

@@ -1,81 +1,109 @@
 """The progress bar of a batch: one line on a terminal, nothing elsewhere."""
 
 import contextlib
+import os
+import sys
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.live import Live
+from rich.progress_bar import ProgressBar as Stripe
+from rich.table import Table
 from rich.text import Text
 
-from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import output
-from hcdcodec.cli.report import Mean
+from hcdcodec.cli.work_meter import WorkMeter
+from hcdcodec.files.names import printable
 
-
-class _Rate(ProgressColumn):
-    """Megapixels a second, over the whole run."""
-
-    def render(self, task: Task) -> Text:
-        megapixels = task.fields["pixels"] / 1e6
-        return Text(f"{megapixels / task.elapsed:.2f} MP/s" if megapixels and task.elapsed else "", "dim")
-
-
-class _Gain(ProgressColumn):
-    """Mean dB that the search has gained so far."""
-
-    def render(self, task: Task) -> Text:
-        gain = task.fields["gain"]
-        return Text(f"{gain.value:+.2f} dB" if gain.count else "", "green")
+_NAME_SHARE, _STRIPE_SHARE = 3, 2
+"""How the name and the stripe share the width that the numbers leave."""
 
 
 class ProgressBar:
     """Progress over jobs; use as a context manager.
 
     Args:
-        total: number of jobs.
+        meter: measures the progress.
         verb: word for the work.
         visible: False = draw nothing.
     """
 
-    def __init__(self, total: int, verb: str, *, visible: bool) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _Rate(),
-            _Gain(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),  # standard output may carry a picture or rows
+    def __init__(self, meter: WorkMeter, verb: str, *, visible: bool) -> None:
+        self._meter, self._verb, self._visible = meter, verb, visible
+        self._console = Console(stderr=True)  # standard output may carry a picture or rows
+        self._live = Live(
+            get_renderable=self._draw,
+            console=self._console,
+            refresh_per_second=4,
             transient=True,  # the summary takes the place of the bar
-            disable=not visible,
+            redirect_stdout=False,  # rich would write rows to standard error
         )
-        self._pixels = 0
-        self._gain = Mean()
-        self._task = self._progress.add_task(verb, total=total, pixels=0, gain=self._gain)
 
     def __enter__(self) -> "ProgressBar":
-        self._progress.start()
+        if self._visible:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if self._visible:
+            self._live.stop()
 
-    def advance(self, outcome: Outcome) -> None:
-        """Count one outcome."""
-        if outcome.status is Status.DONE:
-            self._pixels += outcome.pixels
-            # The gain of an exact picture is infinite, and so would be the mean.
-            if outcome.psnr is not None and outcome.psnr_before is not None and outcome.psnr != float("inf"):
-                self._gain.add(outcome.psnr - outcome.psnr_before)
-        self._progress.update(self._task, advance=1, pixels=self._pixels)
-
-    def say(self, line: str) -> None:
+    def say(self, line: str, colour: str = "") -> None:
         """Print a line above the bar, to standard error."""
-        if self._progress.disable:
-            output.say(line)
+        if not self._visible:
+            output.say(line, colour)
             return
         with contextlib.suppress(OSError):
             # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
-            self._progress.console.print(Text(line), soft_wrap=True)
+            self._console.print(Text(line, colour), soft_wrap=True)
+
+    def _draw(self) -> Table:
+        progress = self._meter.now()
+        line = Table.grid(padding=(0, 1), expand=True)
+        for _ in range(2):
+            line.add_column(no_wrap=True)
+        line.add_column(ratio=_STRIPE_SHARE)
+        line.add_column(no_wrap=True, justify="right", min_width=len("100 %"))
+        line.add_column(ratio=_NAME_SHARE, no_wrap=True, overflow="ellipsis")
+        line.add_column(no_wrap=True, justify="right", min_width=len("99 min left"))
+        line.add_row(
+            self._verb,
+            f"{progress.ended}/{self._meter.count}",
+            Stripe(total=1, completed=progress.share),
+            f"{100 * progress.share:.0f} %",
+            Text(_name(progress.names) or ("" if progress.share else "starting")),
+            "" if progress.seconds_left is None else f"{format_seconds(progress.seconds_left)} left",
+        )
+        return line
+
+
+def may_draw(*, rows: bool, streams: bool) -> bool:
+    """Tell whether a bar disturbs nobody on the terminal behind standard error.
+
+    Args:
+        rows: whether rows go to standard output.
+        streams: whether the picture comes from standard input or goes to standard output.
+    """
+    if not (output.is_terminal(sys.stderr) and output.can_move()):
+        return False
+    # What reads our output, or writes our input, most likely draws on the same terminal.
+    piped = output.is_pipe(sys.stdout) or (streams and output.is_pipe(sys.stdin))
+    return not piped and not (rows and output.is_terminal(sys.stdout))
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a time that is left, in a unit that suits it: nobody needs the seconds of an hour."""
+    for unit, length in (("s", 1), ("min", 60), ("h", 3600)):
+        if seconds < 100 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
+
+
+def _name(names: tuple[str, ...]) -> str:
+    """Return the name of the file in work without its folder, and how many others are in work, too."""
+    if not names:
+        return ""
+    others = f" +{len(names) - 1}" if len(names) > 1 else ""
+    return printable(os.path.basename(names[0])) + others  # noqa: PTH119  (a name may be no path)

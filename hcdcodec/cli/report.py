@@ -67,6 +67,7 @@ class Report:
     clock: Callable[[], float] = time.monotonic
     """Returns seconds. The report reads it at its start and in the summary, since the times of pictures overlap."""
     _counts: Counter[Status] = field(default_factory=Counter, init=False)
+    _stale: Counter[str] = field(default_factory=Counter, init=False)
     _source_bytes: int = field(default=0, init=False)
     _target_bytes: int = field(default=0, init=False)
     _pixels: int = field(default=0, init=False)
@@ -76,6 +77,7 @@ class Report:
     _larger: int = field(default=0, init=False)
     _left_out: int = field(default=0, init=False)
     _older: int = field(default=0, init=False)
+    _missed: int = field(default=0, init=False)
     _started: float = field(init=False)
 
     # Not a default of the field, since that could not read the clock of this report.
@@ -85,9 +87,11 @@ class Report:
     def add(self, outcome: Outcome) -> None:
         """Take one outcome into the sums. Only pictures that were done count in bytes, pixels and dB."""
         self._counts[outcome.status] += 1
-        # A skipped picture has a result size only if it was encoded and left out by --skip-if-larger.
-        self._left_out += outcome.status is Status.SKIPPED and outcome.target_bytes > 0
+        if outcome.status is Status.STALE:
+            self._stale[outcome.message] += 1
+        self._left_out += outcome.is_left_out
         self._older += outcome.is_older
+        self._missed += outcome.misses_target
         if outcome.status is not Status.DONE:
             return
         self._source_bytes += outcome.source_bytes
@@ -99,13 +103,13 @@ class Report:
             self._exact += 1
         elif outcome.psnr is not None:
             self._psnr.add(outcome.psnr)
-            if outcome.psnr_before is not None:
+            if outcome.is_searched and outcome.psnr_before is not None:
                 self._gain.add(outcome.psnr - outcome.psnr_before)
 
     @property
     def exit_status(self) -> int:
-        """0 if everything was done or was up to date, 1 if something failed."""
-        return 1 if self._counts[Status.FAILED] else 0
+        """0 if everything was done or was up to date, 1 if something failed or missed its target."""
+        return 1 if self._counts[Status.FAILED] or self._missed else 0
 
     @property
     def is_complete(self) -> bool:
@@ -114,8 +118,9 @@ class Report:
 
     def line(self, outcome: Outcome) -> str | None:
         """Return the line about one outcome for people; None if this verbosity has no line for it."""
+        failed = outcome.status is Status.FAILED or outcome.misses_target
         warned = outcome.status is Status.DONE and outcome.message and self.verbosity >= Verbosity.NORMAL
-        if outcome.status is not Status.FAILED and not warned and self.verbosity < Verbosity.VERBOSE:
+        if not failed and not warned and self.verbosity < Verbosity.VERBOSE:
             return None
         return message(outcome.name, self._sentence(outcome))
 
@@ -130,16 +135,17 @@ class Report:
         return f"{outcome.status.value}, {outcome.message}" if outcome.message else outcome.status.value
 
     def _warnings(self, outcome: Outcome) -> list[str]:
-        found = [f"warning: {outcome.message}"] if outcome.message else []
+        word = "" if outcome.misses_target else "warning: "
+        found = [f"{word}{outcome.message}"] if outcome.message else []
         if self.verb is Verb.ENCODE and outcome.is_larger and self.verbosity >= Verbosity.VERBOSE:
             found.append("warning: larger than its source, --skip-if-larger would store nothing")
         return found
 
     def summary(self) -> str:
-        """Return a summary in up to four lines: pictures, bytes, quality, time. It is empty with `QUIET`."""
+        """Return a summary: pictures, why results are stale, bytes, quality, time. It is empty with `QUIET`."""
         if self.verbosity < Verbosity.NORMAL:
             return ""
-        lines = [self._pictures()]
+        lines = [self._pictures(), *stale_lines(self._stale)]
         if self._counts[Status.DONE]:
             lines += [self._bytes(), self._quality(), self._time()]
         return "\n".join(line for line in lines if line)
@@ -147,11 +153,12 @@ class Report:
     def _pictures(self) -> str:
         words = {Status.DONE: self.verb.value, Status.SKIPPED: "up to date"}
         # Pictures that --skip-if-larger left out are skipped, too, but they are not up to date.
-        numbers = self._counts - Counter({Status.SKIPPED: self._left_out})
+        numbers = self._counts - Counter({Status.SKIPPED: self._left_out, Status.STALE: self._stale.total()})
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
+        counts += [f"{self._missed} of them missed the target"] if self._missed else []
         counts += [f"{self._older} of them made by an older release, --upgrade redoes them"] if self._older else []
-        return ", ".join(counts) or "no pictures found"
+        return ", ".join(counts) or ("" if self._stale else "no pictures found")
 
     def _bytes(self) -> str:
         if not (self._source_bytes and self._target_bytes):
@@ -166,7 +173,7 @@ class Report:
         return f"{change}, {100 * ratio:.1f} % {verdict}{bpp}{larger}"
 
     def _quality(self) -> str:
-        parts = [f"PSNR {self._psnr.value:.2f} dB on average"] if self._psnr.count else []
+        parts = [f"PSNR-RGB {self._psnr.value:.2f} dB on average"] if self._psnr.count else []
         if self._gain.count:
             parts.append(f"{self._gain.value:+.2f} dB by the search")
         if self._exact:
@@ -184,7 +191,13 @@ def standing_line(outcome: Outcome) -> str:
     target = "standard output" if outcome.target is None else printable(str(outcome.target))
     state = "up to date" if outcome.status is Status.SKIPPED else outcome.status.value
     state += ", made by an older release" if outcome.is_older else ""
+    state += f": {outcome.message}" if outcome.status is Status.STALE else ""
     return f"{printable(outcome.name)} -> {target} ({state})"
+
+
+def stale_lines(reasons: Counter[str]) -> list[str]:
+    """Return one line for each reason why results are stale, such as "7 stale: quality 90, now 75"."""
+    return [f"{count} stale: {reason}" for reason, count in reasons.most_common()]
 
 
 def message(name: str, sentence: str) -> str:
@@ -209,6 +222,7 @@ def json_line(outcome: Outcome) -> str:
         "height": outcome.height,
         "width": outcome.width,
         "quality": outcome.quality,
+        "misses_target": outcome.misses_target,
         "psnr_before": _round_finite(outcome.psnr_before),
         "psnr": _round_finite(outcome.psnr),
         "exact": outcome.psnr == math.inf,

@@ -10,13 +10,21 @@ from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import ModelError
 from hcdcodec.format.container import Packed
 from hcdcodec.format.geometry import check_geometry
+from hcdcodec.format.header import Header
 from hcdcodec.pictures.picture import Mode, Picture
-from hcdcodec.tiles import plan
+from hcdcodec.tiles import count_windows, plan
 
 
 def decode_picture(engine: Engine, packed: Packed) -> Picture:
     """Restore one picture; see `decode_pictures`."""
     return decode_pictures(engine, [packed])[0]
+
+
+def work_of(header: Header) -> int:
+    """Return the work to decode a picture, as an engine counts it, and as much again for writing its file."""
+    rows, columns = (-(-side // header.scale) for side in (header.height, header.width))
+    count, samples = count_windows(rows, columns, header.tile, header.halo)
+    return 2 * count * samples * header.scale**2
 
 
 def decode_pictures(engine: Engine, packages: Sequence[Packed]) -> list[Picture]:

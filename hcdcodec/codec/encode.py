@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from hcdcodec.codec.options import EncodeOptions
+from hcdcodec.codec.search.options import Search
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.codec.settings import settings_digest
@@ -18,7 +19,7 @@ from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.tiles import plan, usual_tile
+from hcdcodec.tiles import count_windows, plan, usual_tile
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: Encode
         Encoded(header, _interleave(refined.lr), refined, refined.passes)
         for header, refined in zip(headers, found, strict=True)
     ]
+
+
+def work_of(backbone: Backbone, height: int, width: int, search: Search) -> int:
+    """Return the work to encode a picture, as an engine counts it, and the work of a pass for writing its file."""
+    rows, columns = (-(-side // backbone.multiple) * backbone.multiple // backbone.scale for side in (height, width))
+    count, samples = count_windows(rows, columns, *usual_tile(backbone.halo_px))
+    return count * samples * backbone.scale**2 * (search.passes + 1)
 
 
 @dataclass(frozen=True)

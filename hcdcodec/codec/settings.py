@@ -7,10 +7,11 @@ tests/golden/settings_0.1.0.json holds digests that must never change.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import fields, replace
 
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
+from hcdcodec.codec.search.options import EFFORTS, Paper, Search, Ste, search_of
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.grid import RUNGS, Grid, grid_of
 from hcdcodec.networks.manifest import NetworkId
@@ -41,6 +42,47 @@ def settings_digest(options: EncodeOptions, network: NetworkId, target: Target |
     if options.container is not Container.PNG:  # the only one that release 0.1.0 had
         text += f" Container({options.container})"
     return hashlib.sha256(text.encode()).digest()[:8]
+
+
+def name_change(
+    digest: bytes, quality: int, made: NetworkId, options: EncodeOptions, network: NetworkId, target: Target | None
+) -> str:
+    """Say how settings differ from those of an existing result, as "quality 90, now 75".
+
+    A digest cannot be read, but it can be guessed: all efforts are tried. Nothing is said that no guess confirms.
+
+    Args:
+        digest: settings digest of the result.
+        quality: its quality, which a target may have chosen.
+        made: its network, of which name and scale count.
+        options: the options of today.
+        network: the network of today.
+        target: the target of today.
+    """
+    if made.scale != network.scale:
+        return f"scale {made.scale}, now {network.scale}"
+    if made.name != network.name:
+        return f"network {made.name}, now {network.name}"
+    for search in (options.search, *EFFORTS, Paper()):
+        then = replace(options, search=search, quality=quality)
+        if settings_digest(then, network) == digest:
+            return "; ".join(_name_changes(then, options, target))
+    return "other settings"
+
+
+def _name_changes(then: EncodeOptions, options: EncodeOptions, target: Target | None) -> Iterator[str]:
+    if target:
+        yield f"quality {then.quality}, now a target"
+    elif then.quality != options.quality:
+        yield f"quality {then.quality}, now {options.quality}"
+    if then.search != options.search:
+        yield f"{_name_search(then.search)}, now {_name_search(options.search).removeprefix('effort ')}"
+
+
+def _name_search(search: Search) -> str:
+    if isinstance(search, Paper):
+        return "method paper"
+    return f"effort {EFFORTS.index(search)}" if search in EFFORTS else "a search of its own"
 
 
 def _options_text(options: EncodeOptions) -> str:

@@ -33,6 +33,9 @@ from hcdcodec.pictures.picture import Levels, Picture
 SEARCHES = 4
 """Largest number of full searches of one picture; usually it takes one or two."""
 
+USUAL_SEARCHES = 2
+"""Number of full searches that a forecast of the work counts with."""
+
 _SURE_BYTES, _SURE_DB = math.log(1.03), 0.05
 """Accuracy of corrected predictions. A candidate that is predicted to miss the target by more is not searched."""
 

@@ -6,7 +6,7 @@ C = 3, or 1 for grey.
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -35,6 +35,10 @@ _PINNED_MOST = 1 << 26
 """Bytes of a picture that may be pinned: they cannot be swapped, and torch keeps them for the next one."""
 
 
+def _ignore(pixels: int) -> None:
+    """Take no notice of work that is done."""
+
+
 @dataclass(frozen=True)
 class Engine:
     """A backbone with its device, precision and batch size.
@@ -47,6 +51,7 @@ class Engine:
         is_compiled: whether the search uses torch.compile; reference passes never do.
         memory_limit: limits batches after memory was too small.
         stream: stream of a GPU for `at_work`; None on a CPU.
+        on_work: is told after each batch how much was done: HR pixels of its windows, times passes.
     """
 
     backbone: Backbone
@@ -56,6 +61,7 @@ class Engine:
     is_compiled: bool = False
     memory_limit: MemoryLimit = field(default_factory=MemoryLimit, compare=False)
     stream: torch.cuda.Stream | None = field(default=None, compare=False)
+    on_work: Callable[[int], None] = field(default=_ignore, compare=False)
 
     @property
     def manner(self) -> str:
@@ -63,9 +69,10 @@ class Engine:
         kind = str(self.fast).removeprefix("torch.")
         return f"{self.device}, {manner() if self.device.type == 'cpu' else 'CUDA'}, gradients in {kind}"
 
-    def batches(self, tasks: Sequence[TileTask]) -> TileBatches:
-        """Return the tiles of pictures in batches that fit into memory."""
-        return TileBatches(tasks, self.backbone.scale, self.batch_px, self.memory_limit)
+    def batches(self, tasks: Sequence[TileTask], passes: int = 1) -> TileBatches:
+        """Return the tiles of pictures in batches that fit into memory, for so many passes over each."""
+        limits = self.batch_px, self.memory_limit
+        return TileBatches(tasks, self.backbone.scale, *limits, lambda pixels: self.on_work(passes * pixels))
 
     def at_work(self) -> contextlib.AbstractContextManager[object]:
         """Return the context for computing. On a GPU, engines do not wait for each other: each has a stream."""
@@ -98,6 +105,7 @@ class Engine:
                 hr = self.to_unit(canvas[:, rows, columns])
                 made = as_channels(self.backbone.downscale(as_rgb(hr)[None])[0], canvas.shape[0])
                 lr[:, *tile.core.slices()] = made[:, *tile.core.within(tile.window).slices()]
+                self.on_work(tile.window.times(scale).area)
         return lr.clamp_(0, 1).clone()
 
     def upscale(

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 
@@ -61,7 +62,7 @@ def loss_gradient(
     def differentiate(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         return _differentiate(engine, lrs, tasks, targets, lumas, batch)
 
-    for batch, found in engine.batches(tasks).run(differentiate):
+    for batch, found in engine.batches(tasks, passes=2).run(differentiate):
         for (index, tile), square, loss, slope in zip(batch, *found, strict=True):
             squares[index] += square
             losses[index] += loss
@@ -101,13 +102,34 @@ def _differentiate(
             channels, scale = lrs[index].shape[0], engine.backbone.scale
             area, seen = tasks[index].visible(tile, scale, as_channels(made[slot].detach(), channels))
             residual = seen.clamp(0, 1) - engine.to_unit(targets[index][:, *area.slices()])
-            squares.append(residual.square().sum(dtype=torch.float64))
+            squares.append(_dot(residual, residual))
             inner = area.within(tile.window.times(scale)).slices()
             slope = residual_slope(residual, lumas[index])
-            losses.append((slope * residual).sum(dtype=torch.float64) / 2)
-            slopes[slot, :, *inner] = slope / (3 / channels)
-        (back,) = torch.autograd.grad(made, windows, slopes)
+            losses.append(_dot(slope, residual) / 2)
+            slopes[slot, :, *inner] = slope if channels == 3 else slope / 3
+        (back,) = torch.autograd.grad(_Slopes.apply(made, slopes), windows)  # type: ignore[no-untyped-call]
     return squares, losses, back
+
+
+class _Slopes(torch.autograd.Function):
+    """Let given slopes go back from an output.
+
+    `torch.autograd.grad` would take them, too, but it imports sympy to compare their shapes, which takes 0.3 s.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, made: torch.Tensor, slopes: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(slopes)
+        return made.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (slopes,) = ctx.saved_tensors
+        return slopes, None
+
+
+def _dot(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return torch.dot(a.flatten(), b.flatten()).double()
 
 
 @cache

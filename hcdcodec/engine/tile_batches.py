@@ -42,6 +42,10 @@ class TileTask:
         area = Rect(core.top, core.left, max(height, 0), max(width, 0))
         return area, hr[:, *area.within(tile.window.times(scale)).slices()]
 
+    def window_px(self, scale: int) -> int:
+        """Return the HR pixels of all windows: what one pass computes."""
+        return sum(tile.window.times(scale).area for tile in self.tiles)
+
 
 @dataclass
 class MemoryLimit:
@@ -63,12 +67,14 @@ class TileBatches:
         scale: HR size / LR size.
         batch_px: HR pixels in flight; at least one tile always is.
         limit: what memory was seen to hold; it falls where a batch fails.
+        on_batch: is told the HR pixels of each batch after it was computed.
     """
 
     tasks: Sequence[TileTask]
     scale: int
     batch_px: int
     limit: MemoryLimit
+    on_batch: Callable[[int], None] = lambda pixels: None
 
     def run(self, compute: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:
         """Yield every batch, and what `compute` makes of it.
@@ -83,6 +89,7 @@ class TileBatches:
                 batch = group[start : start + max(1, self._in_flight_px() // tile_px)]
                 made = self._try(compute, batch, tile_px)
                 if made is not None:
+                    self.on_batch(len(batch) * tile_px)
                     yield batch, made
                     start += len(batch)
 

@@ -80,11 +80,29 @@ def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png
         UsageError: the call makes no sense, or a result would replace a source.
     """
 
-    def refuse(path: Path) -> str | None:
-        return None if is_encoded(path.name) else f"not named *{', *'.join(c.suffix for c in Container)}"
-
-    rule = _Rule(suffix, lambda name: _decode_name(name, suffix), refuse)
+    rule = _Rule(suffix, lambda name: _decode_name(name, suffix), _refuse_other_names)
     return _plan(sources, destination, rule, listed=listed, exclude=())
+
+
+def plan_read(names: Sequence[str], *, listed: bool = False) -> Plan:
+    """Plan the reading of small files, without any results. A folder is walked as `plan_decode` walks it.
+
+    Args:
+        names: files and folders. Whether a file can be read is found out by what reads it.
+        listed: whether `names` is a list. Then directories are ignored, and no file counts as named by the user.
+    """
+    jobs, ignored, problems = list[Job](), list[Remark](), list[Remark]()
+    for name in names:
+        if not is_directory(name):
+            jobs.append(Job(Path(name), None, name, name, named=not listed))
+            continue
+        findings = search([name], _refuse_other_names, destination=None, listed=listed)
+        jobs += [Job(f.path, None, str(f.path), f.key, named=False) for f in findings.found]
+        ignored += findings.ignored
+        problems += findings.problems
+        if not (listed or findings.found or findings.problems):
+            problems.append(Remark(name, "there is no small file in this folder; name a folder that encode wrote to"))
+    return Plan(tuple(jobs), tuple(ignored), tuple(problems))
 
 
 def names_from(stream: BinaryIO, separator: bytes) -> list[str]:
@@ -113,6 +131,10 @@ def shard(jobs: Iterable[Job], index: int, count: int) -> tuple[Job, ...]:
 def _share(key: str, count: int) -> int:
     # Not `hash`: Python gives other values in every process.
     return 1 + int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:8]) % count
+
+
+def _refuse_other_names(path: Path) -> str | None:
+    return None if is_encoded(path.name) else f"not named *{', *'.join(c.suffix for c in Container)}"
 
 
 def _decode_name(name: str, suffix: str) -> str:

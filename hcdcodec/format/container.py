@@ -68,6 +68,25 @@ class Packed:
     metadata: Metadata
 
 
+@dataclass(frozen=True)
+class Description:
+    """What a file says about itself, without its pixels.
+
+    Attributes:
+        container: kind of file.
+        header: its header.
+        lr_height: rows of the stored picture.
+        lr_width: columns of the stored picture.
+        metadata: metadata of the HR picture.
+    """
+
+    container: Container
+    header: Header
+    lr_height: int
+    lr_width: int
+    metadata: Metadata
+
+
 def check_installed(kind: Container) -> None:
     """Make sure that a container can be written here.
 
@@ -143,6 +162,19 @@ def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
     check_sizes(header, opened.height, opened.width, max_pixels)
     metadata = opened.read_metadata()
     return Packed(header, _read_lr(header, opened), _read_alpha(header, opened.alpha), metadata)
+
+
+def describe(data: bytes) -> Description:
+    """Read all parts of a file but its pixels and its alpha plane.
+
+    Raises:
+        NotOursError: the file is not a PNG, WebP or JPEG XL, or has no header.
+        DamagedError: the file is truncated, a CRC is wrong, or the header makes no sense.
+        UnsupportedError: the file has a newer format.
+    """
+    opened = _layout_of(data).open(data)
+    header, metadata = Header.from_bytes(opened.header), opened.read_metadata()
+    return Description(container_of(data), header, opened.height, opened.width, metadata)
 
 
 def peek(data: Slices) -> Header:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+LATER_FIELDS = ("settings_hash", "experimental")
+"""Fields that release 0.1.0 does not know. It refuses a manifest with one, so each is written only where it is set."""
+
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -22,10 +25,11 @@ class Entry:
         details_scale: standard deviation of the details z that the decoder uses; 0 = zeros.
         licence: licence of the weights.
         origin: training data, recipe, command and hours, or the official file from which they were imported.
-        measured: measured values by name, "set/measure/setting" -> dB.
+        measured: measured values by name, "set/measure/setting" -> dB, seconds or SSIM.
         settings_hash: the model hash that stands for these weights in the text of settings; empty = their own hash.
             Better shipped weights name the first shipped weights of their name and scale here, so that existing
             results stay up to date.
+        experimental: whether other weights may be better for everything; `models list` says so.
     """
 
     name: str
@@ -38,6 +42,7 @@ class Entry:
     origin: Mapping[str, str] = field(default_factory=dict)
     measured: Mapping[str, float] = field(default_factory=dict)
     settings_hash: str = ""
+    experimental: bool = False
 
 
 def read_entry(given: object) -> Entry:
@@ -86,4 +91,5 @@ _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "origin": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "measured": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
     "settings_hash": lambda value: value == "" or _is_hash(value),
+    "experimental": lambda value: isinstance(value, bool),
 }

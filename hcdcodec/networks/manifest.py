@@ -21,7 +21,7 @@ import platformdirs
 
 from hcdcodec.errors import ModelError
 from hcdcodec.files.disk import write_atomic
-from hcdcodec.networks.entry import Entry, read_entry
+from hcdcodec.networks.entry import LATER_FIELDS, Entry, read_entry
 from hcdcodec.networks.families import FAMILIES, family_of
 
 MANIFEST = "manifest.json"
@@ -114,10 +114,10 @@ def write_manifest(directory: Path, entries: Sequence[Entry]) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    models = sorted((asdict(item) for item in entries), key=lambda item: (item["name"], item["scale"]))
-    for model in models:
-        if not model["settings_hash"]:
-            del model["settings_hash"]  # release 0.1.0 refuses a manifest with a field that it does not know
+    models = [
+        {name: value for name, value in asdict(entry).items() if value or name not in LATER_FIELDS}
+        for entry in sorted(entries, key=lambda entry: (entry.name, entry.scale))
+    ]
     write_atomic(directory / MANIFEST, (json.dumps({"models": models}, indent=2) + "\n").encode())
 
 

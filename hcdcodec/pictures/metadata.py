@@ -163,6 +163,13 @@ class Metadata:
         return tags
 
     @property
+    def kinds(self) -> tuple[Strip, ...]:
+        """The kinds of metadata that are there, in the order of `Strip`."""
+        there = {name for name in (Strip.EXIF, Strip.ICC, Strip.XMP) if getattr(self, name) is not None}
+        there.update(kind for chunk in self.chunks for kind in kinds_of(chunk))
+        return tuple(kind for kind in Strip if kind in there)
+
+    @property
     def iptc(self) -> bytes | None:
         """The IPTC records in the text chunks; None where there are none, or they are broken."""
         for chunk in self.chunks:

@@ -275,9 +275,10 @@ def test_status_counts_what_is_left(put: Callable[..., None], hcdcodec: Run) -> 
     put("in/b.png", size=(9, 9, 3))
     assert hcdcodec(*arguments, "-v").out.decode().splitlines() == [
         "in/a.png -> small/a.png.hcd.png (up to date)",
-        "in/b.png -> small/b.png.hcd.png (stale)",
+        "in/b.png -> small/b.png.hcd.png (stale: source changed)",
         "in/deep/c.png -> small/deep/c.png.hcd.png (missing)",
-        "1 up to date, 1 missing, 1 stale",
+        "1 up to date, 1 missing",
+        "1 stale: source changed",
     ]
     records = [json.loads(line) for line in hcdcodec(*arguments, "--json").out.splitlines()]
     assert [record["status"] for record in records] == ["skipped", "stale", "missing"]
@@ -287,15 +288,57 @@ def test_status_counts_what_is_left(put: Callable[..., None], hcdcodec: Run) -> 
 
 
 @pytest.mark.parametrize(
-    "choice", [["-Q", "50"], ["--max-bytes", "900"], ["--strip", "exif"], ["-e", "1"], ["-s", "2"]]
+    ("choice", "change"),
+    [
+        (["-Q", "50"], "quality 75, now 50"),
+        (["--max-bytes", "900"], "quality 75, now a target"),
+        (["--strip", "exif"], "other settings"),
+        (["-e", "1"], "effort 0, now 1"),
+        (["-Q", "90", "-e", "9"], "quality 75, now 90; effort 0, now 9"),
+        (["-s", "2"], "scale 4, now 2"),
+        (["--force"], "--force"),
+    ],
 )
-def test_status_goes_by_the_options_of_encode(put: Callable[..., None], hcdcodec: Run, choice: list[str]) -> None:
+def test_a_rerun_says_what_it_replaces_and_why(
+    put: Callable[..., None], hcdcodec: Run, choice: list[str], change: str
+) -> None:
     put("a.png")
     hcdcodec("encode", "a.png", "small/", *FAST)
     assert hcdcodec("status", "a.png", "small/", *FAST).status == 0
-    assert hcdcodec("status", "a.png", "small/", *FAST, *choice) == Ran(1, b"1 stale\n", "")
-    assert hcdcodec("encode", "a.png", "small/", *FAST, *choice).status == 0
-    assert hcdcodec("status", "a.png", "small/", *FAST, *choice).status == 0
+    if choice != ["--force"]:
+        assert hcdcodec("status", "a.png", "small/", *FAST, *choice) == Ran(1, f"1 stale: {change}\n".encode(), "")
+    dry = hcdcodec("encode", "-n", "-v", "a.png", "small/", *FAST, *choice)
+    assert dry == Ran(0, f"a.png -> small/a.png.hcd.png (stale: {change})\n".encode(), f"1 stale: {change}\n")
+    ran = hcdcodec("encode", "-v", "a.png", "small/", *FAST, *choice)
+    assert (ran.status, ran.err.splitlines()[0]) == (0, f"replaces 1 stale: {change}")
+    if choice != ["--force"]:
+        assert hcdcodec("status", "a.png", "small/", *FAST, *choice).status == 0
+
+
+def test_a_default_that_changed_with_a_release_makes_nothing_stale(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("a.png")
+    hcdcodec("encode", "a.png", "small/", *FAST)
+    monkeypatch.setattr("hcdcodec.cli.arguments.DEFAULT_QUALITY", 80)
+    said = b"1 up to date, 1 of them made by an older release, --upgrade redoes them\n"
+    assert hcdcodec("status", "a.png", "small/", *FAST) == Ran(0, said, "")
+    assert hcdcodec("encode", "a.png", "small/", *FAST, "-v").err.startswith("hcdcodec: a.png: skipped, up to date")
+    assert hcdcodec("status", "a.png", "small/", *FAST, "-Q", "80").out == b"1 stale: quality 75, now 80\n"
+    ran = hcdcodec("encode", "a.png", "small/", *FAST, "--upgrade", "-v")
+    assert ran.err.startswith("replaces 1 stale: quality 75, now 80\n")
+    assert hcdcodec("status", "a.png", "small/", *FAST) == Ran(0, b"1 up to date\n", "")
+
+
+def test_rows_of_skipped_pictures_carry_true_sizes(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png")
+    for encode in (True, False):
+        for form in [[]] if encode else [[], ["--format", "webp"]]:
+            way = ["encode", "in", "small", *FAST] if encode else ["decode", "small", "out", *form]
+            done, skipped = (json.loads(hcdcodec(*way, "--json").out) for _ in range(2))
+            assert (done["status"], skipped["status"]) == ("done", "skipped")
+            for member in ("source_bytes", "target_bytes", "height", "width", "quality"):
+                assert skipped[member] == done[member], (way, member)
 
 
 def test_status_names_what_cannot_be_done(put: Callable[..., None], hcdcodec: Run) -> None:
@@ -361,30 +404,6 @@ def test_ray_that_is_not_installed(put: Callable[..., None], hcdcodec: Run, monk
     assert not Path("there").exists()
 
 
-def test_info_and_verify(put: Callable[..., None], hcdcodec: Run) -> None:
-    put("a.png", "b.png")
-    hcdcodec("encode", "a.png", "b.png", "small/", *FAST, "-Q", "50")
-    small = ["small/a.png.hcd.png", "small/b.png.hcd.png"]
-    records = [json.loads(line) for line in hcdcodec("info", "--json", *small).out.splitlines()]
-    assert [record["file"] for record in records] == small
-    assert {(r["height"], r["width"], r["scale"], r["quality"], r["backbone"]) for r in records} == {
-        (12, 10, 4, 50, "bicubic")
-    }
-    assert records[0]["source_size"] == Path("a.png").stat().st_size
-    assert b"bicubic" in hcdcodec("info", small[0]).out
-    assert hcdcodec("verify", *small).out.decode().splitlines() == [
-        f"{name}: intact, 10x12, bicubic x4" for name in small
-    ]
-    whole = Path(small[1]).read_bytes()
-    Path(small[1]).write_bytes(whole[:-1])
-    for command in ("info", "verify"):
-        ran = hcdcodec(command, "a.png", "missing.png", small[0])
-        assert ran.status == 1
-        assert [line.split(": ")[1] for line in ran.err.splitlines()] == ["a.png", "missing.png"]
-        assert small[0].encode() in ran.out
-    assert hcdcodec("verify", small[1]).status == 1
-
-
 def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
     put("in/a.png", "in/b.png", size=(40, 48, 3))
     (found, _) = (
@@ -398,11 +417,16 @@ def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
     assert ran.status == 1
     assert ran.err.startswith("hcdcodec: in/a.png: 400 bytes cannot be met; ")
     assert Path("small/a.png.hcd.png").stat().st_size == found["target_bytes"]
-    ran = hcdcodec("encode", "in/a.png", "small/", *FAST, "--target-psnr", "90")
-    assert ran.status == 0
-    assert ran.err.startswith("hcdcodec: in/a.png: warning: 90 dB cannot be reached; stored with ")
+    for target, missed in (("--target-psnr", "90"), "90 dB"), (("--target-bpp", "0.001"), "0.001 bpp"):
+        for talk in ([], ["-q"]):
+            ran = hcdcodec("encode", "in/a.png", "small/", *FAST, *target, "--force", *talk)
+            assert ran.status == 1
+            assert ran.err.startswith(f"hcdcodec: in/a.png: {missed} cannot be reached; stored with ")
+    ran = hcdcodec("encode", "in/a.png", "small/", *FAST, *target, "--force", "--json", "-v")
+    assert json.loads(ran.out)["misses_target"]
+    assert "\n1 encoded, 1 of them missed the target\n" in ran.err
     ran = hcdcodec("encode", "in/b.png", "small/", *FAST, "--target-bpp", "3", "-v")
-    assert ran.err.splitlines()[1].startswith("hcdcodec: in/b.png: encoded, ")
+    assert ran.err.splitlines()[2].startswith("hcdcodec: in/b.png: encoded, ")
 
 
 def test_pictures_that_grow(put: Callable[..., None], hcdcodec: Run) -> None:
@@ -414,6 +438,7 @@ def test_pictures_that_grow(put: Callable[..., None], hcdcodec: Run) -> None:
     assert lines[3:] == ["2 left out as not smaller than their source"]
     assert hcdcodec("encode", "in", "small", *FAST) == Ran(0, b"", "")
     lines = hcdcodec("encode", "in", "small", *FAST, "-v", "--force").err.splitlines()
+    assert lines.pop(0) == "replaces 2 stale: --force"
     assert lines[1].endswith("; warning: larger than its source, --skip-if-larger would store nothing")
     assert ", 2 larger than their source" in lines[4]
 

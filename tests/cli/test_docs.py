@@ -36,7 +36,6 @@ NOT_RUN = {
     "models import": "it needs a checkpoint of others; tests/unit/test_import_checkpoint.py makes some",
     "hcdcodec train": "it takes minutes; tests/unit/test_training.py trains for seconds",
     "--weights-dir trained/": "training comes before it",
-    "xargs": "it is xargs that starts the command",
 }
 
 # Names on the machines of the pages, and here.

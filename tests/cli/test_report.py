@@ -23,6 +23,7 @@ DONE = Outcome(
     width=500,
     psnr_before=30.0,
     psnr=31.5,
+    is_searched=True,
     passes=24,
     seconds=1.25,
 )
@@ -98,7 +99,7 @@ def test_growth_is_warned_of_only_when_asked_and_only_of_encoding() -> None:
     assert line is not None and line.endswith("; warning: larger than its source, --skip-if-larger would store nothing")
     assert "warning" not in (report_of(verb=Verb.DECODE, verbosity=Verbosity.VERBOSE).line(grown) or "")
     assert report_of(grown, DONE, grown).summary().splitlines()[1].endswith(" bpp, 2 larger than their source")
-    left_out = replace(grown, status=Status.SKIPPED)
+    left_out = replace(grown, status=Status.SKIPPED, is_left_out=True)
     assert report_of(left_out, SKIPPED).summary() == "1 up to date, 1 left out as not smaller than their source"
 
 
@@ -127,7 +128,7 @@ def test_summary_of_encoding() -> None:
     assert report_of(DONE, larger, SKIPPED, FAILED, IGNORED, IGNORED).summary().splitlines() == [
         "2 encoded, 1 up to date, 1 failed, 2 ignored",
         "1.00 MB -> 250 kB, 25.0 % of the source files, 2.000 bpp",
-        "PSNR 32.50 dB on average, +1.00 dB by the search",
+        "PSNR-RGB 32.50 dB on average, +1.00 dB by the search",
         "2.0 s, 0.50 MP/s",
     ]
 
@@ -156,7 +157,7 @@ def test_quiet_has_no_summary() -> None:
 
 def test_exact_pictures_do_not_spoil_the_mean() -> None:
     quality = report_of(DONE, replace(DONE, psnr=math.inf)).summary().splitlines()[2]
-    assert quality == "PSNR 31.50 dB on average, +1.50 dB by the search, 1 without any error"
+    assert quality == "PSNR-RGB 31.50 dB on average, +1.50 dB by the search, 1 without any error"
     assert "nan" not in report_of(replace(DONE, psnr_before=math.inf, psnr=math.inf)).summary()
 
 
@@ -186,6 +187,7 @@ def test_json_has_every_member() -> None:
         "height": 1000,
         "width": 500,
         "quality": None,
+        "misses_target": False,
         "psnr_before": 30.0,
         "psnr": 31.5,
         "exact": False,
@@ -216,17 +218,32 @@ def test_json_carries_any_name_exactly() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "state"), [(Status.MISSING, "missing"), (Status.STALE, "stale"), (Status.SKIPPED, "up to date")]
+    ("status", "state"), [(Status.MISSING, "missing"), (Status.STALE, "stale: --force"), (Status.SKIPPED, "up to date")]
 )
 def test_a_survey_names_source_target_and_state(status: Status, state: str) -> None:
-    outcome = Outcome(name="in/a\n.jpg", status=status, target=Path("small/a\n.jpg.hcd.png"))
+    reason = "--force" if status is Status.STALE else ""
+    outcome = Outcome(name="in/a\n.jpg", status=status, target=Path("small/a\n.jpg.hcd.png"), message=reason)
     assert standing_line(outcome) == f"in/a\\n.jpg -> small/a\\n.jpg.hcd.png ({state})"
     assert standing_line(replace(outcome, target=None)) == f"in/a\\n.jpg -> standard output ({state})"
 
 
-@pytest.mark.parametrize("status", [Status.MISSING, Status.STALE, Status.FAILED])
+def test_a_search_that_did_not_run_gained_nothing() -> None:
+    summary = report_of(replace(DONE, is_searched=False, psnr_before=31.5)).summary()
+    assert summary.splitlines()[2] == "PSNR-RGB 31.50 dB on average"
+
+
+def test_reasons_why_results_are_stale_have_lines_of_their_own() -> None:
+    stale = [
+        Outcome(name="a", status=Status.STALE, message=why) for why in ("source changed", *["effort 0, now 5"] * 2)
+    ]
+    assert report_of(*stale).summary() == "2 stale: effort 0, now 5\n1 stale: source changed"
+    assert report_of(*stale, SKIPPED).summary().splitlines()[0] == "1 up to date"
+
+
+@pytest.mark.parametrize("status", [Status.MISSING, Status.FAILED])
 def test_a_survey_is_complete_where_all_is_up_to_date(status: Status) -> None:
     assert report_of(SKIPPED, IGNORED).is_complete and report_of().is_complete
+    assert not report_of(Outcome(name="a", status=Status.STALE, message="source changed")).is_complete
     found = report_of(SKIPPED, Outcome(name="a", status=status))
     assert not found.is_complete
     assert found.summary() == f"1 up to date, 1 {status.value}"

@@ -46,9 +46,11 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "speed.kernel": (("--rounds", "1", "--shape", "16", "1", "1", "8"), "kernel.csv"),
     "speed.memory_growth": (COMMAND, "memory_growth.csv"),
     "speed.memory_peak": (COMMAND, "memory_peak.csv"),
+    "speed.models": (("--crop", "8"), "models.csv"),
     "speed.overlap": (COMMAND, "overlap.csv"),
     "speed.per_picture": ((*SMALL, *FAST, "--repeat", "1"), "per_picture_*.csv"),
     "speed.picture_count": (COMMAND, "picture_count.csv"),
+    "speed.where": (("--limit", "1", "--rounds", "1", *FAST), "where.csv"),
 }
 NEEDS = {"robustness.ray_workers": "ray"}
 TOO_LONG = {
@@ -78,6 +80,8 @@ def test_a_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     if name in TOO_LONG:
         pytest.skip(TOO_LONG[name])
     pytest.importorskip("matplotlib")
+    if name == "speed.where" and not Path(sys.executable).with_name("py-spy").is_file():
+        pytest.skip("it needs py-spy")
     if name in NEEDS:
         pytest.importorskip(NEEDS[name])
     arguments, left = CALLS[name]

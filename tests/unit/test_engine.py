@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import Draw
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -152,3 +153,13 @@ def test_a_compiled_search_finds_as_much(pictures: list[Picture]) -> None:
     for one, two in zip(expected, found, strict=True):
         assert one.refined.error < one.refined.error_before
         assert one.refined.error == pytest.approx(two.refined.error, rel=1e-2)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_crn_adds_its_correction_to_bilinear_interpolation(scale: int) -> None:
+    torch.manual_seed(0)
+    network = Crn(scale, width=8, encoder_depth=1, decoder_depth=1).eval().requires_grad_(requires_grad=False)
+    torch.nn.init.normal_(network.decoder.tail.weight, std=0.1)
+    lr = torch.rand(2, 3, 5, 7).contiguous(memory_format=torch.channels_last)
+    smooth = F.interpolate(lr, scale_factor=float(scale), mode="bilinear", align_corners=False)
+    assert torch.equal(network.upscale(lr), smooth + F.pixel_shuffle(network.decoder(lr - 0.5), scale))

@@ -122,7 +122,7 @@ def test_chart_psnr_is_the_psnr() -> None:
 
 
 def test_list_shows_what_is_installed(weights_dir: Path) -> None:
-    shown = run("list", "--weights-dir", weights_dir).stdout
+    shown = run("list", "-v", "--weights-dir", weights_dir).stdout
     for which in NETWORKS:
         entry = entry_of(weights_dir, which)
         for part in (f"x{entry.scale}  {entry.hash[:12]}", f"{entry.parameters:,}", "licence", f"{ZEROS}: "):
@@ -135,7 +135,7 @@ def test_missing_weights_say_where_to_get_them(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(ModelError, match=r"official checkpoint with .hcdcodec models import FILE\.pth."):
         load_backbone("irn", 4)
-    assert "not installed; import the official checkpoint" in run("list").stdout
+    assert "not installed; import the official checkpoint" in run("list", "-v").stdout
 
 
 def test_imports_go_to_the_users_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,20 @@ def test_importing_the_package_does_not_load_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+SEARCH = """
+import sys, numpy, torch
+before = "sympy" in sys.modules
+import hcdcodec
+hcdcodec.encode(numpy.zeros((8, 8, 3), numpy.uint8), backbone="bicubic", effort=1)
+sys.exit(("sympy" in sys.modules) != before)
+"""
+
+
+def test_a_search_loads_no_algebra() -> None:
+    """PyTorch imports sympy, in 0.3 s, as soon as it compares the shapes of slopes that someone gives it."""
+    subprocess.run([sys.executable, "-c", SEARCH], check=True)
+
+
 def test_what_makes_no_sense_is_said_before_torch_is_loaded(tmp_path: Path) -> None:
     arguments = ["encode", str(tmp_path / "missing.png"), str(tmp_path / "small/")]
     ran = subprocess.run([sys.executable, "-c", COMMAND, *arguments], capture_output=True, text=True, check=False)

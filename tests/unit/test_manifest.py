@@ -15,6 +15,7 @@ import pytest
 from conftest import Ran, Tiny
 
 import hcdcodec.networks.manifest
+from hcdcodec.cli.models_list import PSNR, SECONDS
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.families import FAMILIES
@@ -88,6 +89,8 @@ BROKEN = {
             ("origin", {"network": 3}),
             ("measured", {"PSNR": "high"}),
             ("settings_hash", "abc"),
+            ("experimental", "yes"),
+            ("experimental", 1),
             ("file", ""),
             ("file", ".."),
             ("file", "../a.safetensors"),
@@ -111,17 +114,57 @@ def test_a_broken_manifest_is_named_in_one_line(content: object, tmp_path: Path,
     assert f"{tmp_path / 'manifest.json'} is not a manifest of weights (" in ran.err
 
 
-def test_a_manifest_without_settings_hash_is_as_0_1_0_wrote_it(tmp_path: Path) -> None:
+def test_a_manifest_without_later_fields_is_as_0_1_0_wrote_it(tmp_path: Path) -> None:
     write_manifest(tmp_path, [Entry(**ENTRY)])
     (model,) = json.loads((tmp_path / "manifest.json").read_text())["models"]
-    assert "settings_hash" not in model
-    write_manifest(tmp_path, [Entry(**ENTRY, settings_hash="cd" * 32)])
-    assert read_manifest(tmp_path)[0].settings_hash == "cd" * 32
+    assert [*model] == [*ENTRY, "details_scale", "licence", "origin", "measured"]
+    entry = Entry(**ENTRY, settings_hash="cd" * 32, experimental=True)
+    write_manifest(tmp_path, [entry])
+    assert read_manifest(tmp_path) == (entry,)
+
+
+def test_list_says_one_line_a_network(tmp_path: Path, hcdcodec: Run) -> None:
+    entries = [
+        {**ENTRY, "measured": {SECONDS: 3.624, PSNR: 32.654, "Set5/PSNR-Y/quality 100": 36.2}},
+        {**ENTRY, "hash": "cd" * 32},
+        {**ENTRY, "name": "irn", "experimental": True, "measured": {"chart/PSNR/z zeros": 9.5, "chart/LR": 40.0}},
+        {**ENTRY, "name": "sr", "scale": 3, "origin": {"network": "SwinIR"}},
+    ]
+    lines = hcdcodec("models", "list", "--weights-dir", put(tmp_path, {"models": entries})).out.decode().splitlines()
+    assert lines[0].split() == ["network", "weights", "s/MP", "dB"]
+    said = [line.split(maxsplit=2) for line in lines[1:] if line.startswith(("crn x4", "irn x4", "sr"))]
+    assert [(" ".join(words[:2]), " ".join(words[2].split())) for words in said[:2] + said[3:]] == [
+        ("crn x4", f"{'ab' * 6} 3.62 32.65 default"),
+        ("crn x4", f"{'cd' * 6} -b crn@cdcd takes it"),
+        ("irn x4", f"{'ab' * 6} chart 9.50 installed, experimental"),
+        ("sr x3", f"{'ab' * 6} installed, SwinIR"),
+    ]
+    assert {"hcflow x4 not installed", "bicubic needs no weights"} <= {" ".join(line.split()) for line in lines}
+    assert max(map(len, lines)) <= 100
+
+
+def test_list_says_all_if_asked(tmp_path: Path, hcdcodec: Run) -> None:
+    entry = {**ENTRY, "experimental": True, "measured": {SECONDS: 3.62, "Set5/PSNR-Y/quality 100": 36.2}}
+    shown = hcdcodec("models", "list", "-v", "--weights-dir", put(tmp_path, {"models": [entry]})).out.decode()
+    for part in ("z zeros", "experimental", f"{SECONDS}: 3.62 s\n", "Set5/PSNR-Y/quality 100: 36.2 dB", str(tmp_path)):
+        assert part in shown
+    assert "not installed; import the official checkpoint with 'hcdcodec models import FILE.pth'" in shown
+
+
+def test_shipped_weights_can_be_compared() -> None:
+    """To mend it: python -m benchmarks.speed.models --manifest."""
+    lines = (SHIPPED.parent / "benchmarks/results/speed/models.csv").read_text().splitlines()
+    measured = [row.split(",") for row in lines if not row.startswith(("#", "network"))]
+    told = [
+        (f"{entry.name} x{entry.scale} {entry.hash[:12]}", entry.measured[SECONDS], entry.measured[PSNR])
+        for entry in read_manifest(SHIPPED)
+    ]
+    assert told == [(name, round(float(seconds), 2), round(float(psnr), 2)) for name, seconds, psnr in measured]
 
 
 def test_what_a_manifest_says_does_not_steer_the_terminal(tmp_path: Path, hcdcodec: Run) -> None:
     put(tmp_path, {"models": [{**ENTRY, "licence": "\x1b[2JMIT\nx"}]})
-    shown = hcdcodec("models", "list", "--weights-dir", tmp_path).out
+    shown = hcdcodec("models", "list", "-v", "--weights-dir", tmp_path).out
     assert b"MIT" in shown and b"\x1b" not in shown and b"\nx" not in shown
 
 
@@ -179,7 +222,7 @@ def test_a_foreign_directory_beside_the_package_does_not_matter(foreign: object,
     (tmp_path / "hcdcodec/weights").mkdir(exist_ok=True)
     shutil.copy(SHIPPED / "manifest.json", tmp_path / "hcdcodec/weights/manifest.json")
     ran = subprocess.run(
-        [sys.executable, "-m", "hcdcodec", "models", "list"],
+        [sys.executable, "-m", "hcdcodec", "models", "list", "-v"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         capture_output=True,

@@ -337,7 +337,7 @@ def test_each_picture_of_a_batch_stops_alone(tiny: Tiny, draw: Draw) -> None:
     engine = tiny.engine()
     flat = np.full((24, 32, 3), 99, np.uint8)
     subjects = [subject_of(pixels, engine) for pixels in (flat, draw(64, 72, 3))]
-    search = Ste(40, patience=2, tolerance=1e-5)
+    search = Ste(40, patience=8, tolerance=1e-5)
     together = refine(engine, subjects, search)
     assert together[0].passes != together[1].passes
     assert [found.passes for found in together] == [refine(engine, [each], search)[0].passes for each in subjects]

@@ -101,7 +101,7 @@ def test_import_keeps_the_tensors_and_reads_the_scale(kind: str, tmp_path: Path,
     said = ran.out.decode()
     assert f"sr x{scale} {entry.hash[:12]} from {kind}.pth ({entry.origin['network']}): {PLAIN} " in said
     listed = hcdcodec("models", "list", "--weights-dir", tmp_path / "weights").out.decode()
-    assert f"  x{scale}  {entry.hash[:12]}" in listed
+    assert f"sr x{scale} {entry.hash[:12]}" in " ".join(listed.split())
     assert entry.origin["network"] in listed
 
 

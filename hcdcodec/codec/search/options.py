@@ -53,6 +53,16 @@ class Ste:
     luma: float = 1.0
     full_luma_gain: float = 0.16
 
+    @property
+    def is_active(self) -> bool:
+        """Tell whether anything is searched."""
+        return self.steps > 0
+
+    @property
+    def passes(self) -> int:
+        """Return the passes over a picture: downscaling, the check of its LR, two a step, the check of the result."""
+        return 2 + (2 * self.steps + 1 if self.is_active else 0)
+
 
 @dataclass(frozen=True)
 class Paper:
@@ -72,13 +82,23 @@ class Paper:
     epsilon: float = 0.3
     seed: int = 0
 
+    @property
+    def is_active(self) -> bool:
+        """Tell whether anything is searched; without steps, the random start is still judged."""
+        return self.hr_steps + self.lr_steps > 0
+
+    @property
+    def passes(self) -> int:
+        """Return the passes over a picture, as `Ste` counts them; the last HR is downscaled once more."""
+        return 3 + 4 * self.hr_steps + (1 if self.hr_steps else 0) + 2 * self.lr_steps
+
 
 Search = Ste | Paper
 
 DEFAULT_EFFORT = 5
 # Of the first steps that were tried, 1 to 6 levels, these gained most, or within 0.02 dB of it, on the middles of six
 # val pictures. Long searches have time to settle: shorter steps in the end gain more there.
-_EFFORTS = (
+EFFORTS = (
     Ste(0),
     Ste(1, 3.0),
     Ste(2, 4.0),
@@ -101,6 +121,6 @@ def search_of(effort: int) -> Ste:
     Raises:
         UsageError: out of range.
     """
-    if not 0 <= effort < len(_EFFORTS):
+    if not 0 <= effort < len(EFFORTS):
         raise UsageError(f"effort {effort} is out of range; 0 to 9 are possible")
-    return _EFFORTS[effort]
+    return EFFORTS[effort]

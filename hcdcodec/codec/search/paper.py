@@ -31,6 +31,7 @@ def _algorithm_1(engine: Engine, subject: Subject, start: torch.Tensor, search: 
         ball.descend(_hr_gradient(engine, subject, ball.moved()))
     if search.hr_steps:
         start = _whole_downscale(engine, ball.moved()).detach().clamp(0, 1)
+        engine.on_work(subject.task.window_px(engine.backbone.scale))
     base = quantise(start, subject.grid)
     if not search.lr_steps:  # no random start either
         return base
@@ -51,6 +52,7 @@ def _hr_gradient(engine: Engine, subject: Subject, hr: torch.Tensor) -> torch.Te
         lr = _whole_downscale(engine, hr)
         slope = _lr_gradient(engine, subject, quantise(lr.detach().clamp(0, 1), subject.grid))
         (gradient,) = torch.autograd.grad(lr, hr, slope)
+    engine.on_work(2 * subject.task.window_px(engine.backbone.scale))
     return gradient
 
 

@@ -21,7 +21,7 @@ def search_ste(engine: Engine, pictures: Sequence[PictureSearch], search: Ste) -
     """Descend on all pictures together; those that stopped leave the batches."""
     if not search.steps:
         return
-    bicubic = replace(engine, backbone=Bicubic(engine.backbone.scale))
+    bicubic = replace(engine, backbone=Bicubic(engine.backbone.scale), on_work=lambda pixels: None)
     descents = [
         _Descent(picture, bicubic.downscale(picture.subject.canvas, picture.subject.task.tiles), search)
         for picture in pictures
@@ -32,6 +32,10 @@ def search_ste(engine: Engine, pictures: Sequence[PictureSearch], search: Ste) -
             break
         _step(engine, active, fade(step, search))
     for descent in descents:
+        # The work of a whole search was announced, so that of the steps that it did not need is done now.
+        engine.on_work(
+            2 * (search.steps - len(descent.costs)) * descent.picture.subject.task.window_px(engine.backbone.scale)
+        )
         descent.propose()
 
 
