@@ -16,11 +16,11 @@ from functools import partial
 from typing import Any
 
 from benchmarks.common import bd_rate, pictures, record, round_trip
-from benchmarks.common.codecs import CODECS, Codec
 from benchmarks.common.pictures import PictureSet
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, search_of
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.metrics import Scores
+from hcdcodec.trial.rivals import CODECS, Codec
 
 QUALITIES = (100, 90, 82, 75, 68, 61, 49, 38, 28, 18, 8)
 PAPER, WINDOWED = "paper's scheme", "paper's scheme on 128-px windows"

@@ -15,13 +15,13 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.common import record, round_trip
-from benchmarks.common.codecs import CODECS
 from benchmarks.common.pictures import SHIPPED
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, search_of
 from hcdcodec.compare.sheet import enlarge
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import read_picture
+from hcdcodec.trial.rivals import CODECS
 
 JPEG = CODECS[0]
 GAP, LINE = 8, 18

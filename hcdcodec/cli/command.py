@@ -20,6 +20,7 @@ from hcdcodec.cli.groups import Workflow
 from hcdcodec.cli.help_topics import help_topic
 from hcdcodec.cli.info import info
 from hcdcodec.cli.train import train
+from hcdcodec.cli.trial import try_settings
 from hcdcodec.cli.verify import verify
 from hcdcodec.errors import HcdError, ModelError, OutputError
 from hcdcodec.files.names import printable
@@ -36,6 +37,7 @@ def cli() -> None:
 
 
 for command in (
+    try_settings,
     encode_decode.encode,
     encode_decode.decode,
     encode_decode.status,

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,12 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import reason
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
+from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
 if TYPE_CHECKING:
-    from hcdcodec.compare.pairs import Pair
+    from hcdcodec.compare.pairs import Comparison, Figures, Pair, Restore
     from hcdcodec.format.container import Packed
     from hcdcodec.pictures.picture import Picture
 
@@ -50,6 +52,8 @@ if TYPE_CHECKING:
     metavar="N",
     help="Pixels at each side that PSNR-Y and SSIM leave out.  [default: the scale, or 4]",
 )
+@option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2, too: what people see. Needs hcdcodec[ssimulacra2].")
+@option("--fail-below", type=float, metavar="DB", help="End with status 1 if a picture has less PSNR-RGB than that.")
 @MAX_PIXELS
 @EXCLUDE
 @WEIGHTS_DIR
@@ -59,10 +63,10 @@ def compare(
     """Measure how close pictures are to their originals.
 
     It tells PSNR, SSIM, and the bits per pixel of the file that is compared. An LR, which is a small file of ours, is
-    decoded in memory. Two folders are compared file by file, by their names.
+    decoded in memory. Two folders are compared file by file, by their names, and the worst picture stands first.
     """
-    from hcdcodec.cli.report import message
-    from hcdcodec.compare import pairs
+    from hcdcodec.cli.count_bar import CountBar
+    from hcdcodec.compare import pairs, ssimulacra2
     from hcdcodec.compare.exhibit import Heading, exhibit_of
     from hcdcodec.compare.page import page_at
     from hcdcodec.compare.sheet import panels_of, sheet, table
@@ -71,28 +75,54 @@ def compare(
     found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
+    if given["ssimulacra2"]:
+        ssimulacra2.check_installed()
     page = page_at(html_page) if html_page is not None else None
     _check_reports([path for path in (picture, page.file if page else None) if path is not None], found)
-    restore, compared = _make_restore(given["weights_dir"]), []
-    for pair in found:
-        try:
-            result = pairs.compare_pair(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
-            if page is not None:
-                page.add(exhibit_of(result))
-        # A pair that cannot be compared is reported, and the others go on.
-        except (HcdError, MemoryError) as error:
-            output.say(message(pair.name, reason(error)))
-            continue
-        if picture is not None:
-            disk.write_atomic(picture, sheet(panels_of(result)))
-        if as_json:
-            output.write(json.dumps(result.figures.members()))
-        compared.append(result.figures)
+    restore = _make_restore(given["weights_dir"])
+    compared: list[Figures] = []
+    with CountBar("comparing", len(found), wanted=len(found) > 1) as bar:
+        for pair in found:
+            try:
+                result = _compare(pair, restore, given)
+                if page is not None:
+                    page.add(exhibit_of(result))
+            # A pair that cannot be compared is reported, and the others go on.
+            except (HcdError, MemoryError) as error:
+                bar.say(message(pair.name, reason(error)))
+                continue
+            finally:
+                bar.advance()
+            if picture is not None:
+                disk.write_atomic(picture, sheet(panels_of(result)))
+            if as_json:
+                output.write(json.dumps(result.figures.members()))
+            compared.append(result.figures)
     if page is not None:
         page.write(Heading("hcdcodec compare"))
     if compared and not as_json:
         output.write(table(compared))
-    sys.exit(exits.FAILED if len(compared) < len(found) else 0)
+    poor = _name_poor(compared, given["fail_below"])
+    sys.exit(exits.FAILED if poor or len(compared) < len(found) else 0)
+
+
+def _compare(pair: "Pair", restore: "Restore", given: Mapping[str, Any]) -> "Comparison":
+    from hcdcodec.compare import pairs, ssimulacra2
+
+    result = pairs.compare_pair(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
+    if not given["ssimulacra2"]:
+        return result
+    seen = ssimulacra2.score(result.original, result.decoded)
+    return replace(result, figures=replace(result.figures, ssimulacra2=seen))
+
+
+def _name_poor(compared: "Sequence[Figures]", least: float | None) -> int:
+    """Name the pictures whose PSNR-RGB is below what the user asked for, and count them."""
+    poor = [figures for figures in compared if least is not None and figures.scores.psnr_rgb < least]
+    for figures in poor:
+        sentence = f"{figures.scores.psnr_rgb:.2f} dB, less than {least:g}; encode it at a higher quality or effort"
+        output.say(message(figures.name, sentence))
+    return len(poor)
 
 
 def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.files.names import printable
 
+_MINUTE, _HOUR = 60, 3600
 _BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
@@ -270,3 +271,10 @@ def format_bytes(count: int) -> str:
         if power == 0
         else f"{count / 1000**power:.{2 - (len(str(count)) - 1) % 3}f} {_BYTE_UNITS[power]}"
     )
+
+
+def format_time(seconds: float) -> str:
+    """Return a time that was forecast, no finer than a forecast is."""
+    if seconds < 2 * _MINUTE:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / _MINUTE:.0f} minutes" if seconds < 2 * _HOUR else f"{seconds / _HOUR:.1f} hours"

@@ -81,10 +81,17 @@ def run_plan(
 
 def print_plan(plan: "Plan", judge: "Callable[[Job], Standing]", verb: Verb, arguments: Arguments) -> NoReturn:
     """Print what a run would do, without doing it; leave with the exit status."""
+    from hcdcodec.cli.dry_run import forecast_line
+
     report = _make_report(verb, arguments)
-    _report_standings(plan, judge, report, arguments, listed=True)
+    todo = _report_standings(plan, judge, report, arguments, listed=True)
     if _wants_summary(arguments):
         output.say(report.summary())
+    # Scripts that ask what is left to do do not wait for a forecast that they cannot read.
+    if verb is Verb.ENCODE and not arguments.quiet and (arguments.verbose or output.is_terminal(sys.stderr)):
+        paths = [job.source for job in todo if job.source is not None]
+        if line := forecast_line(paths, arguments):
+            output.say(line)
     sys.exit(report.exit_status)
 
 
@@ -99,12 +106,16 @@ def print_status(plan: "Plan", judge: "Callable[[Job], Standing]", arguments: Ar
 
 def _report_standings(
     plan: "Plan", judge: "Callable[[Job], Standing]", report: Report, arguments: Arguments, *, listed: bool
-) -> None:
-    """Report the state of all results, and print one line for each if `listed`."""
+) -> "list[Job]":
+    """Report the state of all results, print one line for each if `listed`, and return the jobs that are to do."""
     from hcdcodec.batch.survey import survey
 
-    standings = survey(_select_jobs(plan, arguments), judge, threads=arguments.jobs)
-    for outcome in itertools.chain(_planned_outcomes(plan), standings):
+    jobs, todo = _select_jobs(plan, arguments), []
+    settled = ((None, outcome) for outcome in _planned_outcomes(plan))
+    standings = zip(jobs, survey(jobs, judge, threads=arguments.jobs), strict=True)
+    for job, outcome in itertools.chain(settled, standings):
+        if job is not None and outcome.status in _TO_DO:
+            todo.append(job)
         report.add(outcome)
         stands = outcome.status in (Status.MISSING, Status.STALE, Status.SKIPPED)
         if arguments.as_json:
@@ -113,6 +124,7 @@ def _report_standings(
             output.write(standing_line(outcome))
         if not stands and (line := report.line(outcome)) is not None:
             output.say(line, _colour(outcome))
+    return todo
 
 
 def _select_jobs(plan: "Plan", arguments: Arguments) -> "Sequence[Job]":

@@ -112,6 +112,7 @@ def exhibit_of(comparison: Comparison) -> Exhibit:
         Measure("PSNR-Y (dB)", figures.scores.psnr_y),
         Measure("PSNR-RGB (dB)", figures.scores.psnr_rgb),
         Measure("SSIM", figures.scores.ssim, 4),
+        *([] if figures.ssimulacra2 is None else [Measure("SSIMULACRA2", figures.ssimulacra2)]),
         Measure("bpp", figures.bpp, 3, least_is_worst=False),
     )
     versions = [

@@ -59,6 +59,7 @@ class Figures:
         exact: whether all samples agree.
         bytes: size of the compared file. None for a reconstruction of ours, since only its small file needs storing.
         bpp: stored bits per HR pixel.
+        ssimulacra2: at most 100, see `hcdcodec.compare.ssimulacra2`; None where nobody asked for it.
     """
 
     name: str
@@ -66,11 +67,14 @@ class Figures:
     exact: bool
     bytes: int | None
     bpp: float | None
+    ssimulacra2: float | None = None
 
     def members(self) -> dict[str, str | int | float | bool | None]:
         """Return everything for JSON, which has no infinity: an infinite PSNR is null there."""
         scores = {name: _round_finite(value) for name, value in asdict(self.scores).items()}
-        return {"name": self.name, **scores, "exact": self.exact, "bytes": self.bytes, "bpp": _round_finite(self.bpp)}
+        seen = {} if self.ssimulacra2 is None else {"ssimulacra2": _round_finite(self.ssimulacra2)}
+        bpp = _round_finite(self.bpp)
+        return {"name": self.name, **scores, **seen, "exact": self.exact, "bytes": self.bytes, "bpp": bpp}
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,7 +17,9 @@ AMPLIFICATION = 8
 
 _GAP, _CAPTION, _TEXT = 8, 24, 14
 _WIDTH_MIN = 320
-TITLES, _DIGITS = ("picture", "PSNR-Y", "PSNR-RGB", "SSIM", "bpp"), (2, 2, 4, 3)
+_TITLES, _DIGITS = ("PSNR-Y", "PSNR-RGB", "SSIM", "SSIMULACRA2", "bpp"), (2, 2, 4, 2, 3)
+_ASKED = _TITLES.index("SSIMULACRA2")
+"""The column that stands there only if somebody asked for it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +71,23 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
 
 
 def table(compared: Sequence[Figures]) -> str:
-    """Return the numbers as lines of text. Names come last, since their lengths differ."""
-    rows = [TITLES, *table_rows(compared)]
-    return "\n".join("".join(f"{cell:>10}" for cell in cells) + f"  {printable(name)}" for name, *cells in rows)
+    """Return the numbers as lines of text, the worst PSNR-RGB first, and the means of several pictures last.
+
+    Names stand at the end of the lines, since their lengths differ.
+    """
+    ranked = sorted(compared, key=lambda figures: figures.scores.psnr_rgb)
+    values = [_numbers(figures) for figures in ranked]
+    names = [printable(figures.name) for figures in ranked]
+    if len(values) > 1:
+        values.append(tuple(_mean(column) for column in zip(*values, strict=True)))
+        names.append("mean")
+    rows = [_TITLES, *map(_format_row, values)]
+    if all(figures.ssimulacra2 is None for figures in ranked):
+        rows = [(*row[:_ASKED], *row[_ASKED + 1 :]) for row in rows]
+    lines = (
+        "".join(cell.rjust(max(10, len(title) + 2)) for cell, title in zip(row, rows[0], strict=True)) for row in rows
+    )
+    return "\n".join(f"{line}  {name}" for line, name in zip(lines, ("picture", *names), strict=True))
 
 
 def enlarge(pixels: Levels, height: int, width: int) -> Levels:
@@ -98,13 +114,9 @@ def _as_rgb(pixels: Levels) -> Levels:
     return np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels
 
 
-def table_rows(compared: Sequence[Figures]) -> list[tuple[str, ...]]:
-    """Return (name, numbers...) for each pair and, for several pairs, the means of the known numbers."""
-    values = [(f.scores.psnr_y, f.scores.psnr_rgb, f.scores.ssim, f.bpp) for f in compared]
-    rows = [(f.name, *_format_row(row)) for f, row in zip(compared, values, strict=True)]
-    if len(rows) > 1:
-        rows.append(("mean", *_format_row(tuple(_mean(column) for column in zip(*values, strict=True)))))
-    return rows
+def _numbers(figures: Figures) -> tuple[float | None, ...]:
+    scores = figures.scores
+    return scores.psnr_y, scores.psnr_rgb, scores.ssim, figures.ssimulacra2, figures.bpp
 
 
 def _mean(column: Sequence[float | None]) -> float | None:
@@ -112,8 +124,8 @@ def _mean(column: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _format_row(row: Sequence[float | None]) -> list[str]:
-    return [
+def _format_row(row: Sequence[float | None]) -> tuple[str, ...]:
+    return tuple(
         "-" if value is None else "no error" if math.isinf(value) else f"{value:.{digits}f}"
         for value, digits in zip(row, _DIGITS, strict=True)
-    ]
+    )

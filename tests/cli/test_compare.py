@@ -138,6 +138,53 @@ def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tupl
         assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=10**-digits)
 
 
+def test_the_worst_picture_stands_first(compare: Callable[..., Ran], tmp_path: Path) -> None:
+    for name, quality in (("a", 90), ("b", 10), ("c", 50)):
+        save(tmp_path / f"photos/{name}.png", ORIGINAL)
+        (tmp_path / "jpegs").mkdir(exist_ok=True)
+        Image.fromarray(ORIGINAL).save(tmp_path / f"jpegs/{name}.jpg", quality=quality)
+    _, *rows, mean = (
+        line.split() for line in compare(tmp_path / "photos", tmp_path / "jpegs").out.decode().splitlines()
+    )
+    assert [row[-1] for row in rows] == ["b.png", "c.png", "a.png"]
+    assert [float(row[1]) for row in rows] == sorted(float(row[1]) for row in rows)
+    assert mean[-1] == "mean"
+
+
+def test_fail_below_names_what_is_too_poor(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+    (folders[0] / "c.png").unlink()
+    scores = {row["name"]: row["psnr_rgb"] for row in map(json.loads, compare(*folders, "--json").out.splitlines())}
+    assert compare(*folders, "--fail-below", str(min(scores.values()) - 0.01)).status == 0
+    (worst, least), (_, most) = sorted(scores.items(), key=lambda item: item[1])
+    run = compare(*folders, "--fail-below", str((least + most) / 2))
+    assert run.status == 1
+    assert run.err.startswith(f"hcdcodec: {worst}: {least:.2f} dB, less than ")
+    assert len(run.err.splitlines()) == 1
+
+
+def test_ssimulacra2_is_measured_when_asked(compare: Callable[..., Ran], tmp_path: Path) -> None:
+    pytest.importorskip("ssimulacra2")
+    original, scores = save(tmp_path / "a.png", ORIGINAL), []
+    for quality in (95, 20):
+        Image.fromarray(ORIGINAL).save(tmp_path / "a.jpg", quality=quality)
+        run = compare(original, tmp_path / "a.jpg", "--ssimulacra2", "--json")
+        scores.append(json.loads(run.out)["ssimulacra2"])
+    assert 100 > scores[0] > scores[1] + 5
+    assert b"SSIMULACRA2" in compare(original, tmp_path / "a.jpg", "--ssimulacra2").out
+    assert b"SSIMULACRA2" not in compare(original, tmp_path / "a.jpg").out
+    tiny = save(tmp_path / "tiny.png", ORIGINAL[:7, :7])
+    assert json.loads(compare(tiny, tiny, "--ssimulacra2", "--json").out).get("ssimulacra2") is None
+
+
+def test_a_missing_package_is_named(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ssimulacra2", None)
+    run = compare(*folders, "--ssimulacra2")
+    assert (run.status, run.out) == (2, b"")
+    assert run.err == "hcdcodec: SSIMULACRA2 needs a package; pip install ssimulacra2\n"
+
+
 def test_sizes_that_differ_fail_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
     save(folders[1] / "c.png", ORIGINAL[:-1])
     run = compare(*folders, "--json")

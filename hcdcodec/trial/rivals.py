@@ -37,6 +37,11 @@ class Codec:
     available: bool
     remedy: str
 
+    @property
+    def short(self) -> str:
+        """Return the name that people know the format by."""
+        return {"WEBP": "WebP", "JXL": "JPEG XL"}.get(self.kind, self.kind)
+
     def travel(self, picture: Picture, setting: int) -> tuple[float, Levels]:
         """Return (bpp, decoded pixels) of a picture."""
         buffer = io.BytesIO()
@@ -88,3 +93,9 @@ CODECS = (
         "pip install pillow-jxl-plugin",
     ),
 )
+
+RIVALS = tuple({codec.kind: codec for codec in reversed(CODECS)}.values())[::-1]
+"""One of each format; JPEG with 4:2:0, as most programs write it."""
+
+REFERENCE = "AVIF"
+"""The codec of which a trial also says how many bytes it needs for the same PSNR."""
