@@ -26,6 +26,7 @@ from hcdcodec.engine.engine import Engine
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
+from hcdcodec.format.srgb_profile import make_srgb
 from hcdcodec.networks import families, registry
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.entry import Entry
@@ -82,6 +83,7 @@ class Case:
         grey: the chart's green alone.
         alpha: with the chart's red as alpha.
         metadata: with all that travels.
+        srgb: with the usual profile of sRGB, which the header names.
         fields: header fields that are not the usual ones; they may change what is decoded.
         options: how it is encoded.
         container: of the small file.
@@ -94,6 +96,7 @@ class Case:
     grey: bool = False
     alpha: bool = False
     metadata: bool = False
+    srgb: bool = False
     fields: tuple[tuple[str, int], ...] = ()
     options: EncodeOptions = field(default_factory=lambda: EncodeOptions(Ste(2)))
     container: Container = Container.PNG
@@ -104,7 +107,8 @@ class Case:
         pixels = chart()[: self.area[0], 20 : 20 + self.area[1]]
         alpha = np.ascontiguousarray(pixels[..., 0]) if self.alpha else None
         plane = np.ascontiguousarray(pixels[..., 1] if self.grey else pixels)
-        return Picture(plane, alpha, METADATA if self.metadata else Metadata())
+        metadata = METADATA if self.metadata else Metadata()
+        return Picture(plane, alpha, replace(metadata, icc=make_srgb()) if self.srgb else metadata)
 
 
 NORMAL = EncodeOptions(Ste(2), details_scale=0.7, details_seed=20_240_229)
@@ -128,6 +132,7 @@ CASES = (
     Case("v1_bicubic_x4_webp", "bicubic", 4, (48, 64), container=WEBP),
     Case("v1_bicubic_x3_grey_odd_webp", "bicubic", 3, (37, 53), grey=True, container=WEBP),
     Case("v1_bicubic_x4_alpha_metadata_odd_webp", "bicubic", 4, (45, 31), alpha=True, metadata=True, container=WEBP),
+    Case("v1_bicubic_x4_srgb", "bicubic", 4, (48, 64), srgb=True),
     Case("v1_bicubic_x4_jxl", "bicubic", 4, (48, 64), container=JXL),
     Case("v1_bicubic_x3_grey_odd_jxl", "bicubic", 3, (37, 53), grey=True, container=JXL),
     Case("v1_bicubic_x4_alpha_metadata_odd_jxl", "bicubic", 4, (45, 31), alpha=True, metadata=True, container=JXL),

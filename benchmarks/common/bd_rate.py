@@ -7,6 +7,7 @@ cannot overshoot, and with ten points and more the difference is far below what 
 import math
 from collections.abc import Sequence
 
+import bjontegaard
 import numpy as np
 
 Curve = Sequence[tuple[float, float]]
@@ -36,6 +37,46 @@ def bd_rate(ours: Curve, theirs: Curve) -> float | None:
     return math.exp(float(distance.mean())) - 1
 
 
+def bd_rate_by_pchip(ours: Curve, theirs: Curve) -> float | None:
+    """Return what `bd_rate` does by the field's usual interpolation, of the package bjontegaard.
+
+    Points that have fewer dB than a smaller file are left out. Fewer than two points in common: None.
+    """
+    curves = [_rising(curve) for curve in (theirs, ours)]
+    if bd_rate(ours, theirs) is None or any(len(curve) < 2 for curve in curves):
+        return None
+    (their_rates, their_decibels), (our_rates, our_decibels) = (zip(*curve, strict=True) for curve in curves)
+    percent = bjontegaard.bd_rate(
+        their_rates,
+        their_decibels,
+        our_rates,
+        our_decibels,
+        method="pchip",
+        require_matching_points=False,
+        min_overlap=0,
+    )
+    return float(percent) / 100
+
+
+def decibels_at(curve: Curve, rate: float) -> float | None:
+    """Return the dB that a curve has at a bpp; None where it has no file of about that size."""
+    rates, qualities = _by_rate(curve)
+    if not rates[0] <= math.log(rate) <= rates[-1]:
+        return None
+    return float(np.interp(math.log(rate), rates, qualities))
+
+
+def hull(curve: Curve) -> list[tuple[float, float]]:
+    """Return the points that no others are above, by rising bpp: the upper hull over the logarithm of bpp."""
+    kept: list[tuple[float, float]] = []
+    for point in sorted(curve):
+        while len(kept) > 1 and _slope(kept[-2], point) >= _slope(kept[-2], kept[-1]):
+            kept.pop()
+        kept.append(point)
+    best = max(range(len(kept)), key=lambda index: kept[index][1])
+    return kept[: best + 1]
+
+
 def ahead(pairs: Sequence[tuple[Curve, Curve]]) -> list[tuple[float, float]]:
     """Return the intervals of bpp in which ours has the higher quality on average, each picture at that bpp.
 
@@ -51,6 +92,18 @@ def ahead(pairs: Sequence[tuple[Curve, Curve]]) -> list[tuple[float, float]]:
     better = sum(np.interp(at, *ours) - np.interp(at, *theirs) for ours, theirs in both) > 0
     edges = np.flatnonzero(np.diff(np.concatenate([[0], better.astype(int), [0]])))
     return [(float(np.exp(at[i])), float(np.exp(at[j - 1]))) for i, j in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _rising(curve: Curve) -> list[tuple[float, float]]:
+    kept: list[tuple[float, float]] = []
+    for rate, decibels in sorted(curve):
+        if not kept or decibels > kept[-1][1]:
+            kept.append((rate, decibels))
+    return kept
+
+
+def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:
+    return (other[1] - one[1]) / max(math.log(other[0] / one[0]), 1e-12)
 
 
 def _sorted(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import argparse
 import math
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Search, Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.networks.manifest import installed
@@ -108,6 +109,14 @@ def travel(engine: Engine, picture: Picture, search: Search, quality: int = FULL
     return _finish(engine, encoded, start)
 
 
+def travel_in_all(engine: Engine, picture: Picture, search: Search, quality: int) -> Mapping[Container, Trip]:
+    """Encode a picture once and write its file in every container; all decode to the same pixels."""
+    start = time.perf_counter()
+    (encoded,) = encode_pictures(engine, [picture], EncodeOptions(search, quality))
+    trip = _finish(engine, encoded, start)
+    return {kind: replace(trip, bpp=_bpp(encoded, kind)) for kind in Container}
+
+
 def travel_by_windows(engine: Engine, picture: Picture, search: Search) -> tuple[Trip, Trip]:
     """Search each window of 128 LR samples by itself: an absolute budget is more for a small picture.
 
@@ -140,6 +149,13 @@ def _windows(picture: Picture, scale: int) -> Iterator[tuple[tuple[slice, slice]
 def _shrunk(area: tuple[slice, slice], scale: int) -> tuple[slice, slice]:
     rows, columns = (slice(side.start // scale, side.stop // scale) for side in area)
     return rows, columns
+
+
+def _bpp(encoded: Encoded, kind: Container) -> float:
+    """Return the bpp of a file that was written and read back."""
+    data = container.pack(encoded.header, encoded.lr, alpha=None, metadata=Metadata(), level=PNG_LEVEL, kind=kind)
+    container.unpack(data)  # which compares the digest of the pixels
+    return 8 * len(data) / encoded.header.pixel_count
 
 
 def _finish(engine: Engine, encoded: Encoded, start: float) -> Trip:

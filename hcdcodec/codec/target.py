@@ -36,7 +36,7 @@ SEARCHES = 4
 USUAL_SEARCHES = 2
 """Number of full searches that a forecast of the work counts with."""
 
-_SURE_BYTES, _SURE_DB = math.log(1.03), 0.05
+_SURE_BYTES, _SURE_DB = math.log(1.06), 0.05
 """Accuracy of corrected predictions. A candidate that is predicted to miss the target by more is not searched."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from hcdcodec.engine.block_colour import WEIGHT, block_means
 from hcdcodec.engine.devices import precise
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.grey import as_channels
@@ -76,10 +77,11 @@ def loss_gradient(
 def residual_slope(residual: torch.Tensor, luma: torch.Tensor | float) -> torch.Tensor:
     """Return the gradient of the weighed, summed square of a residual of clamped values.
 
-    The clamp itself is left out of the gradient. A pixel outside of [0, 1] costs nothing if its clamped value is right;
-    otherwise it still has a gradient, which pulls it back.
+    The mean of each block counts once more, see `block_colour`. The clamp itself is left out of the gradient. A pixel
+    outside of [0, 1] costs nothing if its clamped value is right; otherwise it still has a gradient, which pulls it
+    back.
     """
-    return 2 * weighed(residual, luma)
+    return 2 * (weighed(residual, luma) + WEIGHT * block_means(residual))
 
 
 def _differentiate(

@@ -13,7 +13,7 @@ One of the header and its copy is enough. These are errors, and a reader never g
 there twice, a length is impossible, or a byte follows the end. A reader checks all sizes before it allocates memory.
 
 Metadata describes colours and orientation of the stored pixels. They are the same for LR and HR, so viewers show the LR
-as they would show the HR picture.
+as they would show the HR picture. The usual profile of sRGB is only named, see `hcdcodec.format.srgb_profile`.
 """
 
 import hashlib
@@ -30,6 +30,7 @@ from hcdcodec.format.geometry import check_sizes, fits
 from hcdcodec.format.header import RESTORE, AlphaRule, Header
 from hcdcodec.format.layout import Contents, Layout, Opened, Optimise, Slices, make_raw
 from hcdcodec.format.oxipng_pool import optimise
+from hcdcodec.format.srgb_profile import is_srgb, make_srgb
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata
@@ -123,7 +124,7 @@ def pack(
     """Make a file.
 
     Args:
-        header: the header; `pack` sets `alpha_rule` and `lr_digest`.
+        header: the header; `pack` sets `alpha_rule`, `lr_digest` and `has_srgb_profile`.
         lr: (h, w) for grey, (h, w, 3) for RGB, uint8.
         alpha: (H, W) uint8 or None.
         metadata: metadata of the HR picture.
@@ -138,9 +139,11 @@ def pack(
     _check_pack(header, lr, alpha, level)
     check_sides(kind, *lr.shape[:2])
     rule = AlphaRule.NONE if alpha is None else AlphaRule.PLANE
-    payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr)).to_bytes()
+    is_named = is_srgb(metadata.icc)
+    payload = replace(header, alpha_rule=rule, lr_digest=pixel_digest(lr), has_srgb_profile=is_named).to_bytes()
     plane = None if alpha is None else optimise(make_raw(alpha, level))
-    return _LAYOUTS[kind].write(Contents(payload, lr, plane, metadata, level), optimise)
+    stored = replace(metadata, icc=None) if is_named else metadata
+    return _LAYOUTS[kind].write(Contents(payload, lr, plane, stored, level), optimise)
 
 
 def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
@@ -161,6 +164,8 @@ def unpack(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS) -> Packed:
     header = Header.from_bytes(opened.header)
     check_sizes(header, opened.height, opened.width, max_pixels)
     metadata = opened.read_metadata()
+    if header.has_srgb_profile and metadata.icc is None:  # a tool may have added another one
+        metadata = replace(metadata, icc=make_srgb())
     return Packed(header, _read_lr(header, opened), _read_alpha(header, opened.alpha), metadata)
 
 

@@ -5,7 +5,9 @@
     offset  bytes  field
          0      4  magic "HCDC"
          4      1  version              1; another one is refused
-         5      1  flags                bit 0: an hcDA chunk belongs to it; a file with any other bit set is refused
+         5      1  flags                bit 0: an hcDA chunk belongs to it
+                                        bit 1: the colour profile is "sRGB IEC61966-2.1", and is not stored
+                                        a file with any other bit set is refused, by release 0.1.0 also with bit 1
          6      1  scale                HR size / LR size
          7     16  backbone             ASCII name of the network, filled with 00
         23     16  model_hash           first bytes of the SHA-256 of its weights; without weights, of no bytes
@@ -51,7 +53,7 @@ DETAILS_SCALE_MAX = 16
 """Networks are trained with a deviation of 1. Far above it, reconstructions are noise, and finally not finite."""
 
 _LAYOUT = struct.Struct(">4s3B16s16sII2BHHBIf3BBQ8s8s16s")
-_FLAG_ALPHA = 1
+_FLAG_ALPHA, _FLAG_SRGB = 1, 2
 _DETAILS_RULE_MAX = 1
 _NEWER = "decode with a newer release of hcdcodec"
 # A name stands in messages, and in the names of files of weights, so it has no spaces, slashes or control characters.
@@ -69,8 +71,8 @@ class AlphaRule(enum.IntEnum):
 class Header:
     """The fields of the table above, which a decoder needs.
 
-    `pack` sets `alpha_rule` and `lr_digest`. `details_rule` is a plain number here, since `hcdcodec.networks.noise`
-    gives the numbers their meaning.
+    `pack` sets `alpha_rule`, `lr_digest` and `has_srgb_profile`. `details_rule` is a plain number here, since
+    `hcdcodec.networks.noise` gives the numbers their meaning.
     """
 
     scale: int
@@ -92,6 +94,7 @@ class Header:
     settings_digest: bytes = bytes(8)
     lr_digest: bytes = bytes(16)
     version: int = VERSION
+    has_srgb_profile: bool = False
 
     @property
     def pixel_count(self) -> int:
@@ -101,7 +104,8 @@ class Header:
     @property
     def flags(self) -> int:
         """Bits that a reader must know; it refuses a file with other bits."""
-        return _FLAG_ALPHA if self.alpha_rule is AlphaRule.PLANE else 0
+        alpha = _FLAG_ALPHA if self.alpha_rule is AlphaRule.PLANE else 0
+        return alpha | (_FLAG_SRGB if self.has_srgb_profile else 0)
 
     def to_bytes(self) -> bytes:
         """Write the fields to bytes, and read them back, so that no header is written that a reader would refuse.
@@ -152,7 +156,7 @@ class Header:
         _, version, flags, scale, name, model_hash, height, width, mode, alpha, *rest = _LAYOUT.unpack(payload)
         tile, halo, rule, seed, z_scale, red, green, blue, quality, size, source, settings, lr = rest
         # Unknown numbers first: they come from a newer release, and only known ones can contradict each other.
-        _check_known(flags & ~_FLAG_ALPHA, 0, "flags")
+        _check_known(flags & ~(_FLAG_ALPHA | _FLAG_SRGB), 0, "flags")
         _check_known(mode, max(Mode), "mode")
         _check_known(alpha, max(AlphaRule), "alpha rule")
         _check_known(rule, _DETAILS_RULE_MAX, "details rule")
@@ -176,6 +180,7 @@ class Header:
             settings_digest=settings,
             lr_digest=lr,
             version=version,
+            has_srgb_profile=bool(flags & _FLAG_SRGB),
         )
         is_possible = all((scale, height, width, *header.grid)) and 0 <= z_scale <= DETAILS_SCALE_MAX
         if header.flags != flags or not is_possible:

@@ -99,3 +99,29 @@ RIVALS = tuple({codec.kind: codec for codec in reversed(CODECS)}.values())[::-1]
 
 REFERENCE = "AVIF"
 """The codec of which a trial also says how many bytes it needs for the same PSNR."""
+AVIF = CODECS[3]
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """What else gives a small picture for looking at and a large one: two files."""
+
+    name: str
+    kind: str
+    options: Mapping[str, object]
+    available: bool
+
+    def bpp(self, picture: Picture, scale: int) -> float:
+        """Return the bits of a bicubic thumbnail of the LR's size for each pixel of the picture."""
+        size = -(-picture.width // scale), -(-picture.height // scale)
+        buffer = io.BytesIO()
+        small = Image.fromarray(picture.pixels).resize(size, Image.Resampling.BICUBIC)
+        small.save(buffer, self.kind, **self.options)
+        return 8 * len(buffer.getvalue()) / picture.pixel_count
+
+
+# The usual qualities of both formats.
+THUMBNAILS = (
+    Thumbnail("WebP thumbnail + AVIF", "WEBP", {"quality": 75, "method": 6}, bool(features.check("webp"))),
+    Thumbnail("JPEG XL thumbnail + AVIF", "JXL", {"quality": 75, "effort": 7}, HAS_JXL),
+)

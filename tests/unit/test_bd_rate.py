@@ -48,3 +48,21 @@ def test_pictures_count_at_equal_bytes() -> None:
     better, worse = ([(rate, decibels + by) for rate, decibels in STRAIGHT] for by in (1, -2))
     assert bd_rate.ahead([(better, STRAIGHT)])
     assert bd_rate.ahead([(better, STRAIGHT), (worse, STRAIGHT)]) == []
+
+
+def test_the_usual_interpolation_agrees_on_straight_curves() -> None:
+    smaller = [(0.8 * rate, decibels) for rate, decibels in STRAIGHT]
+    assert bd_rate.bd_rate_by_pchip(smaller, STRAIGHT) == pytest.approx(-0.2)
+    assert bd_rate.bd_rate_by_pchip([*smaller, (9.0, 1.0)], STRAIGHT) == pytest.approx(-0.2)
+    assert bd_rate.bd_rate_by_pchip([(1.0, 10.0), (2.0, 20.0)], STRAIGHT) is None
+
+
+def test_decibels_at_a_rate() -> None:
+    rate, decibels = STRAIGHT[1]
+    assert bd_rate.decibels_at(STRAIGHT, rate) == pytest.approx(decibels)
+    assert bd_rate.decibels_at(STRAIGHT, 1000.0) is None
+
+
+def test_the_hull_leaves_out_what_lies_below() -> None:
+    assert bd_rate.hull([(1.0, 30.0), (2.0, 31.0), (4.0, 34.0), (8.0, 33.0)]) == [(1.0, 30.0), (4.0, 34.0)]
+    assert bd_rate.hull(STRAIGHT)[-1] == max(STRAIGHT)

@@ -1,5 +1,6 @@
 """WebP and JPEG XL as containers: what is packed comes back, and nothing else is ever taken for it."""
 
+import base64
 import io
 import struct
 import sys
@@ -24,12 +25,12 @@ from hcdcodec.errors import (
 )
 from hcdcodec.files.disk import SlicedFile
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.format import jxl_container, webp_container
+from hcdcodec.format import exif_twin, jxl_container, webp_container
 from hcdcodec.format.container import Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.exif_twin import add_twin, split_twin
 from hcdcodec.format.header import Header
 from hcdcodec.format.jxl_codestream import read_sides
-from hcdcodec.format.side_parts import Part
+from hcdcodec.format.side_parts import HEADER, Part
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode
@@ -108,6 +109,17 @@ def test_everything_comes_back(kind: Container, shape: tuple[int, ...], with_alp
     in_png = unpack(packed(Container.PNG, noise(*shape), alpha=alpha, metadata=metadata))
     assert same(unpack(data), in_png)
     assert peek(data) == in_png.header
+
+
+def test_a_twin_in_base64_is_read(kind: Container) -> None:
+    """As the golden files hold it."""
+    data = packed(kind, noise(5, 6))
+    exif = exif_twin._EMPTY + exif_twin.MARK + base64.b64encode(peek(data).to_bytes())
+    prefix = bytes(4) if kind is Container.JXL else b""
+    name = b"Exif" if kind is Container.JXL else b"EXIF"
+    older = edited(kind, data, lambda parts: with_payload(name, prefix + exif)(without(HEADER)(parts)))
+    assert same(unpack(older), unpack(data))
+    assert len(older) + len(HEADER) > len(edited(kind, data, without(HEADER))) + 50
     assert unpack(data).lr.flags.writeable
     assert is_ours(data)
     with pytest.raises(PictureError, match="already encoded"):

