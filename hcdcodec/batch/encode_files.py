@@ -119,9 +119,16 @@ class Encoding:
         data, status = load_source(job, given, self.files)
         # A small file is a readable PNG, so without this check it would be encoded a second time.
         container.refuse_encoded(data)
-        picture = read_picture(data, max_pixels=self.files.max_pixels, strip=self.options.strip)
+        options = self.options
+        picture = read_picture(
+            data,
+            max_pixels=self.files.max_pixels,
+            strip=options.strip,
+            convert=options.convert,
+            upright=options.upright,
+        )
         scale = self.engines[0].backbone.scale
-        container.check_sides(self.options.container, -(-picture.height // scale), -(-picture.width // scale))
+        container.check_sides(options.container, -(-picture.height // scale), -(-picture.width // scale))
         return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data), status)
 
     def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:

@@ -1,8 +1,10 @@
-"""How files are treated, in both directions."""
+"""How files are treated, in both directions, and how restored pictures are stored."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from hcdcodec.files import disk
+from hcdcodec.files.picture_names import Format, format_of
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 
 IO_THREADS = 2
@@ -34,3 +36,27 @@ class FileOptions:
     def max_bytes(self) -> int:
         """Larger source files are not read."""
         return disk.most_bytes(self.max_pixels)
+
+
+@dataclass(frozen=True)
+class DecodeOptions:
+    """How restored pictures are stored.
+
+    Attributes:
+        target_format: the format of all results; None: the name of each target chooses, and PNG is for other names.
+        quality: 1 to 100 for the formats that can lose something; None: see `hcdcodec.pictures.writing`.
+        upright: turn the pixels as EXIF says.
+    """
+
+    target_format: Format | None = None
+    quality: int | None = None
+    upright: bool = False
+
+    def format_for(self, target: Path | None) -> Format:
+        """Return the format of a result; None is standard output."""
+        return self.target_format or (target and format_of(target.name)) or Format.PNG
+
+    @property
+    def settings(self) -> bytes:
+        """Return what a restored PNG records beside the digest of its small file."""
+        return b"\1" if self.upright else b""

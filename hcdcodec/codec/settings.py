@@ -41,6 +41,9 @@ def settings_digest(options: EncodeOptions, network: NetworkId, target: Target |
     text += f" {_grid_text(grid_of(options.quality))}{_target_text(target) if target else ''}"
     if options.container is not Container.PNG:  # the only one that release 0.1.0 had
         text += f" Container({options.container})"
+    # These are named only where the user has chosen them, since release 0.1.0 had none of them.
+    text += " upright" if options.upright else ""
+    text += " convert" if options.convert else ""
     return hashlib.sha256(text.encode()).digest()[:8]
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from hcdcodec.compare.pairs import Comparison, Figures
 from hcdcodec.compare.sheet import AMPLIFICATION, TITLES, panels_of, table_rows
 from hcdcodec.files.names import printable
+from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 
 def section(comparison: Comparison) -> str:

@@ -14,6 +14,7 @@ from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.find import is_directory, is_file, search
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import read_lr_digest
 from hcdcodec.format.source_files import refuse_source
@@ -22,7 +23,6 @@ from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format
 
 Restore = Callable[[container.Packed], Picture]
 """Decodes an LR. The caller passes it, so that a comparison of ordinary pictures loads no network."""

@@ -148,7 +148,19 @@ def completed(*words: str) -> list[str]:
         (["verify", "sma"], ["file,sma"]),
         (["encode", "--backbone", "b"], ["plain,bicubic"]),
         (["encode", "--device", "cu"], ["plain,cuda", "plain,cuda:0", "plain,cuda:1"]),
-        (["decode", "--format", ""], ["plain,png", "plain,webp", "plain,tiff"]),
+        (
+            ["decode", "--format", ""],
+            [
+                "plain,png",
+                "plain,webp",
+                "plain,tiff",
+                "plain,jpeg",
+                "plain,avif",
+                "plain,heic",
+                "plain,jxl",
+                "plain,source",
+            ],
+        ),
         (["help", "enc"], ["plain,encode"]),
     ],
 )

@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container, jxl_container, webp_container
 from hcdcodec.format.exif_twin import add_twin
 from hcdcodec.format.header import AlphaRule, Header
@@ -37,7 +38,7 @@ from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 Run = Callable[..., Ran]
 

@@ -21,12 +21,14 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.errors import PictureError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks, png_text
+from hcdcodec.pictures.losses import losses
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, losses, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 DOCUMENT = Path(hcdcodec.__file__).parent / "docs" / "metadata.md"
 INTRODUCTION = """\
