@@ -93,7 +93,7 @@ def encode(**given: Any) -> None:
 @option(
     "--decode-quality",
     type=click.IntRange(1, 100),
-    show_default="90 for jpeg, avif and heic",
+    show_default="90 for jpeg and avif, 75 for heic",
     metavar="1-100",
     group=Group.QUALITY,
     help="Quality of the encoder of the format. With it, webp and jxl lose something, too.",

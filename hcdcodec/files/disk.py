@@ -79,6 +79,8 @@ def read_steady(path: Path, *, limit: int = MAX_FILE_BYTES) -> tuple[bytes, os.s
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO).lower()
         raise PictureError(f"cannot be read ({reason}); check the file and who may read it") from error
+    except ValueError as error:  # a name with a zero byte
+        raise PictureError("no possible file name; check the name") from error
     return data, status
 
 

@@ -13,8 +13,13 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Mode, Picture, expand
 
-LOSSY_QUALITY = 90
-"""Default quality of JPEG, AVIF and HEIC, which have no lossless form."""
+QUALITIES = {Format.JPEG: 90, Format.AVIF: 90, Format.HEIC: 75}
+"""Default qualities of the formats without a lossless form.
+
+JPEG and AVIF keep the colours of all pixels (4:4:4), since for its bytes that brings more than a higher quality. HEIC
+does not: few programs would show it. So its PSNR hardly grows with the quality.
+benchmarks/choices/decode_formats.py measures all this.
+"""
 
 _SIDES = {Format.WEBP: 16383, Format.JPEG: 65500, Format.AVIF: 65536}  # WebP: 14 bits; JPEG: a limit of libjpeg
 _ORIENTATIONS = range(1, 9)
@@ -38,7 +43,7 @@ def write_picture(
             turned upright, since their viewers do not go by EXIF.
         fmt: the format of the file.
         quality: 1 to 100, as the format's own encoder means it; not for PNG and TIFF. None: without loss where the
-            format can, else `LOSSY_QUALITY`.
+            format can, else the one in `QUALITIES`.
         marks: further chunks, before those of the metadata; only for PNG.
 
     Raises:
@@ -76,18 +81,22 @@ def _save_jpeg(picture: Picture, quality: int | None) -> bytes:
     if metadata.dpi is not None and max(metadata.dpi) < 1 << 16:
         payloads |= {"dpi": metadata.dpi}
     extra = jpeg.build_segments(metadata)
-    return _save(_to_pillow(picture), "JPEG", quality=quality or LOSSY_QUALITY, extra=extra, **payloads)
+    return _save(
+        _to_pillow(picture), "JPEG", quality=quality or QUALITIES[Format.JPEG], subsampling=0, extra=extra, **payloads
+    )
 
 
 def _save_avif(picture: Picture, quality: int | None) -> bytes:
     tiff.check_tag_sizes(picture.metadata.exif or b"")
-    return _save(_to_pillow(picture), "AVIF", quality=quality or LOSSY_QUALITY, **_payloads(picture.metadata))
+    image, how = _to_pillow(picture), _payloads(picture.metadata)
+    how |= {} if image.mode == "L" else {"subsampling": "4:4:4"}
+    return _save(image, "AVIF", quality=quality or QUALITIES[Format.AVIF], **how)
 
 
 def _save_heic(picture: Picture, quality: int | None) -> bytes:
     upright = turn_upright(picture)
     payloads = {key: value or None for key, value in _payloads(upright.metadata).items()}
-    return _save(_to_pillow(upright), "HEIF", quality=quality or LOSSY_QUALITY, **payloads)
+    return _save(_to_pillow(upright), "HEIF", quality=quality or QUALITIES[Format.HEIC], **payloads)
 
 
 def _save_jxl(picture: Picture, quality: int | None) -> bytes:

@@ -147,7 +147,7 @@ SNIPPETS = [
     pytest.param(found, id=f"{page.stem} {found.split()[1]}")
     for page in PAGES
     for block in BLOCK.findall(page.read_text(encoding="utf-8"))
-    if (found := re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip()).startswith("import ")
+    if (found := re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip()).startswith(("import ", "from "))
 ]
 
 
@@ -160,7 +160,7 @@ def test_a_snippet_runs(snippet: str, place: Path) -> None:
 
 
 def test_there_are_snippets() -> None:
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 8
 
 
 # --- what the commands say --------------------------------------------------------------------------------------------

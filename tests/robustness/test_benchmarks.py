@@ -23,6 +23,7 @@ COMMAND = ("--limit", "1", "--effort", "0", *FAST)
 CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "checks.drift": ((*SMALL, "--backbones", "bicubic"), "drift.csv"),
     "checks.seams": ((*SMALL, *FAST, "--tile", "4", "--halo", "1"), "seams_*.csv"),
+    "choices.decode_formats": ((*SMALL, *FAST), "decode_formats_*.csv"),
     "choices.png_levels": ((*SMALL, *FAST), "png_levels_*.csv"),
     "choices.restored_png": ((*SMALL, *FAST), "restored_png_*.csv"),
     "codecs.containers": ((*SMALL, *FAST), "containers_*.csv"),
