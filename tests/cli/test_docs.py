@@ -18,6 +18,7 @@ Run = Callable[..., Ran]
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "hcdcodec" / "docs").glob("*.md"))]
 PROGRAMS = (
+    "/home/me/.venv/bin/hcdcodec",
     *("hcdcodec", "find", "python3", ".venv/bin/pip", ".venv/bin/python", ".ci/run", "parallel", "ray", "eval"),
     "_HCDCODEC_COMPLETE=",
 )
@@ -39,7 +40,7 @@ NOT_RUN = {
 }
 
 # Names on the machines of the pages, and here.
-HERE = {"/home/me/photos": "photos", "/backup/small": "small"}
+HERE = {"/home/me/.venv/bin/hcdcodec": "hcdcodec", "/home/me/photos": "photos", "/backup/small": "small"}
 
 
 @dataclass(frozen=True)
