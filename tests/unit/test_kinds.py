@@ -173,6 +173,18 @@ def test_truncated_heic_is_refused() -> None:
             read_picture(data[:length])
 
 
+def test_hostile_bytes_raise_nothing_else() -> None:
+    random = np.random.default_rng(1)
+    for data in [heic(exif=b"Exif\0\0" + exif(6), xmp=XMP), jxl(exif=bytes(4) + exif(6), xmp=XMP)] * 40:
+        changed = bytearray(data)
+        for position in random.integers(0, len(data), 3):
+            changed[position] ^= random.integers(1, 256)
+        try:
+            read_picture(bytes(changed), max_pixels=1 << 20, convert=True)
+        except PictureError as error:
+            assert "; " in str(error)  # what is wrong; what to do
+
+
 # JPEG XL
 
 
