@@ -168,7 +168,7 @@ def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | No
     """
     mirror = other / key
     encoded = (f"{key}{container.suffix}" for container in Container)
-    for name in (*encoded, key, *(_append_until_free(key, f".{kind}", keys) for kind in Format)):
+    for name in (*encoded, key, *(_append_until_free(key, kind.suffix, keys) for kind in Format)):
         if is_file(candidate := other / name):
             return candidate
     stem = [path for path in _entries(mirror.parent) if path.stem == mirror.stem and is_file(path)]

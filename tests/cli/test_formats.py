@@ -192,6 +192,22 @@ def test_upright_turns_once(put: Callable[..., Path], hcdcodec: Run, command: st
         assert np.abs(np.asarray(image).astype(int) - turned).mean() < 10
 
 
+def test_convert_leaves_what_is_encoded_alone(put: Callable[..., Path], hcdcodec: Run) -> None:
+    put("a.jpg")
+    hcdcodec("encode", *FAST, "a.jpg", "small/")
+    assert hcdcodec("status", *FAST, "--convert", "a.jpg", "small/").status == 0
+
+
+@pytest.mark.parametrize("words", [("--format", "source"), ("--format", "jpeg"), ("--format", "tiff")])
+def test_compare_finds_what_was_decoded(put: Callable[..., Path], hcdcodec: Run, words: tuple[str, ...]) -> None:
+    for name in ("in/a.jpg", "in/b.png"):
+        put(name)
+    hcdcodec("encode", *FAST, "in", "small")
+    hcdcodec("decode", *words, "small", "out")
+    ran = hcdcodec("compare", "in", "out")
+    assert ran.status == 0 and ran.out.count(b"a.jpg") == ran.out.count(b"b.png") == 1
+
+
 def test_upright_is_a_setting(put: Callable[..., Path], hcdcodec: Run) -> None:
     put("a.jpg", exif=exif(6))
     hcdcodec("encode", *FAST, "a.jpg", "small/")

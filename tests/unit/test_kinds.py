@@ -14,6 +14,7 @@ from PIL import ExifTags, Image, ImageCms
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import jpeg, plugins, png_chunks
+from hcdcodec.pictures.extras import name_heic_parts
 from hcdcodec.pictures.losses import losses
 from hcdcodec.pictures.metadata import Metadata, Strip
 from hcdcodec.pictures.metrics import psnr
@@ -164,6 +165,15 @@ def test_a_colour_space_without_profile_becomes_a_chunk_unless_it_is_the_usual_o
               full_range_flag=1)  # fmt: skip
     picture = read_picture(buffer.getvalue())
     assert picture.metadata.chunks == (png_chunks.Chunk(b"cICP", bytes((12, 13, 0, 1))),)
+
+
+def test_pictures_beside_the_main_one_of_a_heic_are_named() -> None:
+    assert name_heic_parts({"aux": {}, "depth_images": []}) == []
+    found = name_heic_parts({"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [3]}, "depth_images": [object()]})
+    assert found == [
+        "the depth map behind the picture cannot be carried; keep the source for it",
+        "the second picture, such as a gain map, behind the picture cannot be carried; keep the source for it",
+    ]
 
 
 def test_truncated_heic_is_refused() -> None:
