@@ -20,23 +20,21 @@ from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, Search, search_of
+from hcdcodec.codec.source import read_anything
 from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
-from hcdcodec.errors import PictureError, UsageError
-from hcdcodec.files import disk
+from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, refuse_encoded, unpack
+from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, unpack
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Strip
 from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import Picture, drop_neutral_colours
-from hcdcodec.pictures.reading import read_image, read_picture
+from hcdcodec.pictures.picture import Picture
 
 METHODS = ("ste", "paper")
-CHANNELS = (1, 2, 3, 4)
 
 How = ParamSpec("How")
 
@@ -64,15 +62,6 @@ class Result:
     seconds: float
     remark: str
     warnings: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A picture, with the size in bytes and the digest of the file that it comes from, if it comes from one."""
-
-    picture: Picture
-    size: int = 0
-    digest: bytes = bytes(disk.DIGEST_BYTES)
 
 
 def encode_report(
@@ -124,7 +113,7 @@ def encode_report(
     options = EncodeOptions(
         _search(method, effort), strip=_strip(strip), container=kind, upright=bool(upright), convert=bool(convert)
     )
-    source = _read_source(pixels, options, _whole(max_pixels, "max_pixels"))
+    source = read_anything(pixels, options, _whole(max_pixels, "max_pixels"))
     picture = source.picture
     level = quality if isinstance(quality, Target) else _whole(quality, "quality")
     engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
@@ -220,48 +209,13 @@ def _container(name: str) -> Container:
 
 def _strip(kinds: Collection[str]) -> tuple[Strip, ...]:
     """Return kinds of metadata in the order of `Strip`, as the settings digest needs them."""
-    unknown = [kind for kind in ((kinds,) if isinstance(kinds, str) else kinds) if kind not in tuple(Strip)]
-    if unknown or isinstance(kinds, str):
+    # One name would be taken for a collection of letters.
+    is_known = (
+        isinstance(kinds, Collection) and not isinstance(kinds, str) and all(kind in tuple(Strip) for kind in kinds)
+    )
+    if not is_known:
         raise UsageError(f"strip {kinds!r} is no collection of kinds of metadata; there are {', '.join(Strip)}")
     return tuple(kind for kind in Strip if kind in kinds)
-
-
-def _read_source(given: object, options: EncodeOptions, max_pixels: int) -> _Source:
-    if isinstance(given, Image.Image):
-        return _Source(drop_neutral_colours(read_image(given, strip=options.strip, upright=options.upright)))
-    data = _file_content(given, max_pixels)
-    if data is None:
-        return _Source(_split(given))
-    refuse_encoded(data)
-    picture = read_picture(
-        data, max_pixels=max_pixels, strip=options.strip, convert=options.convert, upright=options.upright
-    )
-    return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data))
-
-
-def _file_content(given: object, max_pixels: int) -> bytes | None:
-    """Return the content of a file that was given by its path or as bytes; None for everything else."""
-    if isinstance(given, str | os.PathLike):
-        return disk.read(Path(os.fsdecode(given)), limit=disk.most_bytes(max_pixels))
-    # A view of an array has more than one dimension.
-    is_content = isinstance(given, bytes | bytearray) or (isinstance(given, memoryview) and given.ndim == 1)
-    return bytes(given) if is_content else None  # type: ignore[call-overload]
-
-
-def _split(pixels: object) -> Picture:
-    """Split an array, or what numpy takes for one, into colour and alpha."""
-    try:
-        array = np.asarray(pixels)
-    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths, a tensor on a GPU
-        raise PictureError(
-            f"{type(pixels).__name__} is no picture; pass a path, bytes, an image or a uint8 array"
-        ) from error
-    channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
-    if array.dtype != np.uint8 or channels not in CHANNELS or not array.size:
-        raise PictureError(f"{array.dtype} array of shape {array.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
-    planes = array.reshape(*array.shape[:2], channels)
-    alpha = planes[..., -1] if channels in (2, 4) else None
-    return Picture(planes[..., 0] if channels < 3 else planes[..., :3], alpha)
 
 
 def _content(data: bytes | bytearray | memoryview) -> bytes:

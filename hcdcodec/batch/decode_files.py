@@ -141,12 +141,13 @@ class Decoding:
         # Without a mark only this is known: no file stood there before, so this one is not ours.
         elif package.was_missing and not self.files.force and job.target and job.target.exists():
             raise OutputError(f"{job.target} has appeared meanwhile and cannot say whether it is ours; use --force")
-        warning = store_result(job, data, package.status, self.files)
+        stored = store_result(job, data, package.status, self.files)
+        warnings = (stored, self.options.explain_format(job.source), *losses(picture.metadata, fmt))
         return Outcome(
             name=job.name,
             target=job.target,
             status=Status.DONE,
-            message="; ".join(filter(None, (warning, *losses(picture.metadata, fmt)))),
+            message="; ".join(filter(None, warnings)),
             source_bytes=package.size,
             target_bytes=len(data),
             height=picture.height,

@@ -16,8 +16,8 @@ from hcdcodec.batch.options import IO_THREADS, DecodeOptions, FileOptions
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.files.picture_names import Format
-from hcdcodec.files.plan import FormatChoice, names_from
+from hcdcodec.files.picture_names import Format, FormatChoice
+from hcdcodec.files.plan import names_from
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 
@@ -137,8 +137,7 @@ class Arguments:
 
     def decode_options(self) -> DecodeOptions:
         """Return how restored pictures are stored."""
-        fmt = self.format_choice()
-        return DecodeOptions(None if fmt == "source" else fmt, self.decode_quality, self.upright)
+        return DecodeOptions(self.format_choice(), self.decode_quality, self.upright)
 
     def earlier_options(self) -> "tuple[EncodeOptions, ...]":
         """Return the options that this call had in earlier releases, where their defaults were others."""

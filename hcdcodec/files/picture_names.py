@@ -2,6 +2,7 @@
 
 import enum
 import os
+from typing import Literal
 
 _SYNONYMS = {
     ".tif": ".tiff",
@@ -31,6 +32,10 @@ class Format(enum.StrEnum):
     def is_always_lossless(self) -> bool:
         """Whether the format keeps every pixel at any quality."""
         return self in (Format.PNG, Format.TIFF)
+
+
+FormatChoice = Format | Literal["source"] | None
+"""A format; "source": that of each source, by its name; None: the ending of a named target chooses, else PNG."""
 
 
 def ending_of(name: str) -> str:

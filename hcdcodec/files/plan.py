@@ -15,20 +15,17 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container, is_encoded, source_name
 from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
 from hcdcodec.files.job import Job
 from hcdcodec.files.meetings import settle_meetings
-from hcdcodec.files.picture_names import Format, ending_of, format_of, is_picture_name
+from hcdcodec.files.picture_names import Format, FormatChoice, ending_of, format_of, is_picture_name
 
 _STANDARD_STREAM = "-"
 _CONTAINER_SUFFIXES = frozenset(f".{container}" for container in Container)
-
-FormatChoice = Format | Literal["source"] | None
-"""A format; "source": that of each source, by its name; None: the ending of a named target chooses, else PNG."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Read and build the segments of JPEG files: the metadata, the number of scans, and the end of the picture.
+"""Read JPEG files as lists of segments: the metadata, the number of scans, and the end of the picture.
 
     file    = FF D8, segments, scans, FF D9
     segment = FF, marker u8, length u16 of all but the marker, payload
@@ -12,24 +12,22 @@ Source: ITU-T T.81, annex B; Adobe XMP part 3, section 1.1.3; CIPA DC-007 (multi
 import re
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
 from hcdcodec.errors import DamagedError, PictureError
-from hcdcodec.pictures import png_text
-from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.tiff import read_directory
 
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # neither a stuffed FF 00 nor a restart
-_START, _END, _SCAN, _COMMENT, _APP1, _APP2, _APP13 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1, 0xE2, 0xED
-EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_START, _END, _SCAN, COMMENT, _APP1, _APP2, APP13 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1, 0xE2, 0xED
+EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})")
-_PHOTOSHOP = b"Photoshop 3.0\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
 _RESOURCE = struct.Struct(">4sHB")  # signature, number, length of a name
-_IPTC_RESOURCE = 0x0404
+IPTC_RESOURCE = 0x0404
 _MPF = b"MPF\0"  # a TIFF structure follows
 _MP_ENTRIES, _MP_ENTRY_SIZE = 0xB002, 16
 
@@ -38,14 +36,6 @@ SCANS_MOST = 100
 
 SEGMENTS_MOST = 1 << 16
 """Largest number of segments: a file of empty segments would cost much memory."""
-
-
-_SEGMENT_MOST = 0xFFFF - 2  # the length of a segment counts its own two bytes
-EXIF_MOST = _SEGMENT_MOST - len(EXIF)
-XMP_MOST = _SEGMENT_MOST - len(_XMP)
-COMMENT_MOST = _SEGMENT_MOST
-ICC_MOST = 255 * (_SEGMENT_MOST - len(_ICC) - 2)
-"""Largest numbers of bytes of metadata that a file can hold, or that we put there."""
 
 
 class _XmpPart(NamedTuple):
@@ -78,7 +68,7 @@ class Jpeg:
     @property
     def comments(self) -> tuple[bytes, ...]:
         """All comments."""
-        return tuple(segment.payload for segment in self.segments if segment.marker == _COMMENT)
+        return tuple(segment.payload for segment in self.segments if segment.marker == COMMENT)
 
     @property
     def exif(self) -> bytes:
@@ -88,20 +78,20 @@ class Jpeg:
     @property
     def has_whole_icc(self) -> bool:
         """Whether there is no colour profile, or it has as many parts as it says. Pillow makes the same test."""
-        parts = [part for part in self._find_payloads(_APP2, _ICC) if len(part) > 1]
+        parts = [part for part in self._find_payloads(_APP2, ICC) if len(part) > 1]
         # Each part begins with its number and the count of parts, one byte each.
         return not parts or len(parts) == min(parts)[1]
 
     @property
     def xmp(self) -> bytes | None:
         """The main XMP packet."""
-        return next(iter(self._find_payloads(_APP1, _XMP)), None)
+        return next(iter(self._find_payloads(_APP1, XMP)), None)
 
     @property
     def iptc(self) -> bytes:
         """The IPTC records; empty where there are none."""
-        resources = b"".join(self._find_payloads(_APP13, _PHOTOSHOP))
-        return b"".join(data for kind, data in _resources(resources) if kind == _IPTC_RESOURCE)
+        resources = b"".join(self._find_payloads(APP13, PHOTOSHOP))
+        return b"".join(data for kind, data in _resources(resources) if kind == IPTC_RESOURCE)
 
     @property
     def has_extended_xmp(self) -> bool:
@@ -163,36 +153,6 @@ def read_jpeg(data: bytes) -> Jpeg:
         if scans > SCANS_MOST or len(segments) > SEGMENTS_MOST:
             raise PictureError(f"JPEG has more than {SCANS_MOST} scans or {SEGMENTS_MOST} segments; save it again")
     return Jpeg(tuple(segments), data[end:])
-
-
-def shorten(metadata: Metadata) -> Metadata:
-    """Leave out the payloads that do not fit into a JPEG; `hcdcodec.pictures.losses` names them."""
-
-    def fit(payload: bytes | None, most: int) -> bytes | None:
-        return None if len(payload or b"") > most else payload
-
-    return replace(
-        metadata,
-        icc=fit(metadata.icc, ICC_MOST),
-        exif=fit(metadata.exif, EXIF_MOST),
-        xmp=fit(metadata.xmp, XMP_MOST),
-    )
-
-
-def build_segments(metadata: Metadata) -> bytes:
-    """Build the segments that Pillow does not write: all comments, and IPTC."""
-    comments = [chunk for chunk in metadata.chunks if png_text.has_keyword(chunk, png_text.COMMENT)]
-    texts = [png_text.read_text(chunk, limit=COMMENT_MOST) for chunk in comments if len(chunk.payload) <= COMMENT_MOST]
-    iptc = metadata.iptc or b""
-    # A resource has an empty name, which its length and one byte of filling make, and an even number of bytes.
-    resource = b"8BIM" + struct.pack(">HHI", _IPTC_RESOURCE, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)
-    step = _SEGMENT_MOST - len(_PHOTOSHOP)
-    parts = [_PHOTOSHOP + resource[at : at + step] for at in range(0, len(resource), step)] if iptc else []
-    return b"".join(
-        bytes((0xFF, marker)) + struct.pack(">H", 2 + len(payload)) + payload
-        for marker, payloads in ((_APP13, parts), (_COMMENT, texts))
-        for payload in payloads
-    )
 
 
 def _walk(data: bytes) -> Iterator[tuple[Segment, int]]:

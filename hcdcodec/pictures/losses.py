@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import png_text
-from hcdcodec.pictures.jpeg import COMMENT_MOST, EXIF_MOST, ICC_MOST, XMP_MOST
+from hcdcodec.pictures.jpeg_metadata import COMMENT_MOST, EXIF_MOST, ICC_MOST, XMP_MOST
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
 from hcdcodec.pictures.png_chunks import Chunk
 from hcdcodec.pictures.png_text import COMMENT

@@ -8,7 +8,8 @@ from PIL import ExifTags, Image
 
 from hcdcodec.errors import DamagedError, OutputError
 from hcdcodec.files.picture_names import Format
-from hcdcodec.pictures import formats, jpeg, plugins, png_chunks, tiff
+from hcdcodec.pictures import formats, jpeg_metadata, plugins, png_chunks, tiff
+from hcdcodec.pictures.jpeg import EXIF
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Mode, Picture, expand
@@ -74,13 +75,13 @@ def _save_webp(picture: Picture, quality: int | None) -> bytes:
 def _save_jpeg(picture: Picture, quality: int | None) -> bytes:
     if picture.alpha is not None:
         raise OutputError("JPEG cannot hold transparency; choose PNG, WebP or AVIF")
-    metadata = jpeg.shorten(picture.metadata)
+    metadata = jpeg_metadata.shorten(picture.metadata)
     payloads = _payloads(metadata)
     if metadata.exif is not None:
-        payloads["exif"] = jpeg.EXIF + metadata.exif
+        payloads["exif"] = EXIF + metadata.exif
     if metadata.dpi is not None and max(metadata.dpi) < 1 << 16:
         payloads |= {"dpi": metadata.dpi}
-    extra = jpeg.build_segments(metadata)
+    extra = jpeg_metadata.build_segments(metadata)
     return _save(
         _to_pillow(picture), "JPEG", quality=quality or QUALITIES[Format.JPEG], subsampling=0, extra=extra, **payloads
     )

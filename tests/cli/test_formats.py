@@ -48,6 +48,7 @@ def test_each_source_comes_back_in_its_own_format_under_its_own_name(put: Callab
     assert hcdcodec("encode", *FAST, "in", "small").status == 0
     ran = hcdcodec("decode", "--format", "source", "-v", "small", "out")
     assert ran.status == 0, ran.err
+    assert ran.err.count("warning") == 1 and "warning: .gif files are not written; stored as PNG" in ran.err
     back = {str(path.relative_to("out")): kind_of(str(path)) for path in Path("out").rglob("*.*")}
     assert back == {
         "a.jpg": "JPEG", "b.JPEG": "JPEG", "c.png": "PNG", "d.tif": "TIFF", "e.webp": "WEBP", "f.avif": "AVIF",

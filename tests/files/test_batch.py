@@ -62,7 +62,7 @@ class Folder:
 
     def decode(self, decoding: Decoding | None = None) -> list[Outcome]:
         decoding = decoding or self.decoding
-        choice = decoding.options.target_format
+        choice = decoding.options.choice
         plan = plan_decode([str(self.path / "small")], str(self.path / "out"), choice=choice)
         return list(decoding.run(plan.jobs))
 

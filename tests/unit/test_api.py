@@ -131,7 +131,8 @@ def test_options_of_reading(photo: Path) -> None:
     with Image.open(photo) as image:
         turned = unpack(package.encode(image, strip=("icc", "exif"), upright=True, **FAST))
     assert np.array_equal(turned.lr, packed.lr) and turned.metadata.icc is None
-    for kinds in ("exif", ["place"]):
+    odd: list[Any] = ["exif", ["place"], None, 3, [[]]]
+    for kinds in odd:
         with pytest.raises(package.UsageError, match="there are exif, icc, xmp, text, density, colour"):
             package.encode(photo, strip=kinds, **FAST)
     with pytest.raises(package.PictureError, match="the limit is 479 in all"):

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.picture_names import Format
-from hcdcodec.pictures import jpeg, plugins, png_chunks
+from hcdcodec.pictures import jpeg_metadata, plugins, png_chunks
 from hcdcodec.pictures.extras import name_heic_parts
 from hcdcodec.pictures.losses import losses
 from hcdcodec.pictures.metadata import Metadata, Strip
@@ -114,7 +114,7 @@ def test_a_jpeg_gets_all_comments_iptc_and_density_back() -> None:
 def test_what_does_not_fit_into_a_jpeg_is_named() -> None:
     title, long = text_chunk(b"Title", b"a"), text_chunk(b"Comment", b"x" * 70_000)
     large = bytes(70_000)
-    metadata = Metadata(bytes(255 * jpeg.XMP_MOST + (1 << 20)), b"II*\0" + large, XMP + large, (title, long))
+    metadata = Metadata(bytes(255 * jpeg_metadata.XMP_MOST + (1 << 20)), b"II*\0" + large, XMP + large, (title, long))
     again = read_picture(write_picture(Picture(PIXELS, None, metadata), Format.JPEG)).metadata
     assert again == Metadata()
     (warning,) = losses(metadata, Format.JPEG)
