@@ -85,6 +85,7 @@ def encode(**given: Any) -> None:
     "--format",
     "target_format",
     type=click.Choice([*(str(fmt) for fmt in Format), "source"]),
+    metavar="NAME",
     show_default="by the name of DST, else png",
     group=Group.QUALITY,
     help="png, tiff, webp and jxl keep every pixel; jpeg, avif and heic do not. source: the format and name of each "

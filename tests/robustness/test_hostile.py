@@ -129,7 +129,7 @@ SOURCES = {
     "segments.jpg": (saved("JPEG")[:2] + b"\xff\xfe\0\2" * 70_000 + saved("JPEG")[2:], "65536 segments"),
     "overlapping.tif": (overlapping_tags(), "TIFF tags hold more bytes than the file"),
     "pages.tif": (pages(80_000), "several frames or pages"),
-    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "16-bit PNG cannot be stored"),
+    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "more than 8 bits a channel cannot be"),
     "frames.gif": (saved("GIF", save_all=True, append_images=[Image.new("RGB", (16, 12))]), "several frames"),
     "print.jpg": (b"", "CMYK picture cannot be stored"),
     "words.png": (b"plain words", "not a picture"),
