@@ -1,9 +1,9 @@
-"""Encode and decode one picture in memory: pixels to bytes and back."""
+"""Encode and decode one picture: a file, an image of Pillow or an array to bytes, and bytes to an array."""
 
 import operator
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial, wraps
 from inspect import signature
@@ -13,27 +13,28 @@ from typing import ParamSpec
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, Search, search_of
+from hcdcodec.codec.source import read_anything
 from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
-from hcdcodec.errors import PictureError, UsageError
+from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, unpack
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
-from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.metadata import Strip
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
 
 METHODS = ("ste", "paper")
-CHANNELS = (1, 2, 3, 4)
 
 How = ParamSpec("How")
 
@@ -50,6 +51,7 @@ class Result:
         psnr: PSNR-RGB in dB of the reconstruction from `data`; infinite if it is exact.
         seconds: working time.
         remark: a warning where the result misses its target; empty if it meets it.
+        warnings: one line for each part of the source that is not carried, and for each conversion.
     """
 
     data: bytes
@@ -59,10 +61,11 @@ class Result:
     psnr: float
     seconds: float
     remark: str
+    warnings: tuple[str, ...] = ()
 
 
 def encode_report(
-    pixels: npt.NDArray[np.uint8],
+    pixels: Path | str | bytes | Image.Image | npt.NDArray[np.uint8],
     *,
     scale: int = 4,
     backbone: str = "crn",
@@ -70,19 +73,29 @@ def encode_report(
     quality: int | Target = DEFAULT_QUALITY,
     method: str = "ste",
     container: str = "png",
+    strip: Collection[str] = (),
+    upright: bool = False,
+    convert: bool = False,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
     device: str = "cpu",
     weights_dir: Path | str | None = None,
 ) -> Result:
     """Encode one picture, and tell how it went.
 
     Args:
-        pixels: (H, W) grey, (H, W, 3) RGB, (H, W, 2) grey + alpha or (H, W, 4) RGB + alpha, uint8.
+        pixels: the path of a picture file, or its content as bytes; or an image of Pillow; or an array: (H, W) grey,
+            (H, W, 3) RGB, (H, W, 2) grey + alpha or (H, W, 4) RGB + alpha, uint8. The small file gets the metadata of
+            a file, and what Pillow knows of it (ICC profile, EXIF, XMP and density) of an image.
         scale: HR size / LR size.
         backbone: name of the rescaling network.
         effort: 0 (no search) to 9 (search to convergence).
         quality: 1 to 100, chooses the LR grid; or a `Target`, which chooses the quality.
         method: "ste", or "paper" for Algorithm 1 of the paper with its own number of steps.
         container: "png", "webp" or "jxl"; "jxl" needs hcdcodec[jxl].
+        strip: kinds of metadata not to store: "exif", "icc", "xmp", "text", "density", "colour".
+        upright: turn the pixels as EXIF says.
+        convert: take files of more than 8 bits a channel, rounded, and of CMYK and Lab, as sRGB.
+        max_pixels: larger picture files are refused.
         device: "auto", "cpu", "cuda" or "cuda:N".
         weights_dir: directory to search for weights before all others.
 
@@ -90,21 +103,26 @@ def encode_report(
         A PNG, WebP or JPEG XL file, which any viewer of its kind can open and `decode` restores, and measured values.
 
     Raises:
-        PictureError: the array has another type or shape.
+        PictureError: the file cannot be read or stored, or the array has another type or shape.
         UsageError: an option is out of range.
         ModelError: the weights are not installed.
         OutputError: even the smallest file has more bytes than the target allows, or the container cannot hold the LR.
         MemoryError: there is too little memory for this picture.
     """
     kind = _container(container)
-    picture, options = _picture(pixels), EncodeOptions(_search(method, effort), container=kind)
+    options = EncodeOptions(
+        _search(method, effort), strip=_strip(strip), container=kind, upright=bool(upright), convert=bool(convert)
+    )
+    source = read_anything(pixels, options, _whole(max_pixels, "max_pixels"))
+    picture = source.picture
     level = quality if isinstance(quality, Target) else _whole(quality, "quality")
     engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
     check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
     start = time.perf_counter()
     with memory_errors(), engine.at_work():
         encoded = _encode(engine, picture, options, level)
-    header, refined = encoded.header, encoded.refined
+    header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
+    refined = encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
     data = pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL, kind=kind)
     return Result(
@@ -115,6 +133,7 @@ def encode_report(
         decibels(refined.error),
         time.perf_counter() - start,
         remark(level, encoded, len(data)) if isinstance(level, Target) else "",
+        picture.warnings,
     )
 
 
@@ -188,18 +207,15 @@ def _container(name: str) -> Container:
     return Container(name)
 
 
-def _picture(pixels: npt.NDArray[np.uint8]) -> Picture:
-    """Split an array, or what numpy takes for one, into colour and alpha."""
-    try:
-        array = np.asarray(pixels)
-    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths, a tensor on a GPU
-        raise PictureError(f"{type(pixels).__name__} is no picture; pass a numpy array of uint8") from error
-    channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
-    if array.dtype != np.uint8 or channels not in CHANNELS or not array.size:
-        raise PictureError(f"{array.dtype} array of shape {array.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
-    planes = array.reshape(*array.shape[:2], channels)
-    alpha = planes[..., -1] if channels in (2, 4) else None
-    return Picture(planes[..., 0] if channels < 3 else planes[..., :3], alpha, Metadata())
+def _strip(kinds: Collection[str]) -> tuple[Strip, ...]:
+    """Return kinds of metadata in the order of `Strip`, as the settings digest needs them."""
+    # One name would be taken for a collection of letters.
+    is_known = (
+        isinstance(kinds, Collection) and not isinstance(kinds, str) and all(kind in tuple(Strip) for kind in kinds)
+    )
+    if not is_known:
+        raise UsageError(f"strip {kinds!r} is no collection of kinds of metadata; there are {', '.join(Strip)}")
+    return tuple(kind for kind in Strip if kind in kinds)
 
 
 def _content(data: bytes | bytearray | memoryview) -> bytes:

@@ -24,6 +24,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.format.srgb_profile import make_srgb
@@ -37,7 +38,7 @@ from hcdcodec.networks.weights import install, model_hash
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 FOLDER = Path(__file__).parent / "golden"
 WEIGHTS = FOLDER / "weights"

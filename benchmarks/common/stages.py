@@ -17,13 +17,14 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL, Packed
 from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")

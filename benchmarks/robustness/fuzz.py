@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 GOLDEN = Path(__file__).parents[2] / "tests" / "golden"
 WEIGHTS = Path(__file__).parents[2] / "weights"
 CORPUS, FILES = "corpus", "files"
-KINDS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "QOI", "PPM", "AVIF", "JPEG2000")
+KINDS = ("PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "QOI", "PPM", "AVIF", "JPEG2000", "HEIF", "JXL")
 READERS = ("unpack", "read_picture", "Header.from_bytes", "read_state", "read_manifest")
 COUNTERS = (*(f"{what} by {name}" for name in READERS for what in ("taken", "refused")), "broken", "inputs")
 MAX_PIXELS = 1 << 20
@@ -252,8 +252,12 @@ def _seeds() -> list[bytes]:
     """Return golden files and their headers, a small picture of every kind that is read, a state and a manifest."""
     from PIL import Image
 
+    from hcdcodec.files.picture_names import Format
     from hcdcodec.format import container
+    from hcdcodec.pictures import plugins
 
+    for fmt in (Format.HEIC, Format.JXL):
+        plugins.require(fmt)
     golden = sorted(GOLDEN.glob("v*"))
     found = [path.read_bytes() for path in golden]
     headers = [container.peek(path.read_bytes()).to_bytes() for path in golden if ".hcd." in path.name]

@@ -12,12 +12,12 @@ from hcdcodec.batch.freshness import (
     Freshness,
     Standing,
     confirm,
-    judge_by_time,
-    judge_restored_png,
+    judge_restored,
     refuse_foreign,
+    refuse_original,
 )
 from hcdcodec.batch.observer import UNOBSERVED, Observer
-from hcdcodec.batch.options import FileOptions
+from hcdcodec.batch.options import DecodeOptions, FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import Stages, run_stages
 from hcdcodec.batch.stamp import read_decoded_stamp
@@ -29,10 +29,13 @@ from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import ContainerError, OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import lr_digest_chunk
+from hcdcodec.pictures.losses import losses
+from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import Format, losses, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 _HEAD_BYTES = 1 << 12
 """Bytes of a small file that hold its header, unless another tool has rewritten it."""
@@ -56,14 +59,14 @@ class Decoding:
 
     Attributes:
         engines: for each device, the source of networks.
-        target_format: file format of the results.
+        options: how restored pictures are stored.
         files: how files are treated.
     """
 
     # All members can be pickled, since a `Decoding` is sent to the workers of a Ray cluster.
 
     engines: tuple[Engines, ...]
-    target_format: Format = Format.PNG
+    options: DecodeOptions = field(default_factory=DecodeOptions)
     files: FileOptions = field(default_factory=FileOptions)
 
     def run(self, jobs: Iterable[Job], observer: Observer = UNOBSERVED) -> Iterator[Outcome]:
@@ -97,14 +100,11 @@ class Decoding:
         Raises:
             OutputError: a file that is not ours stands at the target.
         """
-        # Only PNG has room for our mark, so other formats are judged by their times.
-        if self.target_format is Format.PNG:
-            return judge_restored_png(job, self.files)
-        return judge_by_time(job, self.files)
+        return judge_restored(job, self.options, self.files)
 
     def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
         standing = self.freshness(job)
-        if standing.state is Freshness.FRESH:
+        if standing.state.is_settled:
             confirm(job)
             return skip(job, standing)
         data, status = load_source(job, given, self.files)
@@ -130,18 +130,24 @@ class Decoding:
     def _write(self, job: Job, package: _Package, made: tuple[Picture, float]) -> Outcome:
         start = time.perf_counter()
         picture, seconds = made
-        data = write_picture(picture, self.target_format, marks=(lr_digest_chunk(package.digest),))
-        if self.target_format is Format.PNG:
+        if self.options.upright:
+            picture = turn_upright(picture)
+        fmt = self.options.format_for(job.target)
+        mark = lr_digest_chunk(package.digest + self.options.settings)
+        data = write_picture(picture, fmt, quality=self.options.quality, marks=(mark,))
+        refuse_original(job, package.packed.header)
+        if fmt is Format.PNG:
             refuse_foreign(job, read_decoded_stamp, self.files)
         # Without a mark only this is known: no file stood there before, so this one is not ours.
         elif package.was_missing and not self.files.force and job.target and job.target.exists():
             raise OutputError(f"{job.target} has appeared meanwhile and cannot say whether it is ours; use --force")
-        warning = store_result(job, data, package.status, self.files)
+        stored = store_result(job, data, package.status, self.files)
+        warnings = (stored, self.options.explain_format(job.source), *losses(picture.metadata, fmt))
         return Outcome(
             name=job.name,
             target=job.target,
             status=Status.DONE,
-            message="; ".join(filter(None, (warning, *losses(picture.metadata, self.target_format)))),
+            message="; ".join(filter(None, warnings)),
             source_bytes=package.size,
             target_bytes=len(data),
             height=picture.height,

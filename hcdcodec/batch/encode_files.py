@@ -18,6 +18,7 @@ from hcdcodec.batch.stamp import read_encoded_stamp
 from hcdcodec.batch.survey import skip
 from hcdcodec.codec.encode import Encoded, encode_pictures, work_of
 from hcdcodec.codec.options import EncodeOptions, Target
+from hcdcodec.codec.source import read_file
 from hcdcodec.codec.target import USUAL_SEARCHES, reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine
@@ -27,8 +28,7 @@ from hcdcodec.format import container
 from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import Picture, drop_neutral_colours
-from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.sizes import HEAD_BYTES, read_size
 
 
@@ -117,12 +117,10 @@ class Encoding:
             confirm(job)
             return skip(job, standing)
         data, status = load_source(job, given, self.files)
-        # A small file is a readable PNG, so without this check it would be encoded a second time.
-        container.refuse_encoded(data)
-        picture = read_picture(data, max_pixels=self.files.max_pixels, strip=self.options.strip)
+        picture = read_file(data, self.options, self.files.max_pixels)
         scale = self.engines[0].backbone.scale
         container.check_sides(self.options.container, -(-picture.height // scale), -(-picture.width // scale))
-        return _Source(drop_neutral_colours(picture), len(data), disk.source_digest(data), status)
+        return _Source(picture, len(data), disk.source_digest(data), status)
 
     def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
         """Encode pictures; return each with the seconds that it took."""

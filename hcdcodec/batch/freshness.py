@@ -1,5 +1,6 @@
 """Decide whether a result is up to date. This module is the only place of that rule.
 
+    the original of the small file that is decoded           ORIGINAL   skip; with --force, refuse
     nothing at the target                                    MISSING    write, unless in another container
     not one of our files                                     FOREIGN    refuse
     other settings, or another source size                   STALE      redo
@@ -21,15 +22,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hcdcodec.batch.options import FileOptions
+from hcdcodec.batch.options import DecodeOptions, FileOptions
 from hcdcodec.batch.other_containers import refuse_twin
 from hcdcodec.batch.stamp import Stamp, read_decoded_stamp, read_encoded_stamp
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.settings import name_change, settings_digest
-from hcdcodec.errors import OutputError
+from hcdcodec.errors import ContainerError, OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format
+from hcdcodec.format import container
+from hcdcodec.format.header import Header
 from hcdcodec.networks.manifest import NetworkId
 
 
@@ -116,6 +120,12 @@ class Freshness(enum.Enum):
     OLDER = "up to date, made by an older release with other weights: skip"
     STALE = "made from another source or with other settings: redo"
     FOREIGN = "not made by hcdcodec: refuse"
+    ORIGINAL = "its original, which stays: skip"
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing to do."""
+        return self in (Freshness.FRESH, Freshness.OLDER, Freshness.ORIGINAL)
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,7 @@ class Standing:
 
     Attributes:
         state: what to do about it.
-        reason: why it is stale; empty if it is not.
+        reason: why it is stale, or stays; else empty.
         stamp: the record of it, or of its source; None where nobody has read one.
     """
 
@@ -145,21 +155,24 @@ def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
     return standing
 
 
-def judge_restored_png(job: Job, files: FileOptions) -> Standing:
-    """Judge the PNG at the target of a decoding, by the mark that names the small file that it was made from.
+def judge_restored(job: Job, options: DecodeOptions, files: FileOptions) -> Standing:
+    """Judge the file at the target of a decoding.
 
     Raises:
-        OutputError: the file is not ours, or cannot be read.
+        OutputError: the file is not ours, or cannot be read, or cannot say that it is ours; or it is the original and
+            the user has chosen `--force`.
     """
-    return _judge(job, read_decoded_stamp, Wanted(), files)
+    if job.source is not None and _is_original(job, _peek(job.source)):
+        if files.force:
+            raise _original(job)
+        return Standing(Freshness.ORIGINAL, "its original stands there, and stays")
+    # Only PNG has room for our mark, so other formats are judged by their times.
+    if options.format_for(job.target) is Format.PNG:
+        return _judge(job, read_decoded_stamp, Wanted(options.settings), files)
+    return _judge_by_time(job, files)
 
 
-def judge_by_time(job: Job, files: FileOptions) -> Standing:
-    """Judge a result by its times alone, where its format has no place for our mark.
-
-    Raises:
-        OutputError: the result is older than its source, so it may be the user's own file.
-    """
+def _judge_by_time(job: Job, files: FileOptions) -> Standing:
     target = _status_of_target(job)
     if files.force or target is None:
         return _judge_forced(job)
@@ -210,6 +223,16 @@ def refuse_foreign(job: Job, read: Callable[[Path], Stamp | None], files: FileOp
         raise _foreign(job)
 
 
+def refuse_original(job: Job, header: Header) -> None:
+    """Make sure that a reconstruction never replaces the picture that it was made from.
+
+    Raises:
+        OutputError: the file at the target has the content that the header records of its source.
+    """
+    if _is_original(job, header):
+        raise _original(job)
+
+
 def confirm(job: Job) -> None:
     """Give a new time to a result that only its digest has shown to be up to date: the next run need not read it."""
     source, target = job.source and status_of(job.source), job.target and status_of(job.target)
@@ -227,6 +250,27 @@ def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files
         raise _foreign(job)
     reason = wanted.explain_stale(stamp) if stamp and state is Freshness.STALE else ""
     return Standing(state, reason, stamp)
+
+
+def _peek(path: Path) -> Header | None:
+    try:
+        with disk.SlicedFile(path) as file:
+            return container.peek(file)
+    except (ContainerError, OSError):
+        return None  # whoever decodes it will say so
+
+
+def _is_original(job: Job, header: Header | None) -> bool:
+    """Tell whether the file at a target is the source that a header describes. It is read only if the size agrees."""
+    if header is None or job.target is None or not header.source_size or not _is_file(job):
+        return False
+    if job.target.stat().st_size != header.source_size:
+        return False
+    return disk.source_digest(disk.read(job.target)) == header.source_digest
+
+
+def _original(job: Job) -> OutputError:
+    return OutputError(f"{job.target} is the original that it was made from, and stays; name another destination")
 
 
 def _foreign(job: Job) -> OutputError:

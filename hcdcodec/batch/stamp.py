@@ -71,7 +71,8 @@ def read_decoded_stamp(target: Path) -> Stamp | None:
             return None
         # PNG, section 11.2.2: IHDR is the first chunk, and begins with width and height.
         width, height = struct.unpack(">II", head[16:24])
-        return Stamp(None, digest, b"", height=height, width=width)
+        digest, settings = digest[: disk.DIGEST_BYTES], digest[disk.DIGEST_BYTES :]
+        return Stamp(None, digest, settings, height=height, width=width)
 
     return _read_mark(target, read)
 

@@ -23,7 +23,7 @@ def survey(jobs: Iterable[Job], judge: Callable[[Job], Standing], *, threads: in
 
     def look(job: Job) -> Outcome:
         standing = judge(job)
-        if standing.state in (Freshness.FRESH, Freshness.OLDER):
+        if standing.state.is_settled:
             return skip(job, standing)
         return Outcome(name=job.name, target=job.target, status=_STATUS[standing.state], message=standing.reason)
 
@@ -37,7 +37,7 @@ def skip(job: Job, standing: Standing) -> Outcome:
         name=job.name,
         target=job.target,
         status=Status.SKIPPED,
-        message="up to date",
+        message=standing.reason or "up to date",
         is_older=standing.state is Freshness.OLDER,
         source_bytes=source.st_size if source else 0,
         target_bytes=target.st_size if target else 0,

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hcdcodec.batch.options import IO_THREADS, FileOptions
+from hcdcodec.batch.options import IO_THREADS, DecodeOptions, FileOptions
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format, FormatChoice
 from hcdcodec.files.plan import names_from
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
@@ -61,7 +62,10 @@ class Arguments:
     strip: tuple[str, ...] = ()
     skip_if_larger: bool = False
     upgrade: bool = False
-    target_format: str = "png"
+    upright: bool = False
+    convert: bool = False
+    target_format: str | None = None
+    decode_quality: int | None = None
     # on which machine
     device: str = "auto"
     precision: str = "auto"
@@ -115,7 +119,25 @@ class Arguments:
         # In the order of `Strip` and not of the command line, since the settings digest depends on this tuple.
         strip = tuple(kind for kind in Strip if "all" in self.strip or kind in self.strip)
         quality, container = _or_default(self.quality, DEFAULT_QUALITY), Container(self.container)
-        return EncodeOptions(search, quality, self.details_scale, strip=strip, container=container)
+        return EncodeOptions(
+            search,
+            quality,
+            self.details_scale,
+            strip=strip,
+            container=container,
+            upright=self.upright,
+            convert=self.convert,
+        )
+
+    def format_choice(self) -> FormatChoice:
+        """Return the format of restored pictures, as far as the user has chosen it."""
+        if self.target_format == "source":
+            return "source"
+        return Format(self.target_format) if self.target_format else None
+
+    def decode_options(self) -> DecodeOptions:
+        """Return how restored pictures are stored."""
+        return DecodeOptions(self.format_choice(), self.decode_quality, self.upright)
 
     def earlier_options(self) -> "tuple[EncodeOptions, ...]":
         """Return the options that this call had in earlier releases, where their defaults were others."""

@@ -11,9 +11,10 @@ import click
 from hcdcodec.cli import run_batch
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Examples, Group, option
-from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK
+from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, UPRIGHT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format
 from hcdcodec.files.plan import plan_decode, plan_encode
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hcdcodec.batch.decode_files import Decoding
     from hcdcodec.batch.encode_files import Encoding
     from hcdcodec.batch.freshness import Standing
+    from hcdcodec.batch.options import DecodeOptions
     from hcdcodec.batch.ray_cluster import MakeRunner
     from hcdcodec.engine.devices import Precision
     from hcdcodec.files.job import Job
@@ -76,18 +78,30 @@ def encode(**given: Any) -> None:
     epilog="""
     hcdcodec decode small/ restored/
     hcdcodec decode small/photo.jpg.hcd.png photo.png
-    hcdcodec decode --format webp small/ restored/
+    hcdcodec decode small/photo.jpg.hcd.png photo.jpg --decode-quality 95
+    hcdcodec decode --format source small/ restored/
     """,
 )
 @SOURCES
 @option(
     "--format",
     "target_format",
-    type=click.Choice(["png", "webp", "tiff"]),
-    default="png",
+    type=click.Choice([*(str(fmt) for fmt in Format), "source"]),
+    metavar="NAME",
+    show_default="by the name of DST, else png",
     group=Group.QUALITY,
-    help="Format of the results; each of them keeps every pixel.",
+    help="png, tiff, webp and jxl keep every pixel; jpeg, avif and heic do not. source: the format and name of each "
+    "source. heic and jxl need hcdcodec[heic] and hcdcodec[jxl].",
 )
+@option(
+    "--decode-quality",
+    type=click.IntRange(1, 100),
+    show_default="90 for jpeg and avif, 75 for heic",
+    metavar="1-100",
+    group=Group.QUALITY,
+    help="Quality of the encoder of the format. With it, webp and jxl lose something, too.",
+)
+@UPRIGHT
 @RESULTS
 @ENGINE
 @MACHINE
@@ -96,18 +110,20 @@ def decode(**given: Any) -> None:
     """Decode small pictures SRC to full size, in DST.
 
     A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl, and DST gets its structure. photo.jpg.hcd.png becomes
-    photo.jpg.png; photo.png.hcd.png becomes photo.png. Every file names the network that it needs.
+    photo.jpg.png; photo.png.hcd.png becomes photo.png. With --format source, each gets its own name and format back; a
+    format that is not written becomes PNG. An original is never replaced. Every file names the network that it needs.
     """
-    from hcdcodec.batch.freshness import judge_by_time, judge_restored_png
+    from hcdcodec.batch.freshness import judge_restored
     from hcdcodec.cli.report import Verb
 
     arguments = Arguments(**given)
     sources, destination, listed = arguments.split_paths()
-    plan = plan_decode(sources, destination, suffix=f".{arguments.target_format}", listed=listed)
+    plan = plan_decode(sources, destination, choice=arguments.format_choice(), listed=listed)
     _check_streams(plan, arguments)
-    judge = partial(
-        judge_restored_png if arguments.target_format == "png" else judge_by_time, files=arguments.file_options()
-    )
+    options = arguments.decode_options()
+    if options.quality is not None and arguments.target_format != "source":
+        _check_lossy(plan, options)
+    judge = partial(judge_restored, options=options, files=arguments.file_options())
     if arguments.dry_run:
         run_batch.print_plan(plan, judge, Verb.DECODE, arguments)
     run_batch.run_plan(plan, judge, partial(_prepare_decoding, arguments), Verb.DECODE, arguments)
@@ -186,9 +202,8 @@ def _prepare_encoding(arguments: Arguments) -> "MakeRunner":
 
 def _prepare_decoding(arguments: Arguments) -> "MakeRunner":
     from hcdcodec.batch.decode_files import Decoding
-    from hcdcodec.pictures.writing import Format
 
-    decoding = Decoding((), Format(arguments.target_format), arguments.file_options())
+    decoding = Decoding((), arguments.decode_options(), arguments.file_options())
     return partial(_place_decoding, decoding, arguments.weights_dir)
 
 
@@ -207,6 +222,14 @@ def _place_decoding(decoding: "Decoding", weights_dir: "Path | None", devices: S
     from hcdcodec.codec.engines import Engines
 
     return replace(decoding, engines=tuple(Engines(device, weights_dir) for device in devices))
+
+
+def _check_lossy(plan: "Plan", options: "DecodeOptions") -> None:
+    """Refuse a quality for formats that have none."""
+    formats = {options.format_for(job.target) for job in plan.jobs}
+    if formats and all(fmt.is_always_lossless for fmt in formats):
+        names = " and ".join(sorted(fmt.upper() for fmt in formats))
+        raise UsageError(f"{names} keeps every pixel; leave out --decode-quality, or choose another --format")
 
 
 def _check_streams(plan: "Plan", arguments: Arguments) -> None:

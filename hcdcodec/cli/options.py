@@ -93,6 +93,12 @@ SOURCES = stack(
 EXCLUDE = option(
     "--exclude", multiple=True, metavar="GLOB", group=Group.FILES, help="Leave out names like *.heic; repeatable."
 )
+UPRIGHT = option(
+    "--upright",
+    is_flag=True,
+    group=Group.QUALITY,
+    help="Turn the pixels as EXIF says, for viewers that do not go by it.",
+)
 WEIGHTS_DIR = option(
     "--weights-dir",
     type=click.Path(path_type=Path),
@@ -193,6 +199,13 @@ CHOICE = stack(
         help="Kind of the small file; jxl needs hcdcodec[jxl].",
     ),
     EXCLUDE,
+    UPRIGHT,
+    option(
+        "--convert",
+        is_flag=True,
+        group=Group.QUALITY,
+        help="Take more than 8 bits a channel, rounded, and CMYK and Lab, as sRGB. Each such picture is named.",
+    ),
     option(
         "--strip",
         type=click.Choice(["all", *STRIP]),

@@ -26,6 +26,8 @@ class EncodeOptions:
         details_seed: seed of the details z, where they are not zeros.
         strip: kinds of metadata that are not stored, each at most once and in the order of `Strip`.
         container: container of the small file.
+        upright: turn the pixels as EXIF says.
+        convert: take pictures that 8-bit grey or RGB holds only with a loss; see `hcdcodec.pictures.conversion`.
 
     Raises:
         UsageError: the deviation is out of range.
@@ -37,6 +39,8 @@ class EncodeOptions:
     details_seed: int = 0
     strip: tuple[Strip, ...] = ()
     container: Container = Container.PNG
+    upright: bool = False
+    convert: bool = False
 
     def __post_init__(self) -> None:
         if self.details_scale is not None and not 0 <= self.details_scale <= DETAILS_SCALE_MAX:

@@ -41,6 +41,9 @@ def settings_digest(options: EncodeOptions, network: NetworkId, target: Target |
     text += f" {_grid_text(grid_of(options.quality))}{_target_text(target) if target else ''}"
     if options.container is not Container.PNG:  # the only one that release 0.1.0 had
         text += f" Container({options.container})"
+    # Not in release 0.1.0, so it is named only where the user has chosen it. `convert` is not named at all: it changes
+    # no result, and only makes results of pictures that would have none.
+    text += " upright" if options.upright else ""
     return hashlib.sha256(text.encode()).digest()[:8]
 
 

@@ -18,7 +18,7 @@ from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
 from hcdcodec.files.find import is_directory, is_file
 from hcdcodec.files.names import printable
-from hcdcodec.pictures.orientation import orientation_of, turn_upright
+from hcdcodec.pictures.orientation import read_orientation, turn
 
 _ASSETS = resources.files("hcdcodec.compare") / "assets"
 
@@ -73,9 +73,9 @@ class Page:
             OutputError: a file beside the page cannot be stored.
         """
         number, metadata = len(self._sections) + 1, exhibit.metadata
-        orientation = orientation_of(metadata.exif)
+        orientation = read_orientation(metadata.exif or b"")
         icc = metadata.icc if metadata.has_rgb_profile else None
-        upright = [replace(version, pixels=turn_upright(version.pixels, orientation)) for version in exhibit.versions]
+        upright = [replace(version, pixels=turn(version.pixels, orientation)) for version in exhibit.versions]
         urls = [
             self._place(f"{number:04}-{key}-{version.name}", version, icc) for key, version in enumerate(upright, 1)
         ]

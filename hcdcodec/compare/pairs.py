@@ -14,6 +14,7 @@ from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.find import is_directory, is_file, search
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.format.lr_digest import read_lr_digest
@@ -24,7 +25,6 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format
 
 Restore = Callable[[container.Packed], Picture]
 """Decodes an LR. The caller passes it, so that a comparison of ordinary pictures loads no network."""
@@ -184,7 +184,7 @@ def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | No
     """
     mirror = other / key
     encoded = (f"{key}{container.suffix}" for container in Container)
-    for name in (*encoded, key, *(_append_until_free(key, f".{kind}", keys) for kind in Format)):
+    for name in (*encoded, key, *(_append_until_free(key, kind.suffix, keys) for kind in Format)):
         if is_file(candidate := other / name):
             return candidate
     stem = [path for path in _entries(mirror.parent) if path.stem == mirror.stem and is_file(path)]

@@ -9,8 +9,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.compare.pairs import Comparison, Figures
 from hcdcodec.files.names import printable
+from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 AMPLIFICATION = 8
 """Factor on errors; without it, an error of a few levels would be invisible."""

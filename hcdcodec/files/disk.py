@@ -23,6 +23,7 @@ from hcdcodec.files.permissions import create_like, keep_permissions, make_folde
 MAX_FILE_BYTES = 9 << 28
 """Larger files are not read. No picture within the default limit on pixels needs so many bytes."""
 
+DIGEST_BYTES = 8
 _PART_BYTES = 1 << 20
 _CHANGED = "changed while it was being worked on; run again once it is complete"
 _BLOCKED = "a file stands where a directory is needed; move it away, or name another destination"
@@ -78,6 +79,8 @@ def read_steady(path: Path, *, limit: int = MAX_FILE_BYTES) -> tuple[bytes, os.s
     except OSError as error:
         reason = os.strerror(error.errno or errno.EIO).lower()
         raise PictureError(f"cannot be read ({reason}); check the file and who may read it") from error
+    except ValueError as error:  # a name with a zero byte
+        raise PictureError("no possible file name; check the name") from error
     return data, status
 
 
@@ -208,8 +211,8 @@ def explain(error: OSError) -> str:
 
 
 def source_digest(data: bytes) -> bytes:
-    """Return the 8 bytes by which a header recognises its source: the first bytes of the SHA-256."""
-    return hashlib.sha256(data).digest()[:8]
+    """Return the bytes by which a header recognises its source: the first ones of the SHA-256."""
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def _check_bytes(size: int, limit: int) -> None:

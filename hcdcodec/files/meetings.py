@@ -17,21 +17,18 @@ from hcdcodec.files.find import Remark, identity
 from hcdcodec.files.job import Job
 
 
-def settle_meetings(
-    jobs: Sequence[Job], gives_way: Callable[[Job], bool], suffix: str
-) -> tuple[tuple[Job, ...], tuple[Remark, ...]]:
+def settle_meetings(jobs: Sequence[Job], appended: Callable[[Job], str]) -> tuple[tuple[Job, ...], tuple[Remark, ...]]:
     """Give each job a target of its own, and fail the jobs that share one.
 
     Args:
         jobs: the jobs, in order. Of a file that was named twice, one job stays.
-        gives_way: tells whether decoding has appended the extension to the name of a result. Such a result gets the
-            extension once more where its name is taken.
-        suffix: the extension that decoding appends.
+        appended: returns the extension that decoding has appended to the name of a result, or nothing. Such a result
+            gets the extension once more where its name is taken.
 
     Returns:
         The jobs that go on, and a remark for each job that fails.
     """
-    jobs = _append_suffix(_drop_repetitions(jobs), gives_way, suffix)
+    jobs = _append_suffix(_drop_repetitions(jobs), appended)
     # First equal names, then names that only some file systems take for equal.
     rivals = dict[Job, Job]()
     for group in (*_group(jobs, str), *_group(jobs, _fold)):
@@ -52,17 +49,15 @@ def _drop_repetitions(jobs: Iterable[Job]) -> list[Job]:
     return list(kept.values())
 
 
-def _append_suffix(jobs: Sequence[Job], gives_way: Callable[[Job], bool], suffix: str) -> list[Job]:
+def _append_suffix(jobs: Sequence[Job], appended: Callable[[Job], str]) -> list[Job]:
     """Append the extension once more to each result whose name another result has from its source."""
-    taken = {str(job.target) for job in jobs if not gives_way(job)}
+    taken = {str(job.target) for job in jobs if not appended(job)}
 
     def move(job: Job) -> Job:
-        target = str(job.target)
-        if not gives_way(job):
-            return job
-        while target in taken:
+        target, suffix = str(job.target), appended(job)
+        while suffix and target in taken:
             target += suffix
-        return replace(job, target=Path(target))
+        return replace(job, target=Path(target)) if suffix else job
 
     return [move(job) for job in jobs]
 

@@ -3,6 +3,7 @@
     photo.jpg --encode--> photo.jpg.hcd.png --decode--> photo.jpg.png
     photo.png --encode--> photo.png.hcd.png --decode--> photo.png
     photo.jpg --encode--> photo.jpg.hcd.webp --decode--> photo.jpg.png, with another container
+    photo.jpg --encode--> photo.jpg.hcd.png --decode--> photo.jpg, in the format of the source
 
 The source's extension stays in the name, so photo.jpg and photo.png never get the same result. This module knows names
 and not pictures: the caller passes a function that tells whether a file is a picture.
@@ -21,10 +22,9 @@ from hcdcodec.files.encoded_names import Container, is_encoded, source_name
 from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
 from hcdcodec.files.job import Job
 from hcdcodec.files.meetings import settle_meetings
+from hcdcodec.files.picture_names import Format, FormatChoice, ending_of, format_of, is_picture_name
 
 _STANDARD_STREAM = "-"
-_SYNONYMS = {".tif": ".tiff", ".jpeg": ".jpg"}
-_OUTPUT_SUFFIXES = frozenset({".bmp", ".gif", ".jpg", ".jxl", ".png", ".tiff", ".webp"})
 _CONTAINER_SUFFIXES = frozenset(f".{container}" for container in Container)
 
 
@@ -63,24 +63,30 @@ def plan_encode(
     Raises:
         UsageError: the call makes no sense, or a result would replace a source.
     """
-    rule = _Rule(f".{container}", lambda name: name + container.suffix, refuse)
+    rule = _Rule(lambda name: f".{container}", lambda name: name + container.suffix, refuse, container)
     return _plan(sources, destination, rule, listed=listed, exclude=exclude)
 
 
-def plan_decode(sources: Sequence[str], destination: str, *, suffix: str = ".png", listed: bool = False) -> Plan:
+def plan_decode(sources: Sequence[str], destination: str, *, choice: FormatChoice = None, listed: bool = False) -> Plan:
     """Plan the decoding of files and directories into `destination`. A walk takes only names that encoding gives.
 
     Args:
         sources: SRC arguments: files, directories, or `-` alone.
         destination: as for `plan_encode`.
-        suffix: extension of the results' format, with its dot.
+        choice: the format of the results. A source of a format that is not written comes back as a PNG.
         listed: as for `plan_encode`.
 
     Raises:
         UsageError: the call makes no sense, or a result would replace a source.
     """
 
-    rule = _Rule(suffix, lambda name: _decode_name(name, suffix), _refuse_other_names)
+    def suffix_of(name: str) -> str:
+        fmt = format_of(source_name(name) or "") if choice == "source" else choice
+        return (fmt or Format.PNG).suffix
+
+    if choice == "source" and not listed and _STANDARD_STREAM in (*sources, destination):
+        raise UsageError("the format of a source goes by its name, and - has none; name files, or choose a format")
+    rule = _Rule(suffix_of, lambda name: _decode_name(name, suffix_of(name)), _refuse_other_names, choice)
     return _plan(sources, destination, rule, listed=listed, exclude=())
 
 
@@ -141,31 +147,28 @@ def _decode_name(name: str, suffix: str) -> str:
     # Where a user has renamed a small file, the extension is the format of the LR, not of the source.
     if (source := source_name(name)) is not None:
         name = source
-    elif _format_of(name) in _CONTAINER_SUFFIXES:
+    elif ending_of(name) in _CONTAINER_SUFFIXES:
         name = Path(name).stem
-    return name if _format_of(name) == _format_of(suffix) else name + suffix
-
-
-def _format_of(name: str) -> str:
-    """Return the extension of a name, or a bare extension, with its synonyms merged."""
-    suffix = os.path.splitext("x" + name)[1].lower()  # noqa: PTH122  (Path.suffix is empty for ".png")
-    return _SYNONYMS.get(suffix, suffix)
+    return name if ending_of(name) == suffix else name + suffix
 
 
 @dataclass(frozen=True)
 class _Rule:
     """How results are named and which files are taken; encoding and decoding differ in this."""
 
-    suffix: str
+    suffix_of: Callable[[str], str]
+    """Returns the ending of the format in which the result of a file of this name is stored."""
     rename: Callable[[str], str]
     refuse: Callable[[Path], str | None]
+    choice: FormatChoice | Container
+    """None: the name of a target may choose another format."""
 
-    def appends(self, job: Job) -> bool:
-        """Tell whether decoding has appended the suffix, because the source had another format."""
+    def appended(self, job: Job) -> str:
+        """Return the ending that decoding has appended, because the source had another format; empty if it has not."""
         if job.source is None or job.target is None:
-            return False
-        source = source_name(job.source.name)
-        return source is not None and job.target.name == source + self.suffix
+            return ""
+        source, suffix = source_name(job.source.name), self.suffix_of(job.source.name)
+        return suffix if source is not None and job.target.name == source + suffix else ""
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool
         return Plan((Job(None, place.file, "standard input", "", named=True),), root=place.folder)
     findings = search(sources, rule.refuse, destination=place.root, listed=listed, exclude=exclude)
     jobs = [Job(f.path, place.make_target(f.key, rule), str(f.path), f.key, f.named) for f in findings.found]
-    settled, problems = settle_meetings(jobs, rule.appends, rule.suffix)
+    settled, problems = settle_meetings(jobs, rule.appended)
     _check_sources_survive(jobs, settled)
     return Plan(settled, tuple(findings.ignored), (*findings.problems, *problems), place.folder)
 
@@ -217,7 +220,7 @@ def _place(sources: Sequence[str], destination: str, rule: _Rule, *, listed: boo
         return _Place()
     if several or destination.endswith("/") or is_directory(destination):
         return _Place(root=_check_root(Path(destination), nameless=not listed and sources[0] == _STANDARD_STREAM))
-    return _Place(file=_check_file(Path(destination), rule))
+    return _Place(file=_check_file(Path(destination), rule, sources[0]))
 
 
 def _check_root(path: Path, *, nameless: bool) -> Path:
@@ -228,14 +231,18 @@ def _check_root(path: Path, *, nameless: bool) -> Path:
     return path
 
 
-def _check_file(path: Path, rule: _Rule) -> Path:
+def _check_file(path: Path, rule: _Rule, source: str) -> Path:
     status = status_of(path)
     if status and not stat.S_ISREG(status.st_mode):
         raise UsageError(f"{path} is no regular file; name another destination, or - for standard output")
-    given = _format_of(path.name)
-    # Names without a picture suffix pass, such as /tmp/result.
-    if given in _OUTPUT_SUFFIXES and given != _format_of(rule.suffix):
-        raise UsageError(f"{path} would hold {rule.suffix[1:].upper()} data; let its name end in {rule.suffix}")
+    suffix = rule.suffix_of(Path(source).name)
+    if rule.choice is None and format_of(path.name):
+        return path
+    # Names without a picture suffix pass, such as /tmp/result. But then nothing would say the format of a source.
+    if ending_of(path.name) != suffix and (is_picture_name(path.name) or rule.choice == "source"):
+        raise UsageError(
+            f"{path} would hold {(format_of(suffix) or suffix[1:]).upper()} data; let its name end in {suffix}"
+        )
     return path
 
 

@@ -4,7 +4,7 @@
     box    = size of the whole box u32 | type 4 letters | payload
              size 1: the size follows as u64; size 0: up to the end of the file
     Exif   = 0 u32 (where the TIFF structure begins) | EXIF
-    jxlc   = the codestream, see `hcdcodec.format.jxl_codestream`; jxlp boxes hold parts of one, behind a number u32
+    jxlc   = the codestream, see `hcdcodec.pictures.jxl_codestream`; jxlp boxes hold parts of one, behind a number u32
     number = big-endian
 
 `hcdcodec.format.side_parts` describes our boxes. A codestream has a place for a colour profile, but neither
@@ -23,10 +23,10 @@ import numpy as np
 from hcdcodec.errors import DamagedError, EditedError, NotOursError, UnsupportedError, UsageError
 from hcdcodec.format import side_parts
 from hcdcodec.format.header import RESTORE
-from hcdcodec.format.jxl_codestream import SIGNATURE, read_sides
 from hcdcodec.format.layout import Contents, Opened, Optimise, Slices, stripped
 from hcdcodec.format.side_parts import Frame, Part, Places
 from hcdcodec.pictures import formats
+from hcdcodec.pictures.jxl_codestream import SIGNATURE, read_head
 from hcdcodec.pictures.picture import Levels
 
 NAME = "JPEG XL"
@@ -97,6 +97,19 @@ def open(data: bytes) -> Opened:
         lambda: side_parts.find_metadata(parts, _PLACES),
         lambda: _decode(codestream, height, width),
     )
+
+
+def read_sides(codestream: bytes) -> tuple[int, int]:
+    """Return height and width of the picture.
+
+    Raises:
+        DamagedError: the bytes are no codestream.
+        EditedError: the picture is not 8-bit, is turned, or has a preview, frames or unknown channels.
+    """
+    head = read_head(codestream)
+    if head.orientation != 1 or head.bits != 8 or head.extra_channels > 1:
+        raise EditedError(f"the picture was converted after encoding; {RESTORE}")
+    return head.height, head.width
 
 
 def peek(data: Slices) -> bytes:

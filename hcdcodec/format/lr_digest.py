@@ -1,4 +1,7 @@
-"""The mark of a decoded PNG: the digest of its small file, in a chunk hcDS before the pixels."""
+"""The mark of a decoded PNG: the digest of its small file, in a chunk hcDS before the pixels.
+
+Behind the digest stand the settings of the decoding, if they are not the usual ones.
+"""
 
 from hcdcodec.errors import DamagedError
 from hcdcodec.pictures import png_chunks

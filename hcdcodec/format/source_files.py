@@ -1,7 +1,7 @@
 """Decide which files of a walk are encoded. This module is the only place of that rule.
 
 The content of a file decides. The name counts only where the content cannot be read as a picture: a file with the name
-photo.heic must not be left out without a message.
+photo.psd must not be left out without a message. Camera raw goes by its name, too, since some of it looks like TIFF.
 """
 
 from pathlib import Path
@@ -15,12 +15,14 @@ from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 _RESTORED_AT = 37  # position of the type of the second chunk: decoding puts its mark right behind IHDR
 _APPLE_DOUBLE = b"\0\5\x16\7"  # start of "._photo.jpg", where macOS keeps attributes of photo.jpg on some disks
 
-# Names of pictures: formats that are read, other formats, and camera raw.
+# Names of pictures: formats that are read, and other formats.
 _PICTURE_SUFFIXES = frozenset((
-    ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm",
-    ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff", ".webp",
-    ".bpg", ".dds", ".exr", ".flif", ".hdr", ".heic", ".heics", ".heif", ".heifs", ".hif", ".ico", ".jxl", ".jxr",
-    ".pcx", ".psb", ".psd", ".tga", ".wdp", ".xcf",
+    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".j2k", ".jfif", ".jp2", ".jpe",
+    ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff",
+    ".webp",
+    ".bpg", ".dds", ".exr", ".flif", ".hdr", ".ico", ".jxr", ".pcx", ".psb", ".psd", ".tga", ".wdp", ".xcf",
+))  # fmt: skip
+_RAW_SUFFIXES = frozenset((
     ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".k25", ".kdc", ".mef", ".mos",
     ".mrw", ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw", ".x3f",
 ))  # fmt: skip
@@ -44,10 +46,13 @@ def refuse_source(path: Path) -> str | None:
     head = read_head(path, SNIFF_BYTES)  # what has become a pipe since the walk saw it must not hold that up
     if head[_RESTORED_AT:].startswith(LR_DIGEST_CHUNK):
         return "decoded by hcdcodec"
-    if sniff(head):
+    is_raw = path.suffix.lower() in _RAW_SUFFIXES
+    if sniff(head) and not is_raw:
         return None
-    if path.suffix.lower() not in _PICTURE_SUFFIXES or head.startswith(_APPLE_DOUBLE):
+    if not (is_raw or path.suffix.lower() in _PICTURE_SUFFIXES) or head.startswith(_APPLE_DOUBLE):
         return "no picture"
     if not head.strip(b"\0"):
         raise PictureError(f"{'holds nothing but zeros' if head else 'is empty'}; fetch it again, or --exclude it")
+    if is_raw:
+        raise PictureError(f"camera raw ({path.suffix}) is not read; develop it into a picture, or --exclude it")
     raise PictureError(f"not a picture that can be read; convert it to {READABLE}, or --exclude it")

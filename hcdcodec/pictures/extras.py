@@ -4,29 +4,44 @@
     comments        JPEG, GIF, JPEG 2000         carried as PNG text chunks
     extended XMP    JPEG                         joined to the main packet
     gain map, depth map, preview, film           warning: the picture is complete without them
+    content credentials (C2PA), unknown parts    warning: they are about other bytes, or nobody knows about what
+    EXIF and XMP of JPEG 2000                    warning
     several views   multi-picture JPEG           refused: each view is a picture of its own
     camera raw      TIFF                         refused: the picture that would be read is a preview
 
 Each carried part goes to the place where PNG tools look for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hcdcodec.errors import PictureError
 from hcdcodec.pictures import tiff
 from hcdcodec.pictures.jpeg import Jpeg, read_jpeg
-from hcdcodec.pictures.metadata import IPTC_PROFILE, Strip
+from hcdcodec.pictures.metadata import IPTC_PROFILE, Strip, kinds_of
 from hcdcodec.pictures.png_chunks import Chunk
-from hcdcodec.pictures.png_text import profile_chunk, text_chunk
+from hcdcodec.pictures.png_text import COMMENT, profile_chunk, text_chunk
 from hcdcodec.pictures.xmp import join_packets
 
-_COMMENT_KEYWORD = b"Comment"
 _MULTI_VIEW = 0x02  # panorama, disparity, multi-angle: the first byte of a type
 _PREVIEW = 0x01
 # The prefix of Adobe's namespace for gain maps, and the name of the item in Google's container directory.
 _GAIN_MAP_SIGNS = (b"hdrgm:", b'"GainMap"')
 _BOXES = 1 << 16  # the head of an AVIF file, in which its items are listed
+_CREDENTIALS = "content credentials (C2PA)"
+_UUIDS = {
+    bytes.fromhex("d8fec3d61b0e483c92975828877ec481"): _CREDENTIALS,  # C2PA 2.1, section A.5
+    bytes.fromhex("be7acfcb97a942e89c71999491e3afac"): "XMP",  # Adobe XMP part 3, section 1.2.3
+    b"JpgTiffExif->JP2": "EXIF",
+}
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+_JUMBF_SEGMENT = 0xEB  # ITU-T T.86 reserves APP11 for JPEG XT and JUMBF, in which C2PA stands
+# These chunks say how a PNG is stored or shown, or when. hcDS is the mark of our reconstructions.
+_STORAGE_CHUNKS = frozenset((
+    b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"bKGD", b"hIST", b"sBIT", b"sPLT", b"tIME",
+    b"hcDS",
+))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,13 +83,31 @@ def read_extras(data: bytes) -> Extras:
         tiff.check_tag_sizes(data)
         return _extras_of_tiff(tiff.read_directory(data))
     is_mapped = data[4:8] == b"ftyp" and b"tmap" in data[:_BOXES]
-    return Extras(warnings=(_warn_about("gain map"),) if is_mapped else ())
+    warnings = [_warn_about("gain map")] if is_mapped else []
+    if data[4:8] == b"ftyp" or data.startswith(_JP2_SIGNATURE):
+        warnings += [_warn_about_part(name) for uuid, name in _UUIDS.items() if b"uuid" + uuid in data]
+    if data[8:12] == b"WEBP" and b"C2PA" in _riff_types(data):
+        warnings.append(_warn_about_part(_CREDENTIALS))
+    return Extras(warnings=tuple(warnings))
+
+
+def name_lost_chunks(chunks: Iterable[Chunk]) -> list[str]:
+    """Return warnings about the chunks of a PNG that are not carried and that the pixels do not need."""
+    types = {chunk.type for chunk in chunks if chunk.type not in _STORAGE_CHUNKS and not kinds_of(chunk)}
+    names = (_CREDENTIALS if kind == b"caBX" else f"PNG chunk {kind.decode()}" for kind in sorted(types))
+    return [_warn_about_part(name).words for name in names]
+
+
+def name_heic_parts(info: Mapping[Any, Any]) -> list[str]:
+    """Return warnings about the pictures beside the main one in a HEIC, as pillow-heif lists them."""
+    names = {"depth_images": "depth map", "aux": "second picture, such as a gain map,"}
+    return [_warn_about(name).words for key, name in names.items() if info.get(key)]
 
 
 def read_comments(comments: Iterable[bytes]) -> Extras:
     """Make text chunks of comments. Files do not say in which encoding a comment is."""
     texts = [text for comment in comments if (text := comment.rstrip(b"\0"))]
-    chunks = tuple(text_chunk(_COMMENT_KEYWORD, text) for text in texts if b"\0" not in text)
+    chunks = tuple(text_chunk(COMMENT, text) for text in texts if b"\0" not in text)
     lost = MetadataWarning(Strip.TEXT, "a comment that is no text cannot be carried; keep the source for it")
     return Extras(chunks, warnings=() if len(chunks) == len(texts) else (lost,))
 
@@ -99,6 +132,8 @@ def _extras_of_jpeg(jpeg: Jpeg) -> Extras:
     warnings += comments.warnings
     if behind := _name_tail(jpeg):
         warnings.append(_warn_about(behind))
+    if any(segment.marker == _JUMBF_SEGMENT and segment.payload.startswith(b"JP") for segment in jpeg.segments):
+        warnings.append(_warn_about_part(_CREDENTIALS))
     return Extras((*_iptc_chunk(jpeg.iptc), *comments.chunks), xmp, tuple(warnings))
 
 
@@ -120,6 +155,19 @@ def _name_tail(jpeg: Jpeg) -> str:
         is_preview = kinds and all(kind >> 16 == _PREVIEW for kind in kinds)
         return "preview" if is_preview else "second picture, such as a gain or depth map,"
     return "film" if b"ftyp" in jpeg.tail[:_BOXES] else ""
+
+
+def _riff_types(data: bytes) -> Iterator[bytes]:
+    """Yield the types of the chunks of a WebP."""
+    position = 12
+    while position + 8 <= len(data):
+        yield data[position : position + 4]
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8 + size + size % 2
+
+
+def _warn_about_part(name: str) -> MetadataWarning:
+    return MetadataWarning(None, f"its {name} cannot be carried; keep the source for it")
 
 
 def _warn_about(name: str) -> MetadataWarning:

@@ -13,11 +13,14 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from PIL import Image, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, HcdError, PictureError
+from hcdcodec.files.picture_names import Format
+from hcdcodec.pictures import plugins
 
-READABLE = "PNG, JPEG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, PNM or QOI"
+READABLE = "PNG, JPEG, WebP, TIFF, GIF, BMP, AVIF, HEIC, JPEG XL, JPEG 2000, PNM or QOI"
 SNIFF_BYTES = 64
 
-_PILLOW_NAMES = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM", "QOI")
+_PILLOW_NAMES = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "HEIF", "JPEG2000", "PPM", "QOI")
+_HEIC = re.compile(rb".{4}ftyp(?:.{4}){0,12}?(?:hei[cmsx]|hev[cmsx])", re.DOTALL)
 _MAGIC = re.compile(
     rb"\x89PNG\r\n\x1a\n"
     rb"|\xff\xd8\xff"  # JPEG
@@ -26,17 +29,13 @@ _MAGIC = re.compile(
     rb"|GIF8[79]a"
     rb"|BM.{12}[\x0c\x10\x28\x34\x38\x40\x6c\x7c]\0\0\0"  # the size of the second header: 'BM' alone is a word
     rb"|.{4}ftyp(?:.{4}){0,12}?avi[fs]"  # AVIF can be the main brand or one of the compatible brands
+    rb"|.{4}ftyp(?:.{4}){0,12}?(?:hei[cmsx]|hev[cmsx])"  # HEIC, pictures and sequences
+    rb"|\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"  # JPEG XL code stream, file
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"  # JPEG 2000 file, code stream
     rb"|P[1-6]\s+[#\d]"
     rb"|qoif",
     re.DOTALL,
 )
-_LOSSY_MODES = {
-    "CMYK": "CMYK picture",
-    "LAB": "Lab picture",
-    "F": "floating-point picture",
-    "I": "picture of more than 8 bits",
-}
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
 _LIMIT = threading.Lock()  # guards Pillow's limit, which is one variable for the whole process
@@ -73,8 +72,14 @@ def pillow_reads() -> Iterator[None]:
 
 
 def open_lazily(data: bytes) -> Image.Image:
-    """Open a picture of any size without decoding its pixels."""
+    """Open a picture of any size without decoding its pixels.
+
+    Raises:
+        PictureError: its format needs a package that is not installed.
+    """
     Image.init()
+    if _HEIC.match(data[:SNIFF_BYTES]):
+        plugins.require(Format.HEIC)
     known = [name for name in _PILLOW_NAMES if name in Image.OPEN]  # a name that this Pillow lacks is a KeyError
     with _no_limit():
         return Image.open(io.BytesIO(data), formats=known)
@@ -88,27 +93,16 @@ def load(image: Image.Image) -> Image.Image:
     return image
 
 
-def check_lossless(image: Image.Image, data: bytes) -> None:
-    """Refuse a picture that 8-bit grey or RGB with alpha cannot hold without loss.
-
-    Args:
-        image: an opened picture that is not a PNG.
-        data: its file.
+def check_single(image: Image.Image) -> None:
+    """Refuse a picture of several frames.
 
     Raises:
-        PictureError: several frames, more than 8 bits, or colours other than grey and RGB.
+        PictureError: it has several.
     """
     # Not `n_frames`: Pillow counts the directories of a TIFF in quadratic time. `hcdcodec.pictures.extras` checks the
     # pictures that follow the first one in a multi-picture JPEG (MPO).
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise PictureError("picture has several frames or pages; save each as a single picture")
-    kind = _LOSSY_MODES.get(image.mode.partition(";")[0])
-    if kind is None and _count_bits(image, data) > 8:
-        kind = _LOSSY_MODES["I"]
-    if kind is None and _count_channels(image) > len(image.getbands()):
-        kind = "picture with a channel of unknown meaning"
-    if kind is not None:
-        raise PictureError(f"{kind} cannot be stored; convert it to 8-bit RGB or grey first")
 
 
 @contextmanager
@@ -122,13 +116,15 @@ def _no_limit() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = limit
 
 
-def _count_bits(image: Image.Image, data: bytes) -> int:
+def count_bits(image: Image.Image, data: bytes) -> int:
     """Return the bits per sample of formats that Pillow would cut to 8 bits."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return int(max(image.tag_v2.get(_TIFF_BITS_PER_SAMPLE, (1,))))
     if image.format == "AVIF":
         # AV1-ISOBMFF, section 2.3.3: bit 6 of the third byte of the av1C box is high_bitdepth.
         return 10 if data[data.find(b"av1C") + 6] & 0x40 else 8
+    if image.format == "HEIF":
+        return int(image.info.get("bit_depth", 8))
     if image.format == "JPEG2000":
         return _jpeg2000_bits(data[data.find(b"\xff\x4f\xff\x51") + 2 :])
     if image.format == "PPM" and data[1:2] in b"2356":
@@ -136,7 +132,7 @@ def _count_bits(image: Image.Image, data: bytes) -> int:
     return 8
 
 
-def _count_channels(image: Image.Image) -> int:
+def count_channels(image: Image.Image) -> int:
     """Return the number of channels in a TIFF, of which Pillow can leave some out; 0 for other formats."""
     return int(image.tag_v2.get(_TIFF_SAMPLES_PER_PIXEL, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else 0
 

@@ -20,14 +20,14 @@ from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures.tiff import read_directory
 
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # neither a stuffed FF 00 nor a restart
-_START, _END, _SCAN, _COMMENT, _APP1, _APP2, _APP13 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1, 0xE2, 0xED
-_EXIF, _ICC = b"Exif\0\0", b"ICC_PROFILE\0"
-_XMP = b"http://ns.adobe.com/xap/1.0/\0"
+_START, _END, _SCAN, COMMENT, _APP1, _APP2, APP13 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1, 0xE2, 0xED
+EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
+XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION = re.compile(rb"HasExtendedXMP\s*(?:=\s*[\"']|>\s*)([0-9A-Fa-f]{32})")
-_PHOTOSHOP = b"Photoshop 3.0\0"
+PHOTOSHOP = b"Photoshop 3.0\0"
 _RESOURCE = struct.Struct(">4sHB")  # signature, number, length of a name
-_IPTC_RESOURCE = 0x0404
+IPTC_RESOURCE = 0x0404
 _MPF = b"MPF\0"  # a TIFF structure follows
 _MP_ENTRIES, _MP_ENTRY_SIZE = 0xB002, 16
 
@@ -68,30 +68,30 @@ class Jpeg:
     @property
     def comments(self) -> tuple[bytes, ...]:
         """All comments."""
-        return tuple(segment.payload for segment in self.segments if segment.marker == _COMMENT)
+        return tuple(segment.payload for segment in self.segments if segment.marker == COMMENT)
 
     @property
     def exif(self) -> bytes:
         """The EXIF block, joined from its segments; empty where there is none."""
-        return b"".join(self._find_payloads(_APP1, _EXIF))
+        return b"".join(self._find_payloads(_APP1, EXIF))
 
     @property
     def has_whole_icc(self) -> bool:
         """Whether there is no colour profile, or it has as many parts as it says. Pillow makes the same test."""
-        parts = [part for part in self._find_payloads(_APP2, _ICC) if len(part) > 1]
+        parts = [part for part in self._find_payloads(_APP2, ICC) if len(part) > 1]
         # Each part begins with its number and the count of parts, one byte each.
         return not parts or len(parts) == min(parts)[1]
 
     @property
     def xmp(self) -> bytes | None:
         """The main XMP packet."""
-        return next(iter(self._find_payloads(_APP1, _XMP)), None)
+        return next(iter(self._find_payloads(_APP1, XMP)), None)
 
     @property
     def iptc(self) -> bytes:
         """The IPTC records; empty where there are none."""
-        resources = b"".join(self._find_payloads(_APP13, _PHOTOSHOP))
-        return b"".join(data for kind, data in _resources(resources) if kind == _IPTC_RESOURCE)
+        resources = b"".join(self._find_payloads(APP13, PHOTOSHOP))
+        return b"".join(data for kind, data in _resources(resources) if kind == IPTC_RESOURCE)
 
     @property
     def has_extended_xmp(self) -> bool:

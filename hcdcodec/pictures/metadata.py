@@ -18,7 +18,7 @@ and is stripped with the texts. Alpha is not metadata and always stays.
 
 import enum
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -31,9 +31,11 @@ _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
 IPTC_PROFILE = b"iptc"
 _EXIF_PREFIX = b"Exif\0\0"
-_PAYLOAD_MAX = 1 << 26  # limit on one payload after decompression, so that a bomb cannot fill the memory
+PAYLOAD_MAX = 1 << 26  # limit on one payload after decompression, so that a bomb cannot fill the memory
 _METRES_PER_INCH = 0.0254
 _DPI_OF_NOTHING = 1  # some programs write 1 dpi where they do not know the density
+# Of ITU-T H.273: BT.709 or unknown; BT.709, unknown, BT.601 or sRGB. Programs show all of them as sRGB.
+_USUAL_PRIMARIES, _USUAL_TRANSFERS = (1, 2), (1, 2, 6, 13)
 _RESOLUTION_UNITS = (2, 3)  # inch, centimetre; 1 is none
 # A TIFF mixes EXIF with the tags that describe its storage. These tags describe the picture.
 _TIFF_TAGS = tuple(
@@ -103,7 +105,7 @@ class Metadata:
                 elif chunk.type == b"eXIf":
                     payloads[Strip.EXIF] = payloads.get(Strip.EXIF) or chunk.payload.removeprefix(_EXIF_PREFIX) or None
                 elif _is_xmp(chunk):
-                    payloads[Strip.XMP] = payloads.get(Strip.XMP) or png_text.read_text(chunk, limit=_PAYLOAD_MAX)
+                    payloads[Strip.XMP] = payloads.get(Strip.XMP) or png_text.read_text(chunk, limit=PAYLOAD_MAX)
                 elif kinds_of(chunk):
                     kept.append(chunk)
             except DamagedError as error:
@@ -122,7 +124,10 @@ class Metadata:
             icc=icc or None,
             exif=exif.removeprefix(_EXIF_PREFIX) or None if isinstance(exif, bytes) else None,
             xmp=xmp or None if isinstance(xmp, bytes) else None,
-            chunks=_density_chunks(image.info.get("dpi")) if _has_density(image) else (),
+            chunks=(
+                *(_density_chunks(image.info.get("dpi")) if _has_density(image) else ()),
+                *_colour_chunks(image.info.get("nclx_profile")),
+            ),
         )
 
     def to_chunks(self, *, compact: bool) -> tuple[png_chunks.Chunk, ...]:
@@ -136,8 +141,8 @@ class Metadata:
             PictureError: a payload is larger than the 64 MiB that `from_chunks` reads.
         """
         for name, payload in (("icc", self.icc), ("xmp", self.xmp)):
-            if len(payload or b"") > _PAYLOAD_MAX:
-                raise PictureError(f"its {name} metadata has more than {_PAYLOAD_MAX} bytes; use --strip {name}")
+            if len(payload or b"") > PAYLOAD_MAX:
+                raise PictureError(f"its {name} metadata has more than {PAYLOAD_MAX} bytes; use --strip {name}")
         chunks = list(self.chunks)
         if self.icc is not None:
             # A profile name, its zero byte, and compression method 0 (PNG, section 11.3.2.3).
@@ -174,7 +179,7 @@ class Metadata:
         """The IPTC records in the text chunks; None where there are none, or they are broken."""
         for chunk in self.chunks:
             try:
-                if iptc := png_text.read_profile(chunk, IPTC_PROFILE, limit=_PAYLOAD_MAX):
+                if iptc := png_text.read_profile(chunk, IPTC_PROFILE, limit=PAYLOAD_MAX):
                     return iptc
             except DamagedError:
                 continue  # as a text chunk it is still carried
@@ -242,7 +247,7 @@ def _read_iccp(payload: bytes) -> bytes:
     _, _, compressed = payload.partition(b"\0")
     if compressed[:1] != b"\0":
         raise DamagedError("PNG colour profile is broken; remove it from the picture")
-    return png_chunks.inflate(compressed[1:], limit=_PAYLOAD_MAX)
+    return png_chunks.inflate(compressed[1:], limit=PAYLOAD_MAX)
 
 
 def _copy_descriptive(source: Image.Exif, tags: Iterable[int]) -> bytes | None:
@@ -264,6 +269,17 @@ def _has_density(image: Image.Image) -> bool:
         is_in_exif = tags.get(tiff.RESOLUTION_UNIT) in _RESOLUTION_UNITS and tiff.X_RESOLUTION in tags
         return image.info.get("jfif_unit") in (1, 2) or is_in_exif
     return not isinstance(image, TiffImagePlugin.TiffImageFile) or tiff.X_RESOLUTION in image.tag_v2
+
+
+def _colour_chunks(nclx: object) -> tuple[png_chunks.Chunk, ...]:
+    """Make a cICP chunk of the colour space that pillow-heif returns, unless it is the usual one."""
+    if not isinstance(nclx, Mapping):
+        return ()
+    primaries, transfer = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
+    if primaries in _USUAL_PRIMARIES and transfer in _USUAL_TRANSFERS:
+        return ()
+    # Decoded pixels are RGB, which is matrix 0, and use all levels, which the last byte says (PNG, section 11.3.2.6).
+    return (png_chunks.Chunk(b"cICP", bytes((primaries, transfer, 0, 1))),)
 
 
 def _density_chunks(dpi: object) -> tuple[png_chunks.Chunk, ...]:

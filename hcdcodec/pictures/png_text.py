@@ -16,6 +16,8 @@ from hcdcodec.errors import DamagedError
 from hcdcodec.pictures.png_chunks import Chunk, inflate
 
 TYPES = frozenset((b"iTXt", b"tEXt", b"zTXt"))
+COMMENT = b"Comment"
+"""The keyword of texts that stand in the comments of other formats."""
 
 _PROFILE = b"Raw profile type "
 _HEX_COLUMNS = 72  # as ImageMagick writes it

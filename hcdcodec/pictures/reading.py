@@ -1,31 +1,43 @@
 """Read picture files of all formats. A file that cannot be read raises an error with one line."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
 from hcdcodec.errors import DamagedError, PictureError
-from hcdcodec.pictures import formats, png_chunks
-from hcdcodec.pictures.extras import read_comments, read_extras
+from hcdcodec.pictures import formats, jxl, png_chunks
+from hcdcodec.pictures.conversion import SRGB, Loss, convert_image, convert_png, find_loss, split
+from hcdcodec.pictures.extras import name_heic_parts, name_lost_chunks, read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, Strip, strip_chunks, strip_metadata
+from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
 _PART = 2048  # side of a part that is copied at once: small beside a large picture, large beside the cost of a call
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX")
 _COMMENTED = ("GIF", "JPEG2000")  # formats for which Pillow returns the comment
 
 
-def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, strip: Collection[Strip] = ()) -> Picture:
+def read_picture(
+    data: bytes,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    strip: Collection[Strip] = (),
+    convert: bool = False,
+    upright: bool = False,
+) -> Picture:
     """Read a picture file of any format.
 
     Args:
         data: the whole file; its content decides the format.
         max_pixels: largest number of pixels that is decoded.
         strip: kinds of metadata that are not even read, so that damage in them does not matter.
+        convert: convert what 8-bit grey or RGB holds only with a loss; see `hcdcodec.pictures.conversion`.
+        upright: turn the pixels as EXIF says.
 
     Raises:
         PictureError: the file is not a picture, is damaged, is too large, or cannot be stored.
@@ -34,10 +46,46 @@ def read_picture(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, strip: Co
         raise PictureError(f"not a picture that can be read; give {formats.READABLE}")
     try:
         with formats.pillow_reads():
-            read = _read_png if data.startswith(png_chunks.SIGNATURE) else _read_other
-            return read(data, max_pixels, strip)
+            # EXIF that is stripped still says how the picture is to be turned.
+            early = tuple(kind for kind in strip if kind is not Strip.EXIF) if upright else strip
+            picture = _reader_of(data)(data, max_pixels, early, convert)
     except DamagedError as error:
         raise PictureError(str(error)) from error
+    if upright:
+        picture = turn_upright(picture)
+        picture = replace(picture, metadata=strip_metadata(picture.metadata, strip))
+    return picture
+
+
+def read_image(image: Image.Image, *, strip: Collection[Strip] = (), upright: bool = False) -> Picture:
+    """Take a picture out of Pillow, with the metadata that Pillow returns.
+
+    Args:
+        image: a picture of any mode that 8-bit grey or RGB with alpha can hold.
+        strip: kinds of metadata to leave out.
+        upright: turn the pixels as EXIF says.
+
+    Raises:
+        PictureError: the picture cannot be decoded or stored.
+    """
+    try:
+        with formats.pillow_reads():
+            formats.load(image)
+            if image.mode not in _MODES:
+                raise PictureError(f"a Pillow image of mode {image.mode} cannot be stored; convert it to RGB first")
+            pixels, alpha = _arrays(image)
+            metadata = Metadata.from_pillow(image)
+    except DamagedError as error:
+        raise PictureError(str(error)) from error
+    picture = Picture(_from_palette(pixels, metadata) if image.mode in ("P", "PA") else pixels, alpha, metadata)
+    picture = turn_upright(picture) if upright else picture
+    return replace(picture, metadata=strip_metadata(picture.metadata, strip))
+
+
+def _reader_of(data: bytes) -> Callable[[bytes, int, Collection[Strip], bool], Picture]:
+    if data.startswith(png_chunks.SIGNATURE):
+        return _read_png
+    return _read_jxl if jxl.recognise(data) else _read_other
 
 
 def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | None]:
@@ -55,10 +103,8 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
     """
     head = png_chunks.ihdr(chunks[0])
     if head.depth == 16:
-        raise PictureError("16-bit PNG cannot be stored, only 8 bits a channel can; convert it to 8 bits first")
-    # The first field of acTL is the number of frames. An "animation" of one frame is an ordinary picture.
-    if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
-        raise PictureError("animated PNG cannot be stored; save its frames as single pictures")
+        raise PictureError(Loss.DEPTH.refusal)
+    _refuse_frames(chunks)
     with formats.pillow_reads(), formats.wait_turn(head.height * head.width):
         image = formats.load(formats.open_lazily(png_chunks.essentials(chunks)))
         pixels, alpha = _arrays(image)
@@ -69,38 +115,73 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
     return pixels, alpha
 
 
-def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture:
+def _refuse_frames(chunks: Iterable[png_chunks.Chunk]) -> None:
+    # The first field of acTL is the number of frames. An "animation" of one frame is an ordinary picture.
+    if any(chunk.type == b"acTL" and chunk.payload[:4] != b"\0\0\0\1" for chunk in chunks):
+        raise PictureError("animated PNG cannot be stored; save its frames as single pictures")
+
+
+def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
     # Damage in metadata only costs the metadata; damage in pixels refuses the file.
     damaged = list[png_chunks.Chunk]()
     chunks = strip_chunks(png_chunks.walk(data, damaged), strip)
     head = png_chunks.ihdr(chunks[0])
     check_size(head.height, head.width, max_pixels)
     metadata, faults = Metadata.salvage(chunks)
-    pixels, alpha = png_pixels(chunks)
+    is_deep = head.depth == 16 and convert
+    pixels, alpha = _convert_png(chunks) if is_deep else png_pixels(chunks)
     if head.colour == png_chunks.PALETTE:
         pixels = _from_palette(pixels, metadata)
     found = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
     found += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
-    return Picture(pixels, alpha, metadata, tuple(f"{words}; it was left out" for words in dict.fromkeys(found)))
+    warnings = [f"{words}; it was left out" for words in found] + name_lost_chunks(chunks)
+    warnings += [Loss.DEPTH.warning] if is_deep else []
+    return Picture(pixels, alpha, metadata, tuple(dict.fromkeys(warnings)))
 
 
-def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip]) -> Picture:
+def _convert_png(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | None]:
+    _refuse_frames(chunks)
+    head = png_chunks.ihdr(chunks[0])
+    with formats.pillow_reads(), formats.wait_turn(head.height * head.width):
+        return convert_png(chunks)
+
+
+def _read_jxl(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
+    height, width = jxl.read_size(data)
+    check_size(height, width, max_pixels)
+    with formats.wait_turn(height * width):
+        found = jxl.read_jxl(data)
+    if found.jpeg:
+        return _read_other(found.jpeg, max_pixels, strip, convert)
+    pixels, alpha = split(found.levels)
+    words = tuple(f"JPEG XL box {name} cannot be carried; keep the source for it" for name in found.lost)
+    return Picture(pixels, alpha, strip_metadata(found.metadata, strip), words)
+
+
+def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
     # Before Pillow opens the file: this refuses files that would make Pillow take gigabytes.
     extras = read_extras(data)
     image = formats.open_lazily(data)
     check_size(image.height, image.width, max_pixels)
-    formats.check_lossless(image, data)
+    formats.check_single(image)
+    loss = find_loss(image, data)
+    if loss is not None and not convert:
+        raise PictureError(loss.refusal)
     with formats.wait_turn(image.height * image.width):
         formats.load(image)
         metadata = Metadata.from_pillow(image)
-        pixels, alpha = _arrays(image)
+        pixels, alpha = _arrays(image) if loss is None else convert_image(image, data, loss)
     comment = image.info.get("comment") if image.format in _COMMENTED else None
     comments = read_comments([comment] if isinstance(comment, bytes) else ())
     chunks = metadata.chunks + extras.chunks + comments.chunks
     metadata = replace(metadata, xmp=extras.xmp or metadata.xmp, chunks=chunks)
+    if loss in (Loss.CMYK, Loss.LAB):  # its profile describes colours that the picture no longer has
+        metadata = replace(metadata, icc=None, chunks=(*chunks, SRGB))
     metadata = strip_metadata(metadata, strip)
-    warnings = tuple(warning.words for warning in extras.warnings + comments.warnings if warning.kind not in strip)
-    return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata, warnings)
+    warnings = [warning.words for warning in extras.warnings + comments.warnings if warning.kind not in strip]
+    warnings += name_heic_parts(image.info) if image.format == "HEIF" else []
+    warnings += [loss.warning] if loss else []
+    return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata, tuple(warnings))
 
 
 def _from_palette(pixels: Levels, metadata: Metadata) -> Levels:

@@ -1,6 +1,5 @@
-"""Write pictures to files without loss."""
+"""Write pictures to files: without loss where the format can, unless the caller wants fewer bytes."""
 
-import enum
 import io
 from collections.abc import Iterable
 
@@ -8,11 +7,22 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from hcdcodec.errors import DamagedError, OutputError
-from hcdcodec.pictures import formats, png_chunks, png_text
-from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
+from hcdcodec.files.picture_names import Format
+from hcdcodec.pictures import formats, jpeg_metadata, plugins, png_chunks, tiff
+from hcdcodec.pictures.jpeg import EXIF
+from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Mode, Picture, expand
 
-_WEBP_SIDE_MAX = 16383  # WebP stores a side in 14 bits
+QUALITIES = {Format.JPEG: 90, Format.AVIF: 90, Format.HEIC: 75}
+"""Default qualities of the formats without a lossless form.
+
+JPEG and AVIF keep the colours of all pixels (4:4:4), since for its bytes that brings more than a higher quality. HEIC
+does not: few programs would show it. So its PSNR hardly grows with the quality.
+benchmarks/choices/decode_formats.py measures all this.
+"""
+
+_SIDES = {Format.WEBP: 16383, Format.JPEG: 65500, Format.AVIF: 65536}  # WebP: 14 bits; JPEG: a limit of libjpeg
 _ORIENTATIONS = range(1, 9)
 
 _RUNS = 3
@@ -23,45 +33,92 @@ fraction of the time and costs few bytes; benchmarks/choices/restored_png.py mea
 """
 
 
-class Format(enum.StrEnum):
-    """How a decoded picture is stored, always without loss; the value is the file name's suffix."""
-
-    PNG = "png"
-    WEBP = "webp"
-    TIFF = "tiff"
-
-
-def write_picture(picture: Picture, fmt: Format, *, marks: Iterable[png_chunks.Chunk] = ()) -> bytes:
-    """Store a picture without loss.
+def write_picture(
+    picture: Picture, fmt: Format, *, quality: int | None = None, marks: Iterable[png_chunks.Chunk] = ()
+) -> bytes:
+    """Store a picture.
 
     Args:
         picture: the picture. WebP has no grey, so a grey picture becomes RGB; so it does in all formats if its profile
-            says RGB. TIFF splits EXIF into its own tags. Only PNG can hold `Metadata.chunks`.
+            says RGB. TIFF splits EXIF into its own tags. Only PNG can hold all `Metadata.chunks`. HEIC and JPEG XL are
+            turned upright, since their viewers do not go by EXIF.
         fmt: the format of the file.
+        quality: 1 to 100, as the format's own encoder means it; not for PNG and TIFF. None: without loss where the
+            format can, else the one in `QUALITIES`.
         marks: further chunks, before those of the metadata; only for PNG.
 
     Raises:
         OutputError: this format cannot hold the picture.
+        PictureError: a package is missing.
     """
-    metadata = picture.metadata
+    plugins.require(fmt)
+    if max(picture.height, picture.width) > _SIDES.get(fmt, 1 << 30):
+        raise OutputError(f"{fmt.upper()} holds at most {_SIDES[fmt]} pixels a side; choose PNG or TIFF")
     if fmt is Format.PNG:
         data = _save(_to_pillow(picture), "PNG", compress_type=_RUNS)
-        return png_chunks.insert(data, (*marks, *metadata.to_chunks(compact=False)))
-    if fmt is Format.WEBP:
-        return _save_webp(_to_pillow(picture), metadata)
-    return _save_tiff(_to_pillow(picture), metadata)
+        return png_chunks.insert(data, (*marks, *picture.metadata.to_chunks(compact=False)))
+    if fmt is Format.TIFF:
+        return _save_tiff(_to_pillow(picture), picture.metadata)
+    try:
+        with formats.pillow_reads():  # the encoders parse EXIF, which may come from a stranger's small file
+            return _SAVERS[fmt](picture, quality)
+    except DamagedError as error:
+        raise OutputError(f"{fmt.upper()} cannot hold this picture or its EXIF; choose PNG") from error
 
 
-def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
-    """Return warnings about metadata that a format cannot hold. A lost density needs no warning."""
-    names = []
-    for kind, name in ((Strip.TEXT, "texts"), (Strip.COLOUR, "colour space")):
-        chunks = [chunk for chunk in metadata.chunks if kind in kinds_of(chunk) and chunk.type != b"sRGB"]
-        if fmt is Format.TIFF:  # it has a tag for IPTC
-            chunks = [chunk for chunk in chunks if not png_text.is_profile(chunk, IPTC_PROFILE)]
-        if chunks and fmt is not Format.PNG:
-            names.append(name)
-    return (f"{fmt.upper()} cannot hold its {' and '.join(names)}; decode to PNG to keep them",) if names else ()
+def _save_webp(picture: Picture, quality: int | None) -> bytes:
+    # `exact` keeps the colours of transparent pixels, which WebP would otherwise change.
+    how = {"lossless": True} if quality is None else {"quality": quality}
+    return _save(_to_pillow(picture), "WEBP", exact=True, **how, **_payloads(picture.metadata))
+
+
+def _save_jpeg(picture: Picture, quality: int | None) -> bytes:
+    if picture.alpha is not None:
+        raise OutputError("JPEG cannot hold transparency; choose PNG, WebP or AVIF")
+    metadata = jpeg_metadata.shorten(picture.metadata)
+    payloads = _payloads(metadata)
+    if metadata.exif is not None:
+        payloads["exif"] = EXIF + metadata.exif
+    if metadata.dpi is not None and max(metadata.dpi) < 1 << 16:
+        payloads |= {"dpi": metadata.dpi}
+    extra = jpeg_metadata.build_segments(metadata)
+    return _save(
+        _to_pillow(picture), "JPEG", quality=quality or QUALITIES[Format.JPEG], subsampling=0, extra=extra, **payloads
+    )
+
+
+def _save_avif(picture: Picture, quality: int | None) -> bytes:
+    tiff.check_tag_sizes(picture.metadata.exif or b"")
+    image, how = _to_pillow(picture), _payloads(picture.metadata)
+    how |= {} if image.mode == "L" else {"subsampling": "4:4:4"}
+    return _save(image, "AVIF", quality=quality or QUALITIES[Format.AVIF], **how)
+
+
+def _save_heic(picture: Picture, quality: int | None) -> bytes:
+    upright = turn_upright(picture)
+    payloads = {key: value or None for key, value in _payloads(upright.metadata).items()}
+    return _save(_to_pillow(upright), "HEIF", quality=quality or QUALITIES[Format.HEIC], **payloads)
+
+
+def _save_jxl(picture: Picture, quality: int | None) -> bytes:
+    upright = turn_upright(picture)
+    how = {"lossless": True} if quality is None else {"quality": quality}
+    # The box begins with the place of the TIFF structure behind it; the plugin leaves that to the caller.
+    exif = upright.metadata.exif and bytes(4) + upright.metadata.exif
+    return _save(_to_pillow(upright), "JXL", num_threads=0, exif=exif or b"", xmp=upright.metadata.xmp, **how)
+
+
+_SAVERS = {
+    Format.WEBP: _save_webp,
+    Format.JPEG: _save_jpeg,
+    Format.AVIF: _save_avif,
+    Format.HEIC: _save_heic,
+    Format.JXL: _save_jxl,
+}
+
+
+def _payloads(metadata: Metadata) -> dict[str, object]:
+    return {"icc_profile": metadata.icc or b"", "exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
 
 
 def _to_pillow(picture: Picture) -> Image.Image:
@@ -75,14 +132,6 @@ def _save(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def _save_webp(image: Image.Image, metadata: Metadata) -> bytes:
-    if max(image.size) > _WEBP_SIDE_MAX:
-        raise OutputError(f"WebP holds at most {_WEBP_SIDE_MAX} pixels a side; choose PNG or TIFF")
-    payloads = {"icc_profile": metadata.icc or b"", "exif": metadata.exif or b"", "xmp": metadata.xmp or b""}
-    # `exact` keeps the colours of transparent pixels, which WebP would otherwise change.
-    return _save(image, "WEBP", lossless=True, exact=True, **payloads)
 
 
 def _save_tiff(image: Image.Image, metadata: Metadata) -> bytes:

@@ -148,7 +148,7 @@ def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
         ["encode", "--files-from", "in", "small/"],
         ["encode", "--files-from", "-"],
         ["encode", "--files-from", "-", "a.png", "small/"],
-        ["decode", "a.png", "out/", "--format", "jpeg"],
+        ["decode", "a.png", "out/", "--format", "gif"],
         ["status"],
         ["status", "a.png"],
         ["status", "a.png", "small/", "--quality", "75", "--max-bytes", "900"],

@@ -15,10 +15,11 @@ from conftest import Ran
 from PIL import Image
 
 import hcdcodec as package
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format.lr_digest import lr_digest_chunk
 from hcdcodec.pictures import metrics
 from hcdcodec.pictures.picture import Levels, Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
 

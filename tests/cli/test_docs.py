@@ -18,6 +18,7 @@ Run = Callable[..., Ran]
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "hcdcodec" / "docs").glob("*.md"))]
 PROGRAMS = (
+    "/home/me/.venv/bin/hcdcodec",
     *("hcdcodec", "find", "python3", ".venv/bin/pip", ".venv/bin/python", ".ci/run", "parallel", "ray", "eval"),
     "_HCDCODEC_COMPLETE=",
 )
@@ -39,7 +40,7 @@ NOT_RUN = {
 }
 
 # Names on the machines of the pages, and here.
-HERE = {"/home/me/photos": "photos", "/backup/small": "small"}
+HERE = {"/home/me/.venv/bin/hcdcodec": "hcdcodec", "/home/me/photos": "photos", "/backup/small": "small"}
 
 
 @dataclass(frozen=True)
@@ -148,7 +149,7 @@ SNIPPETS = [
     pytest.param(found, id=f"{page.stem} {found.split()[1]}")
     for page in PAGES
     for block in BLOCK.findall(page.read_text(encoding="utf-8"))
-    if (found := re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip()).startswith("import ")
+    if (found := re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip()).startswith(("import ", "from "))
 ]
 
 
@@ -161,7 +162,7 @@ def test_a_snippet_runs(snippet: str, place: Path) -> None:
 
 
 def test_there_are_snippets() -> None:
-    assert len(SNIPPETS) == 4
+    assert len(SNIPPETS) == 8
 
 
 # --- what the commands say --------------------------------------------------------------------------------------------

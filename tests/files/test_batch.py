@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Draw, Levels, Tiny, float32_engine
+from conftest import DATA, Draw, Levels, Tiny, float32_engine
 from PIL import Image
 
 from hcdcodec.batch import encode_files, stages
 from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
-from hcdcodec.batch.options import FileOptions
+from hcdcodec.batch.options import DecodeOptions, FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.survey import survey
 from hcdcodec.codec.decode import decode_picture
@@ -25,6 +25,7 @@ from hcdcodec.codec.engines import Engines, engines_on
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format
 from hcdcodec.files.plan import plan_decode, plan_encode
 from hcdcodec.format import container
 from hcdcodec.format.source_files import refuse_source
@@ -33,7 +34,7 @@ from hcdcodec.pictures.metadata import Metadata, Strip
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 OPTIONS = EncodeOptions(Ste(1))
 NOW_NS = 1_700_000_000_000_000_000
@@ -61,8 +62,8 @@ class Folder:
 
     def decode(self, decoding: Decoding | None = None) -> list[Outcome]:
         decoding = decoding or self.decoding
-        suffix = f".{decoding.target_format.value}"
-        plan = plan_decode([str(self.path / "small")], str(self.path / "out"), suffix=suffix)
+        choice = decoding.options.choice
+        plan = plan_decode([str(self.path / "small")], str(self.path / "out"), choice=choice)
         return list(decoding.run(plan.jobs))
 
 
@@ -148,8 +149,8 @@ def test_metadata_comes_back_byte_for_byte(folder: Folder, draw: Draw) -> None:
     path.parent.mkdir()
     path.write_bytes(write_picture(picture, Format.PNG))
     folder.encode()
-    for fmt in Format:
-        folder.decode(Decoding((Engines(),), fmt))
+    for fmt in (Format.PNG, Format.WEBP, Format.TIFF):
+        folder.decode(Decoding((Engines(),), DecodeOptions(fmt)))
         name = "out/m.png" if fmt is Format.PNG else f"out/m.png.{fmt.value}"
         back = read_picture((folder.path / name).read_bytes())
         assert back.alpha is not None and picture.alpha is not None
@@ -211,7 +212,7 @@ def test_what_cannot_be_carried_is_told_in_the_outcome(folder: Folder) -> None:
     (outcome,) = folder.encode()
     assert outcome.status is Status.DONE
     assert outcome.message == "a compressed PNG chunk is broken (iCCP); it was left out"
-    (outcome,) = folder.decode(Decoding((Engines(),), Format.WEBP))
+    (outcome,) = folder.decode(Decoding((Engines(),), DecodeOptions(Format.WEBP)))
     assert outcome.message == "WEBP cannot hold its texts; decode to PNG to keep them"
     (outcome,) = folder.decode()
     assert outcome.message == ""
@@ -221,8 +222,8 @@ def test_formats_hold_the_same_pixels(folder: Folder, draw: Draw) -> None:
     folder.put("a.png", draw(21, 34, 3))
     folder.encode()
     made = []
-    for fmt in Format:
-        assert statuses(folder.decode(Decoding((Engines(),), fmt))) == [Status.DONE]
+    for fmt in (Format.PNG, Format.WEBP, Format.TIFF):
+        assert statuses(folder.decode(Decoding((Engines(),), DecodeOptions(fmt)))) == [Status.DONE]
         made.append(pixels_of(folder.path / f"out/a.png{'' if fmt is Format.PNG else '.' + fmt.value}"))
     assert np.array_equal(made[0], made[1]) and np.array_equal(made[0], made[2])
 
@@ -403,10 +404,13 @@ def with_text(data: bytes) -> bytes:
 FOREIGN = [b"", b"notes", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0 a photograph"]
 
 
+PICTURE = DATA / "photos" / "chelsea.png"
+
+
 @pytest.mark.parametrize("content", [*FOREIGN, "a picture"])
 def test_what_is_not_ours_is_refused_unless_forced(folder: Folder, content: bytes | str) -> None:
-    source = folder.put("a.png")
-    foreign = content if isinstance(content, bytes) else source.read_bytes()
+    folder.put("a.png")
+    foreign = content if isinstance(content, bytes) else PICTURE.read_bytes()
     small, out = folder.path / "small/a.png.hcd.png", folder.path / "out/a.png"
     for path in (small, out):
         path.parent.mkdir()
@@ -461,8 +465,8 @@ def test_a_survey_of_reconstructions(folder: Folder) -> None:
     folder.encode()
     (folder.path / "out").mkdir()
     for fmt, name in ((Format.PNG, "out/b.png"), (Format.WEBP, "out/b.png.webp")):
-        decoding = replace(folder.decoding, target_format=fmt)
-        plan = plan_decode([str(folder.path / "small")], str(folder.path / "out"), suffix=f".{fmt.value}")
+        decoding = replace(folder.decoding, options=DecodeOptions(fmt))
+        plan = plan_decode([str(folder.path / "small")], str(folder.path / "out"), choice=fmt)
         assert statuses(list(survey(plan.jobs, decoding.freshness, threads=2))) == [Status.MISSING] * 2
         folder.decode(decoding)
         assert statuses(list(survey(plan.jobs, decoding.freshness, threads=2))) == [Status.SKIPPED] * 2
@@ -597,7 +601,7 @@ def test_interrupted_runs_go_on_where_they_stopped(folder: Folder, monkeypatch: 
 def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder: Folder) -> None:
     folder.put("a.png")
     folder.encode()
-    webp = Decoding((Engines(),), Format.WEBP)
+    webp = Decoding((Engines(),), DecodeOptions(Format.WEBP))
     assert statuses(folder.decode(webp)) == [Status.DONE]
     assert statuses(folder.decode(webp)) == [Status.SKIPPED]
     (unsure,) = folder.decode(replace(webp, files=FileOptions(checksum=True)))
@@ -611,7 +615,7 @@ def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder
 def test_a_source_with_an_old_time_that_came_later_is_noticed(folder: Folder) -> None:
     folder.put("a.png")
     folder.encode()
-    webp = Decoding((Engines(),), Format.WEBP)
+    webp = Decoding((Engines(),), DecodeOptions(Format.WEBP))
     folder.decode(webp)
     (lr,) = (folder.path / "small").glob("*.hcd.png")
     lr.write_bytes(lr.read_bytes())

@@ -17,8 +17,9 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.files.disk import write_atomic
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 
 @pytest.fixture(autouse=True)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from hcdcodec.errors import UsageError
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format, format_of
 from hcdcodec.files.plan import Plan, names_from, plan_decode, plan_encode, shard
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
 
@@ -32,7 +33,7 @@ def encode(
 
 
 def decode(sources: Sequence[str | Path], destination: str | Path, *, suffix: str = ".png") -> Plan:
-    return plan_decode([str(s) for s in sources], str(destination), suffix=suffix)
+    return plan_decode([str(s) for s in sources], str(destination), choice=format_of(suffix))
 
 
 def targets(plan: Plan) -> list[str]:
@@ -169,16 +170,18 @@ def test_a_walk_for_encoding_goes_by_content(here: Path) -> None:
 
 def test_what_is_called_a_picture_and_cannot_be_read_is_a_failure(here: Path) -> None:
     put("in/a.jpg")
-    put("in/b.HEIC", content=b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    put("in/b.psd", content=b"8BPS\0\1")
     put("in/c.jpg", content=bytes(3000))
     put("in/d.jpg", content=b"")
-    put("in/e.jxl", content=b"\xff\x0a words")
+    put("in/e.CR3", content=b"\0\0\0\x18ftypcrx \0\0\0\1crx isom")
+    put("in/f.dng")  # some camera raw can be read as a TIFF, whose picture is a preview
     put("in/._a.jpg", content=b"\0\5\x16\7\0\2\0\0Mac OS X")
     plan = encode(["in"], "out")
     assert [job.key for job in plan.jobs] == ["a.jpg"]
     assert plan.ignored == (("in/._a.jpg", "no picture"),)
-    assert [Path(name).name for name, _ in plan.problems] == ["b.HEIC", "c.jpg", "d.jpg", "e.jxl"]
+    assert [Path(name).name for name, _ in plan.problems] == ["b.psd", "c.jpg", "d.jpg", "e.CR3", "f.dng"]
     assert "nothing but zeros" in plan.problems[1].message and "is empty" in plan.problems[2].message
+    assert all("camera raw" in why for _, why in plan.problems[-2:])
     assert all("--exclude" in why for _, why in plan.problems)
 
 

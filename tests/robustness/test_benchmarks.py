@@ -25,6 +25,7 @@ CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "checks.estimate": (("--mixed", "8", "--effort", "0", "--qualities", "38", *FAST), "estimate.csv"),
     "checks.seams": ((*SMALL, *FAST, "--tile", "4", "--halo", "1"), "seams_*.csv"),
     "choices.bit_estimates": ((*SMALL, *FAST), "bit_estimates_*.csv"),
+    "choices.decode_formats": ((*SMALL, *FAST), "decode_formats_*.csv"),
     "choices.png_levels": ((*SMALL, *FAST), "png_levels_*.csv"),
     "choices.restored_png": ((*SMALL, *FAST), "restored_png_*.csv"),
     "codecs.containers": ((*SMALL, *FAST), "containers_*.csv"),

@@ -28,6 +28,7 @@ from safetensors.torch import load_file, save_file
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container, jxl_container, webp_container
 from hcdcodec.format.exif_twin import add_twin
 from hcdcodec.format.header import AlphaRule, Header
@@ -37,7 +38,7 @@ from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 Run = Callable[..., Ran]
 
@@ -128,7 +129,7 @@ SOURCES = {
     "segments.jpg": (saved("JPEG")[:2] + b"\xff\xfe\0\2" * 70_000 + saved("JPEG")[2:], "65536 segments"),
     "overlapping.tif": (overlapping_tags(), "TIFF tags hold more bytes than the file"),
     "pages.tif": (pages(80_000), "several frames or pages"),
-    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "16-bit PNG cannot be stored"),
+    "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "more than 8 bits a channel cannot be"),
     "frames.gif": (saved("GIF", save_all=True, append_images=[Image.new("RGB", (16, 12))]), "several frames"),
     "print.jpg": (b"", "CMYK picture cannot be stored"),
     "words.png": (b"plain words", "not a picture"),

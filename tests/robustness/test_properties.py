@@ -11,13 +11,14 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from hcdcodec.errors import ContainerError, DamagedError, PictureError
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format.container import Packed, pack, peek, unpack
 from hcdcodec.format.header import Header
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 LIMIT = 1 << 20
 FEW = settings(max_examples=40, deadline=None, derandomize=True, database=None,

@@ -97,6 +97,11 @@ def pillow_with_exif(kind: str, data: bytes, folder: Path) -> bytes:
     return buffer.getvalue()
 
 
+def pillow_to_heic(data: bytes, folder: Path) -> bytes:
+    pytest.importorskip("pillow_heif").register_heif_opener()
+    return pillow("HEIF", data, folder)
+
+
 def djxl_cjxl(data: bytes, folder: Path) -> bytes:
     between = str(folder / "between.png")
     command("djxl", "IN", between, kind="jxl")(data, folder)
@@ -136,6 +141,9 @@ TOOLS = (
     Tool("libvips thumbnail", command("vipsthumbnail", "IN", "-s", "20", "-o", "OUT"), RESIZED, RESIZED),
     Tool("Pillow", partial(pillow, "PNG"), STRIPPED, STRIPPED),
     Tool("Pillow to lossless WebP", partial(pillow, "WEBP"), STRIPPED, STRIPPED),
+    Tool("Pillow to AVIF", partial(pillow, "AVIF"), NO_PNG, NO_PNG),
+    Tool("Pillow to HEIC", pillow_to_heic, NO_PNG, NO_PNG),
+    Tool("Pillow to lossless JPEG XL", partial(pillow_with_exif, "JXL"), STRIPPED, STRIPPED),
     Tool("imageio", through_imageio, STRIPPED, STRIPPED),
     Tool("cwebp -lossless", in_webp("cwebp", "-quiet", "-lossless", "IN", "-o", "OUT"), STRIPPED, STRIPPED, WEBP),
     Tool("cwebp -lossless -metadata all",

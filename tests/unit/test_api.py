@@ -12,37 +12,39 @@ import numpy as np
 import pytest
 import torch
 from conftest import Draw
+from PIL import ExifTags, Image, ImageCms
 
-import hcdcodec
+import hcdcodec as package
+from hcdcodec.format.container import unpack
 
 FAST: dict[str, Any] = {"backbone": "bicubic", "effort": 0}
 
 
 def test_public_names_are_listed() -> None:
-    assert dir(hcdcodec) == sorted(hcdcodec.__all__)
-    assert all(getattr(hcdcodec, name) is not None for name in dir(hcdcodec))
+    assert dir(package) == sorted(package.__all__)
+    assert all(getattr(package, name) is not None for name in dir(package))
 
 
 def test_encode_takes_what_encode_report_takes() -> None:
-    plain, report = inspect.signature(hcdcodec.encode), inspect.signature(hcdcodec.encode_report)
+    plain, report = inspect.signature(package.encode), inspect.signature(package.encode_report)
     assert plain.parameters == report.parameters
     assert plain.return_annotation is bytes
-    assert pickle.loads(pickle.dumps(hcdcodec.encode)) is hcdcodec.encode
+    assert pickle.loads(pickle.dumps(package.encode)) is package.encode
 
 
 @pytest.mark.parametrize("kind", [memoryview, torch.from_numpy, np.ma.masked_array, lambda pixels: pixels[::-1][::-1]])
 def test_what_numpy_takes_for_an_array_is_encoded(draw: Draw, kind: Any) -> None:
     pixels = draw(9, 7, 3)
-    assert hcdcodec.encode(kind(pixels), **FAST) == hcdcodec.encode(pixels, **FAST)
+    assert package.encode(kind(pixels), **FAST) == package.encode(pixels, **FAST)
 
 
 @pytest.mark.parametrize(
     "pixels",
-    [None, "photo.png", 3, [[1, 2], [3]], [[1, 2], [3, 4]], np.uint8(3), np.array(3, np.uint8), np.zeros(3, np.uint8)],
+    [None, 3, [[1, 2], [3]], [[1, 2], [3, 4]], np.uint8(3), np.array(3, np.uint8), np.zeros(3, np.uint8)],
 )
 def test_what_is_no_picture_is_a_picture_error(pixels: Any) -> None:
-    with pytest.raises(hcdcodec.PictureError, match="is no picture; pass"):
-        hcdcodec.encode(pixels, **FAST)
+    with pytest.raises(package.PictureError, match="is no picture; pass"):
+        package.encode(pixels, **FAST)
 
 
 @pytest.mark.parametrize(
@@ -64,26 +66,115 @@ def test_what_is_no_picture_is_a_picture_error(pixels: Any) -> None:
     ],
 )
 def test_options_of_other_types_are_usage_errors(draw: Draw, options: dict[str, Any]) -> None:
-    with pytest.raises(hcdcodec.UsageError, match="; ") as caught:
-        hcdcodec.encode(draw(8, 8), **{**FAST, **options})
+    with pytest.raises(package.UsageError, match="; ") as caught:
+        package.encode(draw(8, 8), **{**FAST, **options})
     assert "\n" not in str(caught.value)
+
+
+ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def exif() -> Image.Exif:
+    block = Image.Exif()
+    block.update({ExifTags.Base.Orientation: 6, ExifTags.Base.Make: "Maker"})
+    return block
+
+
+@pytest.fixture
+def photo(draw: Draw, here: Path) -> Path:
+    Image.fromarray(draw(24, 20, 3)).save("photo.jpg", exif=exif(), icc_profile=ICC, comment=b"hi", dpi=(300, 300))
+    return Path("photo.jpg")
+
+
+def test_a_path_gives_the_file_that_the_command_line_writes(photo: Path, hcdcodec: Any) -> None:
+    assert hcdcodec("encode", "-b", "bicubic", "-e", "0", photo, "small/").status == 0
+    expected = Path("small/photo.jpg.hcd.png").read_bytes()
+    content = photo.read_bytes()
+    sources: list[Any] = [photo, str(photo), content, bytearray(content), memoryview(content)]
+    for source in sources:
+        assert package.encode(source, **FAST) == expected
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_what_pillow_knows_of_an_image_is_kept(draw: Draw, here: Path, kind: str) -> None:
+    Image.fromarray(draw(24, 20, 3)).save("photo", kind, exif=exif(), icc_profile=ICC, dpi=(300, 300))
+    with Image.open("photo") as image:
+        expected = np.asarray(image)
+    with Image.open("photo") as image:
+        packed = unpack(package.encode(image, **FAST))
+    assert np.array_equal(packed.lr, unpack(package.encode(expected, **FAST)).lr)
+    assert packed.metadata.icc == ICC
+    block = Image.Exif()
+    block.load(packed.metadata.exif or b"")
+    assert block[ExifTags.Base.Make] == "Maker"
+    assert (packed.metadata.dpi is not None) is (kind in ("JPEG", "PNG", "TIFF"))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_images_of_every_mode_are_taken(draw: Draw, mode: str) -> None:
+    image = Image.fromarray(draw(24, 20, 4 if "A" in mode else 3)).convert(mode)
+    decoded = package.decode(package.encode(image, quality=100, **FAST))
+    shape = {"1": (24, 20), "L": (24, 20), "LA": (24, 20, 2), "RGBA": (24, 20, 4)}.get(mode, (24, 20, 3))
+    assert decoded.shape == shape
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "LAB", "I", "F", "YCbCr", "HSV", "I;16"])
+def test_images_of_other_modes_are_refused(mode: str) -> None:
+    with pytest.raises(package.PictureError, match=f"mode {mode} cannot be stored; convert it to RGB first"):
+        package.encode(Image.new(mode, (8, 8)), **FAST)
+
+
+def test_options_of_reading(photo: Path) -> None:
+    packed = unpack(package.encode(photo, strip=["icc", "exif"], upright=True, **FAST))
+    assert (packed.metadata.icc, packed.metadata.exif) == (None, None)
+    assert (packed.header.height, packed.header.width) == (20, 24)
+    with Image.open(photo) as image:
+        turned = unpack(package.encode(image, strip=("icc", "exif"), upright=True, **FAST))
+    assert np.array_equal(turned.lr, packed.lr) and turned.metadata.icc is None
+    odd: list[Any] = ["exif", ["place"], None, 3, [[]]]
+    for kinds in odd:
+        with pytest.raises(package.UsageError, match="there are exif, icc, xmp, text, density, colour"):
+            package.encode(photo, strip=kinds, **FAST)
+    with pytest.raises(package.PictureError, match="the limit is 479 in all"):
+        package.encode(photo, max_pixels=24 * 20 - 1, **FAST)
+
+
+def test_conversions_and_losses_are_told(photo: Path) -> None:
+    Image.fromarray(np.zeros((8, 8), np.uint16)).save("deep.png")
+    with pytest.raises(package.PictureError, match="--convert"):
+        package.encode("deep.png", **FAST)
+    assert package.encode_report("deep.png", convert=True, **FAST).warnings == ("rounded to 8 bits a channel",)
+    photo.write_bytes(photo.read_bytes() + bytes(4) + b"ftypmp42")
+    (warning,) = package.encode_report(photo, **FAST).warnings
+    assert "the film behind the picture cannot be carried" in warning
+
+
+@pytest.mark.parametrize("source", ["missing.jpg", Path(), b"no picture", b"", "\0"])
+def test_files_that_cannot_be_read_are_picture_errors(here: Path, source: Any) -> None:
+    with pytest.raises(package.PictureError, match="; "):
+        package.encode(source, **FAST)
+
+
+def test_a_small_file_is_not_encoded_again(photo: Path) -> None:
+    with pytest.raises(package.PictureError, match="already encoded"):
+        package.encode(package.encode(photo, **FAST), **FAST)
 
 
 @pytest.mark.parametrize("goal", ["many", [1]])
 def test_a_target_of_another_type_is_a_usage_error(goal: Any) -> None:
-    with pytest.raises(hcdcodec.UsageError, match="out of range"):
-        hcdcodec.Target(max_bytes=goal)
+    with pytest.raises(package.UsageError, match="out of range"):
+        package.Target(max_bytes=goal)
 
 
 def test_a_directory_may_be_named_by_bytes(draw: Draw, tmp_path: Path) -> None:
     options: dict[str, Any] = {"effort": 0, "weights_dir": os.fsencode(tmp_path)}
-    assert hcdcodec.encode(draw(8, 8), **options)
+    assert package.encode(draw(8, 8), **options)
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview, lambda data: np.frombuffer(data, np.uint8)])
 def test_any_buffer_is_decoded(draw: Draw, kind: Any) -> None:
-    data = hcdcodec.encode(draw(9, 7, 3), **FAST)
-    assert np.array_equal(hcdcodec.decode(kind(data)), hcdcodec.decode(data))
+    data = package.encode(draw(9, 7, 3), **FAST)
+    assert np.array_equal(package.decode(kind(data)), package.decode(data))
 
 
 @pytest.mark.parametrize(
@@ -91,13 +182,13 @@ def test_any_buffer_is_decoded(draw: Draw, kind: Any) -> None:
     [("photo.hcd.png", {}), (None, {}), (3, {}), (b"", {"max_pixels": "9"}), (b"", {"weights_dir": 3})],
 )
 def test_what_is_no_content_is_our_own_error(data: Any, options: dict[str, Any]) -> None:
-    with pytest.raises(hcdcodec.HcdError, match="; "):
-        hcdcodec.decode(data, **options)
+    with pytest.raises(package.HcdError, match="; "):
+        package.decode(data, **options)
 
 
 def test_a_device_that_there_is_none_of_is_a_usage_error() -> None:
-    with pytest.raises(hcdcodec.UsageError, match="no device is called 'toaster'; "):
-        hcdcodec.load_backbone("bicubic", 4, device="toaster")
+    with pytest.raises(package.UsageError, match="no device is called 'toaster'; "):
+        package.load_backbone("bicubic", 4, device="toaster")
 
 
 FORK = """

@@ -29,7 +29,7 @@ from hcdcodec.format import exif_twin, jxl_container, webp_container
 from hcdcodec.format.container import Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.exif_twin import add_twin, split_twin
 from hcdcodec.format.header import Header
-from hcdcodec.format.jxl_codestream import read_sides
+from hcdcodec.format.jxl_container import read_sides
 from hcdcodec.format.side_parts import HEADER, Part
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata

@@ -17,9 +17,10 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 

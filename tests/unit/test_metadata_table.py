@@ -3,6 +3,7 @@
 To write it anew: PYTHONPATH=tests python tests/unit/test_metadata_table.py > hcdcodec/docs/metadata.md
 """
 
+import importlib
 import io
 import struct
 from collections.abc import Callable, Iterator
@@ -11,22 +12,29 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from conftest import float32_engine
+import pytest
+from conftest import DATA, float32_engine
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from sixteen_bits import cmyk_profile, deep
+from sixteen_bits import png as png_16
+from sixteen_bits import tiff as tiff_16
 
 import hcdcodec
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
-from hcdcodec.pictures import png_chunks, png_text
+from hcdcodec.pictures import plugins, png_chunks, png_text
+from hcdcodec.pictures.losses import losses
 from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.orientation import read_orientation
+from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, losses, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 DOCUMENT = Path(hcdcodec.__file__).parent / "docs" / "metadata.md"
 INTRODUCTION = """\
@@ -38,13 +46,22 @@ The small file is a PNG, a WebP or a JPEG XL: the three hold the same.
 
 - kept: the same bytes, or for density and comments the same values
 - rewritten: what it says is there, in other bytes
+- close: nearly the same, as the format is lossy at its default quality
+- turned: the pixels were turned, and EXIF says that they are upright
+- as it is stored: viewers of the source do not turn it either, whatever EXIF says; EXIF then says that it is upright
+- converted: rounded to 8 bits a channel, or made sRGB, and encoding says so
 - lost: it is not there, and no message says so
 - warned: it is not there, and encoding or decoding says so; the picture itself is complete
-- refused: encoding says why, and stores nothing
+- refused: encoding or decoding says why, and stores nothing
+
+"Pixels" and "alpha" tell what each format does to a restored picture. What the small file does to pixels is another
+matter: it is lossy, and keeps alpha exactly.
 
 """
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 36, 3)).astype(np.uint8)
+ROWS, COLUMNS = np.mgrid[:24, :36]
+SMOOTH = np.dstack([ROWS * 9, COLUMNS * 6, ROWS + COLUMNS]).astype(np.uint8)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RDF = b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""%s/></rdf:RDF>'
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + RDF % b"" + b"</x:xmpmeta>"
@@ -63,9 +80,9 @@ def exif() -> bytes:
     return block.tobytes().removeprefix(b"Exif\0\0")
 
 
-def saved(kind: str, **options: object) -> bytes:
+def saved(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(PIXELS).save(buffer, kind, **options)
+    (image or Image.fromarray(PIXELS)).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -141,9 +158,24 @@ class Kind:
     value: object = b"something"
 
 
-ICCS = {kind: saved(kind, icc_profile=ICC) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "AVIF")}
-EXIFS = {kind: saved(kind, exif=b"Exif\0\0" + exif()) for kind in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF")}
-XMPS = {kind: saved(kind, xmp=XMP) for kind in ("JPEG", "WEBP", "AVIF")}
+def repacked() -> bytes:
+    """Build a JPEG XL that is a JPEG without loss."""
+    how = {"mode": "RGB", "lossless": True, "quality": 100, "effort": 3, "use_container": True, "num_threads": 0}
+    encoder = importlib.import_module("pillow_jxl").Encoder(**how, decoding_speed=0, use_original_profile=True)
+    data = saved("JPEG", icc_profile=ICC, exif=b"Exif\0\0" + exif(), xmp=XMP)
+    packed: bytes = encoder(data, PIXELS.shape[1], PIXELS.shape[0], jpeg_encode=True)
+    return packed
+
+
+plugins.require(Format.HEIC)
+plugins.require(Format.JXL)
+REPACKED = repacked()
+ICCS = {kind: saved(kind, icc_profile=ICC) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF")}
+ICCS |= {"JPEG as JXL": REPACKED}
+EXIFS = {kind: saved(kind, exif=b"Exif\0\0" + exif()) for kind in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "HEIF")}
+EXIFS |= {"JXL": saved("JXL", exif=bytes(4) + exif()), "JPEG as JXL": REPACKED}
+XMPS = {kind: saved(kind, xmp=XMP) for kind in ("JPEG", "WEBP", "AVIF", "HEIF", "JXL")}
+XMPS |= {"JPEG as JXL": REPACKED}
 XMPS |= {"TIFF": tiff(700, 1, XMP), "PNG": png((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP))}
 IPTCS = {
     "JPEG": jpeg(segment(0xED, b"Photoshop 3.0\x008BIM\4\4\0\0" + struct.pack(">I", len(IPTC)) + IPTC)),
@@ -166,6 +198,10 @@ KINDS = (
     *(Kind("density", name, data, dpi, 300) for name, data in DENSITIES.items()),
     Kind("colour space", "PNG", png(*COLOUR), lambda found: chunk_of(found, b"gAMA", b"cICP"),
          b"".join(chunk.payload for chunk in COLOUR)),
+    Kind("content credentials (C2PA)", "JPEG", jpeg(segment(0xEB, b"JP\0\1"))),
+    Kind("content credentials (C2PA)", "PNG", png((b"caBX", b"x"))),
+    Kind("a chunk that nobody knows", "PNG", png((b"vpAg", b"x"))),
+    Kind("EXIF, XMP", "JPEG 2000", saved("JPEG2000") + b"\0\0\0\x1cuuidJpgTiffExif->JP2II*\0"),
     Kind("a damaged chunk", "PNG", BROKEN),
     Kind("gain or depth map, preview", "JPEG", several(0x030000, 0)),
     Kind("film", "JPEG", jpeg(tail=bytes(4) + b"ftypmp42")),
@@ -174,21 +210,28 @@ KINDS = (
 )  # fmt: skip
 
 
+def encoded(picture: Picture) -> Picture:
+    """Return what comes back from each kind of small file, which is the same."""
+    engine = float32_engine("bicubic", 4)
+    (made,) = encode_pictures(engine, [picture], EncodeOptions(search_of(0)))
+    for small in Container:
+        pack = partial(container.pack, made.header, made.lr, kind=small)
+        restored = decode_picture(
+            engine, container.unpack(pack(alpha=picture.alpha, metadata=picture.metadata, level=0))
+        )
+        assert restored.metadata == picture.metadata, small
+    return restored
+
+
 def cells(kind: Kind) -> Iterator[str]:
-    """Yield what becomes of it: in the small file, and in each format that is decoded to."""
+    """Yield what becomes of metadata: in the small file, and in each format that is decoded to."""
     try:
         picture = read_picture(kind.data)
     except PictureError:
         yield from ("refused", *("" for _ in Format))
         return
     yield cell(kind, picture, picture.warnings)
-    engine = float32_engine("bicubic", 4)
-    (encoded,) = encode_pictures(engine, [picture], EncodeOptions(search_of(0)))
-    for small in Container:
-        pack = partial(container.pack, encoded.header, encoded.lr, kind=small)
-        data = pack(alpha=None, metadata=picture.metadata, level=0)
-        restored = decode_picture(engine, container.unpack(data))
-        assert restored.metadata == picture.metadata, small
+    restored = encoded(picture)
     for fmt in Format:
         yield cell(kind, read_picture(write_picture(restored, fmt)), picture.warnings + losses(restored.metadata, fmt))
 
@@ -200,12 +243,107 @@ def cell(kind: Kind, found: Picture, warnings: tuple[str, ...]) -> str:
     return "kept" if value == kind.value else "rewritten"
 
 
+def nearness(levels: Levels, expected: Levels) -> str:
+    assert levels.shape == expected.shape
+    assert np.abs(levels.astype(int) - expected).mean() < 12
+    return "kept" if np.array_equal(levels, expected) else "close"
+
+
+def pixel_cells(channels: int) -> Iterator[str]:
+    """Yield what each format does to the pixels of a restored picture of so many channels."""
+    samples = np.dstack([SMOOTH, SMOOTH[..., :1]])[..., : max(channels, 1)]
+    alpha = samples[..., -1] if channels in (2, 4) else None
+    restored = encoded(Picture(SMOOTH[..., 0] if channels < 3 else SMOOTH, alpha))
+    if alpha is not None:
+        assert restored.alpha is not None and np.array_equal(restored.alpha, alpha)
+    yield "close" if alpha is None else "kept"
+    for fmt in Format:
+        try:
+            found = read_picture(write_picture(restored, fmt))
+        except OutputError:
+            yield "refused"
+            continue
+        colours = found.pixels[..., :1] if found.pixels.ndim > restored.pixels.ndim else np.atleast_3d(found.pixels)
+        if alpha is None:
+            yield nearness(colours, np.atleast_3d(restored.pixels))
+        else:
+            assert found.alpha is not None and restored.alpha is not None
+            yield nearness(found.alpha, restored.alpha)
+
+
+def orientation_cells(kind: str) -> Iterator[str]:
+    """Yield whether a picture is to be turned, or has been turned, after each step."""
+    block = Image.Exif()
+    block[ExifTags.Base.Orientation] = 6
+    exif = bytes(4) * (kind == "JXL") + block.tobytes().removeprefix(b"Exif\0\0")
+    data = saved(kind, exif=b"Exif\0\0" + exif if kind != "JXL" else exif)
+    picture = read_picture(data)
+    yield turned(read_orientation(picture.metadata.exif or b""), (picture.height, picture.width))
+    restored = encoded(Picture(PIXELS, None, Metadata(exif=block.tobytes().removeprefix(b"Exif\0\0"))))
+    for fmt in Format:
+        with Image.open(io.BytesIO(write_picture(restored, fmt))) as image:
+            yield turned(image.getexif().get(ExifTags.Base.Orientation, 1), image.size[::-1])
+
+
+def turned(orientation: int, size: tuple[int, int]) -> str:
+    if orientation == 6:
+        return "kept"
+    assert orientation == 1
+    return "turned" if size == PIXELS.shape[1::-1] else "as it is stored"
+
+
+def conversion_cell(data: bytes) -> str:
+    """Return what becomes of a picture that 8-bit grey or RGB cannot hold."""
+    with pytest.raises(PictureError, match=r"; --convert "):
+        read_picture(data)
+    assert read_picture(data, convert=True).warnings
+    return "refused, converted with --convert"
+
+
+def saved_deep_heic() -> bytes:
+    buffer = io.BytesIO()
+    heif = importlib.import_module("pillow_heif")
+    heif.from_bytes("RGB;16", PIXELS.shape[1::-1], (PIXELS.astype(np.uint16) * 257).tobytes()).save(buffer)
+    return buffer.getvalue()
+
+
+def saved_lab() -> bytes:
+    buffer = io.BytesIO()
+    lab = ImageCms.createProfile("LAB")
+    image = ImageCms.profileToProfile(Image.fromarray(PIXELS), ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
+    assert image is not None
+    image.save(buffer, "TIFF")
+    return buffer.getvalue()
+
+
+ORIENTED = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL", "TIFF")
+DEEP = {
+    "PNG": png_16(deep(24, 36, 3), 2),
+    "TIFF": tiff_16(deep(24, 36, 3)),
+    "HEIC": saved_deep_heic(),
+    "AVIF": (DATA / "deep.avif").read_bytes(),
+    "PNM": b"P6 36 24 65535\n" + deep(24, 36, 3).astype(">u2").tobytes(),
+}
+INKS = {kind: saved(kind, Image.fromarray(PIXELS).convert("CMYK"), icc_profile=cmyk_profile())
+        for kind in ("JPEG", "TIFF")}  # fmt: skip
+
+
 def document() -> str:
-    head = ("what", "in a", "small file", *(f"decoded to {fmt.name}" for fmt in Format))
+    names = {"WEBP": "WebP", "HEIF": "HEIC", "JXL": "JPEG XL", "JPEG as JXL": "JPEG XL of a JPEG"}
+    head = ("what", "in a", "small file", *(names.get(fmt.name, fmt.name) for fmt in Format))
+    nowhere = ("",) * len(Format)
     rows = [
         head,
         ("---",) * len(head),
-        *((kind.name, kind.source.replace("WEBP", "WebP"), *cells(kind)) for kind in KINDS),
+        ("pixels, grey", "any", *pixel_cells(1)),
+        ("pixels, colour", "any", *pixel_cells(3)),
+        ("alpha, grey", "any", *pixel_cells(2)),
+        ("alpha, colour", "any", *pixel_cells(4)),
+        *(("orientation", names.get(kind, kind), *orientation_cells(kind)) for kind in ORIENTED),
+        *(("more than 8 bits", name, conversion_cell(data), *nowhere) for name, data in DEEP.items()),
+        *(("CMYK with a profile", name, conversion_cell(data), *nowhere) for name, data in INKS.items()),
+        ("Lab", "TIFF", conversion_cell(saved_lab()), *nowhere),
+        *((kind.name, names.get(kind.source, kind.source), *cells(kind)) for kind in KINDS),
     ]
     return INTRODUCTION + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
@@ -216,8 +354,9 @@ def test_the_document_says_what_happens() -> None:
 
 def test_nothing_is_lost_on_the_way_to_png() -> None:
     for kind in KINDS:
-        assert "lost" not in list(cells(kind))[:2], kind.name
-        assert "lost" not in list(cells(kind)) or kind.name == "density"
+        found = list(cells(kind))
+        assert "lost" not in found[:2], kind.name
+        assert "lost" not in found or kind.name == "density"
 
 
 if __name__ == "__main__":

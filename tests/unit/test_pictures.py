@@ -13,15 +13,17 @@ from conftest import DATA
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
+from hcdcodec.files.picture_names import Format, format_of
 from hcdcodec.format.lr_digest import lr_digest_chunk, read_lr_digest
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.metadata import Metadata, Strip
 from hcdcodec.pictures.picture import Mode, Picture, drop_neutral_colours, single_channel
 from hcdcodec.pictures.reading import png_pixels, read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/">ä</x:xmpmeta>'.encode()
+LOSSLESS = (Format.PNG, Format.WEBP, Format.TIFF, Format.JXL)
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
@@ -192,17 +194,9 @@ def test_more_than_8_bits_are_refused_although_pillow_would_cut_them(name: str) 
 @pytest.mark.parametrize(
     "data",
     [
-        saved(Image.fromarray(noise(4, 4).astype(np.uint16) * 257), "PNG"),
-        saved(Image.fromarray(noise(4, 4).astype(np.uint16) * 257), "TIFF"),
         saved(Image.fromarray(noise(4, 4).astype(np.int32)), "TIFF"),
         saved(Image.fromarray(noise(4, 4).astype(np.float32)), "TIFF"),
-        saved(rgb().convert("CMYK"), "JPEG"),
-        saved(rgb().convert("CMYK"), "TIFF"),
-        saved(Image.merge("LAB", rgb().split()), "TIFF"),
         saved(rgb().convert("RGBX"), "TIFF"),
-        b"P6\n# comment 1 2 3\n1 1\n65535\n" + bytes(6),
-        b"P5 1 1 65535\n" + bytes(2),
-        b"P3 1 1 1023\n1 2 3\n",
     ],
 )
 def test_samples_that_8_bits_cannot_hold_are_refused(data: bytes) -> None:
@@ -286,7 +280,6 @@ def test_sniff_knows_every_kind_that_is_read(kind: str) -> None:
         b"BM is how this text begins, and it goes on for a while",
         b"P5 is a paragraph",
         b"RIFF\0\0\0\0WAVEfmt ",
-        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
         b"\0\0\0\x18ftypmp42\0\0\0\0isommp42",
         b"PK\3\4",
         b"GIF",
@@ -299,7 +292,7 @@ def test_sniff_takes_nothing_else(head: bytes) -> None:
 # Writing
 
 
-@pytest.mark.parametrize("fmt", Format)
+@pytest.mark.parametrize("fmt", LOSSLESS)
 @pytest.mark.parametrize("alpha", [False, True])
 @pytest.mark.parametrize("shape", [(9, 13), (9, 13, 3), (1, 1), (1, 1, 3)])
 def test_pictures_survive_every_format(fmt: Format, alpha: bool, shape: tuple[int, ...]) -> None:
@@ -313,7 +306,10 @@ def test_pictures_survive_every_format(fmt: Format, alpha: bool, shape: tuple[in
 
 
 def test_formats_are_suffixes() -> None:
-    assert [f".{fmt}" for fmt in Format] == [".png", ".webp", ".tiff"]
+    assert [format_of(f"a{fmt.suffix}") for fmt in Format] == list(Format)
+    assert [format_of(name) for name in ("a.JPEG", "b.tif", ".heif", "c.gif", "png")] == [
+        Format.JPEG, Format.TIFF, Format.HEIC, None, None,
+    ]  # fmt: skip
 
 
 def test_png_metadata_comes_back_byte_for_byte() -> None:
@@ -718,7 +714,7 @@ def test_tiff_groups_are_written_only_where_there_are_some() -> None:
 # Grey
 
 
-@pytest.mark.parametrize("fmt", Format)
+@pytest.mark.parametrize("fmt", [Format.PNG, Format.WEBP, Format.TIFF])
 @pytest.mark.parametrize("alpha", [False, True])
 def test_grey_pixels_under_an_rgb_profile_are_stored_as_rgb(fmt: Format, alpha: bool) -> None:
     data = write_picture(Picture(noise(9, 13), noise(9, 13) if alpha else None, Metadata(icc=ICC)), fmt)

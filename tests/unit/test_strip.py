@@ -16,12 +16,13 @@ from hcdcodec.cli import options
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.errors import PictureError
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata, Strip, strip_metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
-from hcdcodec.pictures.writing import Format, write_picture
+from hcdcodec.pictures.writing import write_picture
 
 NOTE = png_chunks.Chunk(b"iTXt", b"Note\0\0\0\0\0b")
 CHUNKS = {

@@ -8,8 +8,9 @@ encodings.
 Source: ISO/IEC 18181-1, annex D (image headers).
 """
 
-from hcdcodec.errors import DamagedError, EditedError
-from hcdcodec.format.header import RESTORE
+from dataclasses import dataclass
+
+from hcdcodec.errors import DamagedError
 
 SIGNATURE = b"\xff\x0a"
 
@@ -18,23 +19,38 @@ _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _SIDE = ((1, 9), (1, 13), (1, 18), (1, 30))
 
 
-def read_sides(codestream: bytes) -> tuple[int, int]:
-    """Return height and width of the picture.
+@dataclass(frozen=True)
+class JxlHead:
+    """The kind of a picture.
 
-    Args:
-        codestream: a codestream, or its beginning.
+    Attributes:
+        height: rows as they are stored, which is before the picture is turned.
+        width: columns.
+        bits: bits of a sample; 0 where they are floating-point numbers, or stand behind a preview or frames.
+        orientation: 1 to 8, as in EXIF. A decoder turns the picture by it.
+        has_more: whether there is a preview, or frames.
+        extra_channels: number of channels beside the colours, such as alpha.
+    """
+
+    height: int
+    width: int
+    bits: int = 8
+    orientation: int = 1
+    has_more: bool = False
+    extra_channels: int = 0
+
+
+def read_head(codestream: bytes) -> JxlHead:
+    """Read the beginning of a codestream.
 
     Raises:
         DamagedError: the bytes are no codestream.
-        EditedError: the picture is not 8-bit, is turned, or has a preview, frames or unknown channels.
     """
     if not codestream.startswith(SIGNATURE) or len(codestream) < len(SIGNATURE) + 2:
-        raise DamagedError(f"the pixels do not begin as they must; {RESTORE}")
+        raise DamagedError("JPEG XL pixels do not begin as they must; fetch the file again")
     bits = _Bits(codestream[len(SIGNATURE) : _HEAD])
-    sides = _sides(bits)
-    if not bits.take(1):
-        _check_samples(bits)
-    return sides
+    height, width = _sides(bits)
+    return JxlHead(height, width) if bits.take(1) else _read_samples(bits, height, width)
 
 
 class _Bits:
@@ -67,16 +83,19 @@ def _sides(bits: _Bits) -> tuple[int, int]:
     return height, height * over // under
 
 
-def _check_samples(bits: _Bits) -> None:
-    is_turned = is_more = False
+def _read_samples(bits: _Bits, height: int, width: int) -> JxlHead:
+    orientation, has_more = 1, False
     if bits.take(1):
-        is_turned = bits.take(3) != 0
+        orientation = 1 + bits.take(3)
         if bits.take(1):  # a size to show it at
             _sides(bits)
-        is_more = bits.take(2) != 0  # preview, animation
+        has_more = bits.take(2) != 0  # preview, animation
+    if has_more:
+        return JxlHead(height, width, 0, orientation, has_more)
     is_float = bits.take(1)
-    depth = 0 if is_float or is_more else bits.select(((8, 0), (10, 0), (12, 0), (1, 6)))
+    depth = bits.select(((32, 0), (16, 0), (24, 0), (1, 6)) if is_float else ((8, 0), (10, 0), (12, 0), (1, 6)))
+    if is_float:
+        bits.take(4)  # bits of the exponent
     bits.take(1)
     channels = bits.select(((0, 0), (1, 0), (2, 4), (1, 12)))
-    if is_turned or depth != 8 or channels > 1:
-        raise EditedError(f"the picture was converted after encoding; {RESTORE}")
+    return JxlHead(height, width, 0 if is_float else depth, orientation, extra_channels=channels)

@@ -1,0 +1,38 @@
+"""Tell which metadata a format cannot hold."""
+
+from collections.abc import Iterator
+
+from hcdcodec.files.picture_names import Format
+from hcdcodec.pictures import png_text
+from hcdcodec.pictures.jpeg_metadata import COMMENT_MOST, EXIF_MOST, ICC_MOST, XMP_MOST
+from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
+from hcdcodec.pictures.png_chunks import Chunk
+from hcdcodec.pictures.png_text import COMMENT
+
+
+def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
+    """Return warnings about metadata that a format cannot hold. A lost density needs no warning."""
+    names = () if fmt is Format.PNG else tuple(_lost(metadata, fmt))
+    return (f"{fmt.upper()} cannot hold its {' and '.join(names)}; decode to PNG to keep them",) if names else ()
+
+
+def _lost(metadata: Metadata, fmt: Format) -> Iterator[str]:
+    if any(Strip.TEXT in kinds_of(chunk) and not _holds_text(chunk, fmt) for chunk in metadata.chunks):
+        yield "texts"
+    # What an sRGB chunk says is what all programs assume.
+    if any(Strip.COLOUR in kinds_of(chunk) and chunk.type != b"sRGB" for chunk in metadata.chunks):
+        yield "colour space"
+    icc, exif, xmp = (len(payload or b"") for payload in (metadata.icc, metadata.exif, metadata.xmp))
+    if (fmt is Format.JXL and icc) or (fmt is Format.JPEG and icc > ICC_MOST):
+        yield "colour profile"
+    if fmt is Format.JPEG and exif > EXIF_MOST:
+        yield "EXIF"
+    if fmt is Format.JPEG and xmp > XMP_MOST:
+        yield "XMP"
+
+
+def _holds_text(chunk: Chunk, fmt: Format) -> bool:
+    if fmt in (Format.TIFF, Format.JPEG) and png_text.is_profile(chunk, IPTC_PROFILE):
+        return True
+    is_comment = png_text.has_keyword(chunk, COMMENT)
+    return fmt is Format.JPEG and is_comment and len(chunk.payload) <= COMMENT_MOST

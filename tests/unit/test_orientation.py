@@ -1,0 +1,67 @@
+"""Pictures are turned as EXIF says, and then say that they are upright."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import ExifTags, Image, ImageOps
+
+from hcdcodec.pictures.metadata import Metadata, Strip
+from hcdcodec.pictures.orientation import read_orientation, turn_upright
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.png_chunks import Chunk
+from hcdcodec.pictures.reading import read_picture
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 13, 3)).astype(np.uint8)
+
+
+def exif(orientation: int) -> bytes:
+    block = Image.Exif()
+    block[ExifTags.Base.Orientation] = orientation
+    block[ExifTags.Base.Make] = "Maker"
+    return block.tobytes().removeprefix(b"Exif\0\0")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pixels_and_alpha_are_turned_as_pillow_turns_them(orientation: int) -> None:
+    picture = Picture(PIXELS, PIXELS[..., 0], Metadata(exif=exif(orientation)))
+    turned = turn_upright(picture)
+    image = Image.fromarray(PIXELS)
+    image.getexif()[ExifTags.Base.Orientation] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(turned.pixels, expected)
+    assert turned.alpha is not None and np.array_equal(turned.alpha, expected[..., 0])
+    block = Image.Exif()
+    block.load(turned.metadata.exif or b"")
+    assert dict(block) == {ExifTags.Base.Orientation: 1, ExifTags.Base.Make: "Maker"}
+    assert turn_upright(turned) is turned
+
+
+@pytest.mark.parametrize("block", [b"", b"garbage", exif(9), exif(0), exif(1), b"II*\0\x08\0\0\0"])
+def test_without_a_sound_orientation_nothing_is_turned(block: bytes) -> None:
+    picture = Picture(PIXELS, None, Metadata(exif=block))
+    assert read_orientation(block) == 1 and turn_upright(picture) is picture
+
+
+@pytest.mark.parametrize("form", [b'tiff:Orientation="%d"', b"<tiff:Orientation>%d</tiff:Orientation>"])
+def test_xmp_says_upright_too(form: bytes) -> None:
+    turned = turn_upright(Picture(PIXELS, None, Metadata(exif=exif(6), xmp=b"<x>" + form % 6 + b"</x>")))
+    assert turned.metadata.xmp == b"<x>" + form % 1 + b"</x>"
+
+
+def test_density_is_turned_too() -> None:
+    chunks = (Chunk(b"pHYs", struct.pack(">IIB", 300, 150, 1)), Chunk(b"gAMA", bytes(4)))
+    for orientation, expected in ((3, (300, 150)), (6, (150, 300))):
+        turned = turn_upright(Picture(PIXELS, None, Metadata(exif=exif(orientation), chunks=chunks)))
+        assert turned.metadata.chunks[0].payload == struct.pack(">IIB", *expected, 1)
+        assert turned.metadata.chunks[1] == chunks[1]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_exif_that_is_stripped_still_turns_the_picture(kind: str) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, kind, exif=b"Exif\0\0" + exif(8))
+    picture = read_picture(buffer.getvalue(), upright=True, strip=(Strip.EXIF,))
+    assert (picture.height, picture.width, picture.metadata.exif) == (13, 9, None)
+    assert read_picture(buffer.getvalue(), strip=(Strip.EXIF,)).height == 9
