@@ -12,7 +12,7 @@ import click
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import reason
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import EXCLUDE, MAX_PIXELS, WEIGHTS_DIR
+from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @MAX_PIXELS
 @EXCLUDE
 @WEIGHTS_DIR
+@ARCHIVE_WEIGHTS
 def compare(
     original: Path, other: Path, as_json: bool, picture: Path | None, html_page: Path | None, **given: Any
 ) -> None:
@@ -70,7 +71,11 @@ def compare(
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
     _check_reports([path for path in (picture, html_page) if path is not None], found)
-    restore, compared, sections = _make_restore(given["weights_dir"]), [], []
+    restore, compared, sections = (
+        _make_restore(other, given["weights_dir"], archive_weights=given["archive_weights"]),
+        [],
+        [],
+    )
     for pair in found:
         try:
             result = pairs.compare_pair(pair, restore, border=given["border"], max_pixels=given["max_pixels"])
@@ -105,20 +110,25 @@ def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
             raise UsageError(f"{report} is one of the files compared; write the report elsewhere")
 
 
-def _make_restore(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
+def _make_restore(
+    other: Path, weights_dir: Path | None, *, archive_weights: bool
+) -> "Callable[[Packed, Path], Picture]":
     """Return the function that decodes an LR. It loads torch and a network only when the first LR comes."""
 
-    def restore(packed: "Packed") -> "Picture":
+    def restore(packed: "Packed", path: Path) -> "Picture":
         from hcdcodec.codec.decode import decode_picture
         from hcdcodec.engine.devices import memory_errors
+        from hcdcodec.networks.archive import folders_above
 
+        folders = folders_above(path, len(path.relative_to(other).parts) or None)
         with memory_errors():
-            return decode_picture(engines().get(packed.header), packed)
+            return decode_picture(engines().get(packed.header, folders), packed)
 
     @cache
     def engines() -> Any:
         from hcdcodec.codec.engines import Engines
+        from hcdcodec.networks.archive import ArchiveWeights
 
-        return Engines("cpu", weights_dir)
+        return Engines("cpu", weights_dir, ArchiveWeights() if archive_weights else None)
 
     return restore
