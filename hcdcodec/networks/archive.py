@@ -31,17 +31,17 @@ NAMES = frozenset(("crn", "crn-l", "irn", "hcflow"))
 BYTES_MAX = 64_000_000
 """Largest file."""
 
-FILES_MAX = 64
+FILES_MAX = 16
 """Files that are read in one run, over all folders."""
 
-COST_MAX, CHANNELS_MAX, DEPTH_MAX = 1_000_000, 256, 64
+COST_MAX, CHANNELS_MAX, DEPTH_MAX = 700_000, 256, 64
 """Limits for a crn decoder: multiplications for each HR pixel, channels, residual convolutions.
 
-The others have one size for each scale; hcflow, the largest of them, does 664,000 multiplications a pixel.
+The others have one size for each scale; hcflow, the largest of them, does 664,000.
 """
 
 _ENTRIES_MAX = 1_000
-_TABLE_MAX = 1 << 20
+_TABLE_MAX = 1 << 18
 
 State = Mapping[str, torch.Tensor]
 
