@@ -15,7 +15,10 @@ from hcdcodec.errors import UsageError
 
 @click.group()
 def models() -> None:
-    """Show the networks, install weights, and copy them into archives."""
+    """Show the networks, install weights, and copy them into archives.
+
+    Weights that hcdcodec ships are never changed and never removed. Those that you train or import are yours to keep.
+    """
 
 
 models.add_command(list_models)
