@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from hcdcodec.errors import ContainerError, ModelError, UsageError
+from hcdcodec.errors import ContainerError, ModelError, OutputError, UsageError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import is_encoded
 from hcdcodec.files.find import ARCHIVE_FOLDER, Remark, is_directory, search
@@ -96,7 +96,7 @@ def export_weights(need: Need, directory: Path, weights_dir: Path | None) -> Pat
             raise ModelError(f"the weights are damaged, or more than {limit}; keep them and their manifest yourself")
         archive.check_portable(need.name, need.scale, state)
         check_prefix(need.name, need.scale, model_hash(state), need.prefix)
-        disk.write_atomic(target, data)
+        _store(target, data)
     return target
 
 
@@ -107,15 +107,20 @@ def export_decoder(directory: Path) -> Path:
         OutputError: it cannot be written.
     """
     target = directory / ARCHIVE_FOLDER / "decode.py"
-    disk.write_atomic(target, (files("hcdcodec") / "docs" / "decode.py").read_bytes())
+    _store(target, (files("hcdcodec") / "docs" / "decode.py").read_bytes())
     return target
 
 
+def _store(target: Path, data: bytes) -> None:
+    """Write a file of an archive, never through a link: whoever made the archive made the link, too."""
+    for path in (target.parent, target):
+        if path.is_symlink():
+            raise OutputError(f"{path} is a link; remove it")
+    disk.write_atomic(target, data)
+
+
 def _is_there(target: Path, need: Need) -> bool:
-    try:
-        state = archive.read_state(target.read_bytes())
-    except OSError:
-        return False
+    state = archive.read_state(archive.read_plain(target))
     return state is not None and model_hash(state).startswith(need.prefix)
 
 

@@ -104,7 +104,7 @@ class ArchiveWeights:
             say_once(f"more than {FILES_MAX} files of weights in archives; the others are left out")
             return None
         self._hashes[path] = ""
-        state = read_state(_read_bytes(path))
+        state = read_state(read_plain(path))
         if state is not None:
             self._hashes[path] = model_hash(state)
         return state if self._hashes[path].startswith(prefix) else None
@@ -160,7 +160,7 @@ def _is_candidate(entry: "os.DirEntry[str]") -> bool:
     return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_size <= BYTES_MAX
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_plain(path: Path) -> bytes:
     """Return the content of a regular file that is no link and not too large; empty for any other."""
     try:
         # Without waiting for the other end of a pipe, if one has taken the place of the file.

@@ -115,6 +115,18 @@ def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> Non
     assert not Path("plain/.hcdcodec").exists()
 
 
+@pytest.mark.parametrize("linked", [".hcdcodec", ".hcdcodec/decode.py"])
+def test_nothing_is_written_through_links(small: Path, hcdcodec: Run, linked: str) -> None:
+    """Whoever made the archive would choose what is replaced."""
+    (small / linked).rename("elsewhere")
+    (small / linked).symlink_to(Path("elsewhere").absolute())
+    decoder = Path("elsewhere/decode.py") if linked == ".hcdcodec" else Path("elsewhere")
+    decoder.write_text("mine")
+    ran = hcdcodec("models", "export", "small", "--weights-dir", "own")
+    assert ran.status == 1 and f"small/{linked} is a link; remove it" in ran.err
+    assert decoder.read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("given", "said"), [([], "nothing to export"), (["nothing"], "no directory"), (["photos"], "no small file")]
 )
