@@ -3,19 +3,20 @@
 import io
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.common.hostile_archives import dearest_tiles
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode
-from hcdcodec.tiles import count_windows, usual_tile
+from hcdcodec.tiles import usual_tile
 
 BOMB = 300 << 20
 """Bytes that a bomb unpacks to."""
@@ -110,7 +111,7 @@ def encoded() -> Iterator[File]:
     lr = np.full((SIDE // 4, SIDE // 4, 3), 77, np.uint8)
     pixels = SIDE * SIDE
     yield "LR, tiles of 1 with a halo of 15", pixels, _small(SIDE, lr, tile=1, halo=15)
-    yield "LR, the dearest tiles that are taken", pixels, _small(SIDE, lr, **_dearest_tiles(len(lr)))
+    yield "LR, the dearest tiles that are taken", pixels, _small(SIDE, lr, *dearest_tiles(len(lr)))
     yield "LR, one tile", pixels, _small(SIDE, lr, tile=0)
     sound = _small(SIDE, lr, *USUAL)
     for count in (60_000, 2_000_000):
@@ -127,18 +128,6 @@ def encoded() -> Iterator[File]:
             if chunk.type != b"tEXt"
         ),
     )
-
-
-def _dearest_tiles(side: int) -> Mapping[str, int]:
-    """Return the plan that computes most of all that decoding takes, for a square LR of this side."""
-
-    def cost(tile: int, halo: int) -> int:
-        count, window = count_windows(side, side, tile, halo)
-        taken = count * window <= 16 * side * side and count <= 64 + side * side // 64
-        return count * window if taken else 0
-
-    tile, halo = max(((t, h) for t in range(1, 256) for h in range(64)), key=lambda plan: cost(*plan))
-    return {"tile": tile, "halo": halo}
 
 
 def _scans(pixels: np.ndarray, count: int) -> bytes:

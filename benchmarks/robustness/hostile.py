@@ -4,7 +4,8 @@
 
 Each file is read, or decoded with the bicubic backbone, in a process of its own that is forked from one that has
 imported everything. An honest file is a PNG of noise with as many pixels and at least as many bytes, or what encoding
-gives for such a picture. A cost below the floors counts as the floor: it harms nobody.
+gives for such a picture. A cost below the floors counts as the floor: it harms nobody. Archives bring weights in
+`.hcdcodec`; the honest one has weights like the shipped ones of crn x4.
 """
 
 import argparse
@@ -12,16 +13,24 @@ import json
 import os
 import resource
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 os.environ["OMP_NUM_THREADS"] = "1"  # threads do not survive a fork
 
 from benchmarks.common import record
+from benchmarks.common.hostile_archives import archives, honest_archive
 from benchmarks.common.hostile_files import File, encoded, honest_encoded, honest_source, sources
 from hcdcodec import api
+from hcdcodec.codec.decode import decode_picture
+from hcdcodec.codec.engines import Engines
 from hcdcodec.errors import HcdError
+from hcdcodec.format import container
+from hcdcodec.networks.archive import ArchiveWeights, folders_above
 from hcdcodec.pictures.reading import read_picture
 
 CPU_FLOOR_S, MIB_FLOOR = 0.02, 16.0
@@ -29,6 +38,7 @@ FACTOR = 20
 """Times the honest file's cost above which a hostile file costs too much."""
 
 Use = Callable[[bytes], object]
+Content = TypeVar("Content")
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,7 @@ def main() -> None:
     api.decode(honest_encoded(1, 1))
     rows = [*_rows(sources(), read_picture, honest_source, given.limit)]
     rows += _rows(encoded(), api.decode, honest_encoded, given.limit)
+    rows += _archive_rows(given.limit)
     record.write_csv(given.out / "hostile.csv", rows)
     record.say(rows)
     sys.exit(any(float(row["times"]) > FACTOR for row in rows))
@@ -67,19 +78,39 @@ def _rows(
         if number == limit:
             return
         usual, cost = _measure(use, honest(pixels, len(data))), _measure(use, data)
-        yield {
-            "file": name,
-            "bytes": len(data),
-            "cpu_s": cost.cpu_s,
-            "mib": cost.mib,
-            "honest_cpu_s": usual.cpu_s,
-            "honest_mib": usual.mib,
-            "times": cost.times(usual),
-            "answer": cost.answer,
-        }
+        yield {"file": name, "bytes": len(data), **_columns(usual, cost)}
 
 
-def _measure(use: Use, data: bytes) -> Cost:
+def _columns(usual: Cost, cost: Cost) -> dict[str, float | int | str]:
+    """Return what a row says about costs."""
+    return {
+        "cpu_s": cost.cpu_s,
+        "mib": cost.mib,
+        "honest_cpu_s": usual.cpu_s,
+        "honest_mib": usual.mib,
+        "times": cost.times(usual),
+        "answer": cost.answer,
+    }
+
+
+def _archive_rows(limit: int | None) -> Iterator[dict[str, float | int | str]]:
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        for number, (what, side, path) in enumerate(archives(top / "hostile")):
+            if number == limit:
+                return
+            honest = honest_archive(top / "honest" / str(side), side)
+            sizes = (file.stat().st_size for file in path.parent.rglob("*") if file.is_file())
+            usual, cost = _measure(_decode_archive, honest), _measure(_decode_archive, path)
+            yield {"file": what, "bytes": sum(sizes), **_columns(usual, cost)}
+
+
+def _decode_archive(path: Path) -> None:
+    engines, packed = Engines("cpu", archives=ArchiveWeights()), container.unpack(path.read_bytes())
+    decode_picture(engines.get(packed.header, folders_above(path, 1)), packed)
+
+
+def _measure(use: Callable[[Content], object], data: Content) -> Cost:
     """Use a file in a process of its own."""
     reading, writing = os.pipe()
     if child := os.fork():

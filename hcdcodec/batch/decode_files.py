@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 from hcdcodec.batch import free_memory
 from hcdcodec.batch.common import load_source, read_source_head, read_standard_input, store_result
@@ -32,6 +33,7 @@ from hcdcodec.files.job import Job
 from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import lr_digest_chunk
+from hcdcodec.networks.archive import folders_of
 from hcdcodec.pictures.losses import losses
 from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Picture
@@ -51,6 +53,8 @@ class _Package:
     status: os.stat_result | None
     was_missing: bool
     """Whether no file stood at the target when the job was read."""
+    folders: tuple[Path, ...]
+    """Where weights of an archive may be."""
 
 
 @dataclass(frozen=True)
@@ -109,13 +113,14 @@ class Decoding:
             return skip(job, standing)
         data, status = load_source(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)
-        return _Package(packed, len(data), disk.source_digest(data), status, standing.state is Freshness.MISSING)
+        was_missing = standing.state is Freshness.MISSING
+        return _Package(packed, len(data), disk.source_digest(data), status, was_missing, folders_of(job))
 
     def _compute(self, observer: Observer, engines: Engines, packages: list[_Package]) -> list[tuple[Picture, float]]:
         # The headers of one group may name several networks; results go back to the order of the group.
         start, groups = time.perf_counter(), dict[Engine, list[int]]()
         for index, package in enumerate(packages):
-            groups.setdefault(engines.get(package.packed.header), []).append(index)
+            groups.setdefault(engines.get(package.packed.header, package.folders), []).append(index)
         made = dict[int, Picture]()
         for engine, members in groups.items():
             with memory_errors(), engine.at_work():

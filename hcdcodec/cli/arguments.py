@@ -74,6 +74,7 @@ class Arguments:
     cores: int = 4
     jobs: int = IO_THREADS
     weights_dir: Path | None = None
+    archive_weights: bool = True
     # and which lines are printed
     dry_run: bool = False
     lock: bool = False

@@ -13,7 +13,7 @@ import click
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import reason
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
+from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 @MAX_PIXELS
 @EXCLUDE
 @WEIGHTS_DIR
+@ARCHIVE_WEIGHTS
 def compare(
     original: Path, other: Path, as_json: bool, picture: Path | None, html_page: str | None, **given: Any
 ) -> None:
@@ -79,7 +80,7 @@ def compare(
         ssimulacra2.check_installed()
     page = page_at(html_page) if html_page is not None else None
     _check_reports([path for path in (picture, page.file if page else None) if path is not None], found)
-    restore = _make_restore(given["weights_dir"])
+    restore = _make_restore(other, given["weights_dir"], archive_weights=given["archive_weights"])
     compared: list[Figures] = []
     with CountBar("comparing", len(found), wanted=len(found) > 1) as bar:
         for pair in found:
@@ -138,20 +139,25 @@ def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
             raise UsageError(f"{report} is one of the files compared; write the report elsewhere")
 
 
-def _make_restore(weights_dir: Path | None) -> "Callable[[Packed], Picture]":
+def _make_restore(
+    other: Path, weights_dir: Path | None, *, archive_weights: bool
+) -> "Callable[[Packed, Path], Picture]":
     """Return the function that decodes an LR. It loads torch and a network only when the first LR comes."""
 
-    def restore(packed: "Packed") -> "Picture":
+    def restore(packed: "Packed", path: Path) -> "Picture":
         from hcdcodec.codec.decode import decode_picture
         from hcdcodec.engine.devices import memory_errors
+        from hcdcodec.networks.archive import folders_above
 
+        folders = folders_above(path, len(path.relative_to(other).parts) or None)
         with memory_errors():
-            return decode_picture(engines().get(packed.header), packed)
+            return decode_picture(engines().get(packed.header, folders), packed)
 
     @cache
     def engines() -> Any:
         from hcdcodec.codec.engines import Engines
+        from hcdcodec.networks.archive import ArchiveWeights
 
-        return Engines("cpu", weights_dir)
+        return Engines("cpu", weights_dir, ArchiveWeights() if archive_weights else None)
 
     return restore

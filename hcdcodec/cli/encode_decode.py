@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hcdcodec.cli import run_batch
+from hcdcodec.cli import output, run_batch
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Examples, Group, option
-from hcdcodec.cli.options import CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, UPRIGHT
+from hcdcodec.cli.options import ARCHIVE_WEIGHTS, CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, UPRIGHT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.picture_names import Format
@@ -70,7 +70,7 @@ def encode(**given: Any) -> None:
     plan, judge = _plan_encode(arguments), _judge_encoded(arguments)
     if arguments.dry_run:
         run_batch.print_plan(plan, judge, Verb.ENCODE, arguments)
-    run_batch.run_plan(plan, judge, partial(_prepare_encoding, arguments), Verb.ENCODE, arguments)
+    run_batch.run_plan(plan, judge, partial(_prepare_encoding, arguments, plan.root), Verb.ENCODE, arguments)
 
 
 @click.command(
@@ -105,6 +105,7 @@ def encode(**given: Any) -> None:
 @RESULTS
 @ENGINE
 @MACHINE
+@ARCHIVE_WEIGHTS
 @TALK
 def decode(**given: Any) -> None:
     """Decode small pictures SRC to full size, in DST.
@@ -179,14 +180,17 @@ def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Standing]":
     return partial(judge_lr, wanted=wanted, files=arguments.file_options())
 
 
-def _prepare_encoding(arguments: Arguments) -> "MakeRunner":
+def _prepare_encoding(arguments: Arguments, root: "Path | None") -> "MakeRunner":
     from hcdcodec.batch.encode_files import Encoding
+    from hcdcodec.cli.export_models import advise_export
     from hcdcodec.engine.devices import Precision
     from hcdcodec.format.container import check_installed
     from hcdcodec.networks.registry import load_backbone
 
     check_installed(Container(arguments.container))
     network = load_backbone(arguments.backbone, arguments.scale, weights_dir=arguments.weights_dir)
+    if not arguments.quiet:
+        advise_export(network, root)
     # Without engines: each worker makes its own, on the devices that it has.
     encoding = Encoding(
         (),
@@ -204,7 +208,8 @@ def _prepare_decoding(arguments: Arguments) -> "MakeRunner":
     from hcdcodec.batch.decode_files import Decoding
 
     decoding = Decoding((), arguments.decode_options(), arguments.file_options())
-    return partial(_place_decoding, decoding, arguments.weights_dir)
+    output.hush_archives(quiet=arguments.quiet)
+    return partial(_place_decoding, decoding, arguments.weights_dir, arguments.archive_weights)
 
 
 # Workers on other machines call these two functions, too. Only functions of a module can be pickled.
@@ -218,10 +223,15 @@ def _place_encoding(
     return replace(encoding, engines=engines_on(network, devices, is_compiled=compiled, precision=precision))
 
 
-def _place_decoding(decoding: "Decoding", weights_dir: "Path | None", devices: Sequence[str]) -> "Decoding":
+def _place_decoding(
+    decoding: "Decoding", weights_dir: "Path | None", archive_weights: bool, devices: Sequence[str]
+) -> "Decoding":
     from hcdcodec.codec.engines import Engines
+    from hcdcodec.networks.archive import ArchiveWeights
 
-    return replace(decoding, engines=tuple(Engines(device, weights_dir) for device in devices))
+    archives = [ArchiveWeights() if archive_weights else None for _ in devices]
+    engines = (Engines(device, weights_dir, own) for device, own in zip(devices, archives, strict=True))
+    return replace(decoding, engines=tuple(engines))
 
 
 def _check_lossy(plan: "Plan", options: "DecodeOptions") -> None:

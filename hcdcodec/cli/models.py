@@ -7,6 +7,7 @@ import click
 
 from hcdcodec.cli import output
 from hcdcodec.cli.each_file import do_each
+from hcdcodec.cli.export_models import export_models
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.models_list import list_models
 from hcdcodec.errors import UsageError
@@ -14,10 +15,14 @@ from hcdcodec.errors import UsageError
 
 @click.group()
 def models() -> None:
-    """Show the networks, and install weights for them."""
+    """Show the networks, install weights, and copy them into archives.
+
+    Weights that hcdcodec ships are never changed and never removed. Those that you train or import are yours to keep.
+    """
 
 
 models.add_command(list_models)
+models.add_command(export_models)
 
 
 @models.command(

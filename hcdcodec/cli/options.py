@@ -106,6 +106,12 @@ WEIGHTS_DIR = option(
     group=Group.MACHINE,
     help="Look for weights here first.",
 )
+ARCHIVE_WEIGHTS = option(
+    "--archive-weights/--no-archive-weights",
+    default=True,
+    group=Group.SAFETY,
+    help="Take weights from .hcdcodec/ beside the small files, where no others fit.",
+)
 SCALE = option(
     "-s",
     "--scale",

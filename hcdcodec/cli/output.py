@@ -5,6 +5,7 @@ ends with status 1, since the user asked for this line.
 """
 
 import contextlib
+import logging
 import os
 import stat
 import sys
@@ -69,6 +70,11 @@ def has_colours() -> bool:
 def can_move() -> bool:
     """Tell whether the terminal can draw one line anew."""
     return os.environ.get("TERM") != "dumb"
+
+
+def hush_archives(*, quiet: bool) -> None:
+    """Say that weights of an archive are used, or leave that out with `quiet`."""
+    logging.getLogger("hcdcodec.archive").setLevel(logging.ERROR if quiet else logging.NOTSET)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

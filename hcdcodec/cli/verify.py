@@ -12,7 +12,7 @@ from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import output
 from hcdcodec.cli.each_file import outcomes_of, plan_files
 from hcdcodec.cli.groups import Examples
-from hcdcodec.cli.options import MAX_PIXELS, SMALL_FILES, TALK, WEIGHTS_DIR
+from hcdcodec.cli.options import ARCHIVE_WEIGHTS, MAX_PIXELS, SMALL_FILES, TALK, WEIGHTS_DIR
 from hcdcodec.cli.report import Report, Verb, Verbosity, json_line
 from hcdcodec.files.job import Job
 from hcdcodec.files.names import printable
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 @SMALL_FILES
 @MAX_PIXELS
 @WEIGHTS_DIR
+@ARCHIVE_WEIGHTS
 @TALK
 def verify(
     paths: tuple[str, ...],
     files_from: str | None,
     null: bool,
     weights_dir: Path | None,
+    archive_weights: bool,
     max_pixels: int,
     verbose: bool,
     quiet: bool,
@@ -45,17 +47,20 @@ def verify(
 ) -> None:
     """Check that small files are intact and can be decoded.
 
-    A file can be decoded if nobody has edited its pixels, and if the weights that it needs are installed. A folder is
-    searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. A file that you name gets a line, and with -v every file gets one.
-    The exit status is 0 if all files can be decoded, else 1.
+    A file can be decoded if nobody has edited its pixels, and if the weights that it needs are installed, or come with
+    the archive. A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. A file that you name gets a line, and
+    with -v every file gets one. The exit status is 0 if all files can be decoded, else 1.
     """
     plan = plan_files(paths, files_from, null=null)
 
     from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.codec.engines import Engines
+    from hcdcodec.networks.archive import ArchiveWeights
 
+    output.hush_archives(quiet=quiet)
+    engines = Engines("cpu", weights_dir, ArchiveWeights() if archive_weights else None)
     listed = frozenset(job.name for job in plan.jobs if (verbose or job.named) and not (quiet or as_json))
-    check = partial(_check, Engines("cpu", weights_dir), max_pixels, listed)
+    check = partial(_check, engines, max_pixels, listed)
     report = Report(Verb.VERIFY, Verbosity.QUIET if quiet else Verbosity.NORMAL)
     with CountBar("verify", len(plan.jobs), wanted=not (quiet or as_json or listed)) as bar:
         for outcome in outcomes_of(plan, check):
@@ -75,10 +80,11 @@ def _check(engines: "Engines", max_pixels: int, listed: Collection[str], job: Jo
     from hcdcodec.files import disk
     from hcdcodec.format import container
     from hcdcodec.format.geometry import check_geometry
+    from hcdcodec.networks.archive import folders_of
 
     data = disk.read(Path(job.name), limit=disk.most_bytes(max_pixels))
     packed = container.unpack(data, max_pixels=max_pixels)
-    header, backbone = packed.header, engines.get(packed.header).backbone
+    header, backbone = packed.header, engines.get(packed.header, folders_of(job)).backbone
     check_geometry(header, *packed.lr.shape[:2], multiple=backbone.multiple, halo_px=backbone.halo_px)
     if job.name in listed:
         size, network = f"{header.width}x{header.height}", f"{header.backbone} x{header.scale}"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hcdcodec.engine.devices import Precision
 from hcdcodec.engine.engine import Engine, engine_for
-from hcdcodec.errors import UnsupportedError, UsageError
+from hcdcodec.errors import ModelError, UnsupportedError, UsageError
 from hcdcodec.format.header import Header
+from hcdcodec.networks.archive import ArchiveWeights
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.native.library import manner
 from hcdcodec.networks.registry import load_backbone
@@ -22,10 +23,12 @@ class Engines:
     Attributes:
         device: device of all engines.
         weights_dir: directory to search for weights before all others.
+        archives: takes weights from archives where no others fit; None: they are never taken.
     """
 
     device: str = "cpu"
     weights_dir: Path | str | None = None
+    archives: ArchiveWeights | None = field(default=None, compare=False)
     # A cache, which is not a part of the value.
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
 
@@ -34,8 +37,12 @@ class Engines:
         """Return a short text that says how they compute."""
         return f"{self.device}, {manner() if self.device == 'cpu' else 'CUDA'}"
 
-    def get(self, header: Header) -> Engine:
+    def get(self, header: Header, folders: Sequence[Path] = ()) -> Engine:
         """Return the engine whose weights a header names.
+
+        Args:
+            header: header of a small file.
+            folders: folders of the archive that the file stands in, see `archive.folders_above`.
 
         Raises:
             UnsupportedError: no such network in this release.
@@ -43,16 +50,23 @@ class Engines:
         """
         key = header.backbone, header.scale, header.model_hash
         if key not in self._loaded:
-            prefix = header.model_hash.hex()
             try:
-                backbone = load_backbone(
-                    header.backbone, header.scale, hash_prefix=prefix, weights_dir=self.weights_dir
-                )
+                backbone = self._load(header, folders)
             # For an option, an unknown network is a wrong call; in a file, it comes from a newer release.
             except UsageError as error:
                 raise UnsupportedError(f"{error}; decode with a newer release") from error
             self._loaded[key] = engine_for(backbone, self.device)
         return self._loaded[key]
+
+    def _load(self, header: Header, folders: Sequence[Path]) -> Backbone:
+        name, scale, prefix = header.backbone, header.scale, header.model_hash.hex()
+        try:
+            return load_backbone(name, scale, hash_prefix=prefix, weights_dir=self.weights_dir)
+        except ModelError:
+            found = self.archives and self.archives.load(name, scale, prefix, folders)
+            if not found:
+                raise
+            return found
 
 
 def engines_on(

@@ -26,8 +26,8 @@ from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
 
-Restore = Callable[[container.Packed], Picture]
-"""Decodes an LR. The caller passes it, so that a comparison of ordinary pictures loads no network."""
+Restore = Callable[[container.Packed, Path], Picture]
+"""Decodes the LR of a file. The caller passes it, so that a comparison of ordinary pictures loads no network."""
 
 _HEAD = 1 << 16  # `is_ours` searches all bytes that it gets, which would be slow with a large picture
 
@@ -156,7 +156,7 @@ def compare_pair(
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None
         size: int | None
-        decoded, scale = restore(packed).pixels, packed.header.scale
+        decoded, scale = restore(packed, pair.other).pixels, packed.header.scale
         lr, size, settings = packed.lr, len(data), _settings_of(packed.header)
     else:
         decoded, scale = read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER

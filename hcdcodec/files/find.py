@@ -1,8 +1,8 @@
 """Find the files behind the names that a user gives: files, directories, links and lists.
 
-A walk is sorted. It leaves out the destination and temporary files. It does not follow links to directories, so it
-always ends. A file or directory that cannot be used becomes a `Remark`, never an exception: one unreadable directory
-must not stop ten thousand pictures.
+A walk is sorted. It leaves out the destination, temporary files and `.hcdcodec` folders. It does not follow links to
+directories, so it always ends. A file or directory that cannot be used becomes a `Remark`, never an exception: one
+unreadable directory must not stop ten thousand pictures.
 
 Names are `str` as the operating system gives them, with undecodable bytes as surrogate escapes. They go back to the
 system unchanged.
@@ -20,6 +20,10 @@ from hcdcodec.errors import HcdError, UsageError
 
 TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".hcd-", ".tmp"
 """Names of temporary files, which are being written or were left by a killed run. A walk passes over them."""
+
+
+ARCHIVE_FOLDER = ".hcdcodec"
+"""Folder of an archive that holds weights and a decoder, and no pictures. A walk passes over it."""
 
 
 class Remark(NamedTuple):
@@ -157,6 +161,8 @@ class _Finder:
             # A link to a directory goes to `_add_entry`, which ignores it: links can lead back into the same tree.
             elif not entry.is_dir(follow_symlinks=False):
                 self._add_entry(entry, top)
+            elif entry.name == ARCHIVE_FOLDER:
+                continue
             elif self.own is None or identity(entry.path) != self.own:
                 pending += self._list_entries(entry.path)
 

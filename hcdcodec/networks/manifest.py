@@ -187,6 +187,11 @@ def identify(backbone: str, scale: int, first: Path | str | None = None) -> Netw
     return NetworkId(name, scale, NO_WEIGHTS, NO_WEIGHTS, bool(prefix))
 
 
+def is_shipped(model_hash: str) -> bool:
+    """Tell whether the package has these weights, so that they are there wherever this release is installed."""
+    return model_hash in {NO_WEIGHTS, *(entry.hash for entry in read_manifest(_own_directory()))}
+
+
 def check_prefix(name: str, scale: int, got: str, prefix: str) -> None:
     """Raise `ModelError` unless a model hash begins with `prefix`."""
     if not got.startswith(prefix):

@@ -133,19 +133,30 @@ def load_backbone(
         if weights is None:
             weights, entry = find(name, scale, prefix, weights_dir)
         state = read_weights(Path(weights))
-    network = assemble(name, scale, state)
-    network.model_hash = model_hash(state)
+    network = ready(name, scale, state, entry.hash if entry else prefix)
     network.is_pinned = bool(pinned)
-    # The hash is computed from the file, so a damaged or replaced file is noticed although its manifest is right.
-    check_prefix(name, scale, network.model_hash, entry.hash if entry else prefix)
     if entry:
         network.details_scale, network.settings_hash = entry.details_scale, entry.settings_hash
-    network.freeze()
     try:
         place = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise UsageError(f"no device is called {device!r}; there are cpu, cuda and cuda:N") from error
-    return network.to(device=place, memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
+    return network.to(place)
+
+
+def ready(name: str, scale: int, state: Mapping[str, torch.Tensor], prefix: str) -> Backbone:
+    """Return a network with its weights, frozen.
+
+    Raises:
+        UsageError: the table has no such name or scale.
+        ModelError: the weights do not fit, or their hash does not begin with `prefix`.
+    """
+    network = assemble(name, scale, state)
+    # The hash is computed from the tensors, so a damaged or replaced file is noticed although its manifest is right.
+    network.model_hash = model_hash(state)
+    check_prefix(name, scale, network.model_hash, prefix)
+    network.freeze()
+    return network.to(memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
 
 
 def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:

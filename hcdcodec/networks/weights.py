@@ -50,15 +50,28 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:  # KeyError: a number type that torch does not have
         raise ModelError(f"cannot read the weights {path} ({error}); install them again") from error
+    check_weights(state, str(path))
+    return state
+
+
+def check_weights(state: Mapping[str, torch.Tensor], name: str) -> None:
+    """Check the values of weights.
+
+    Args:
+        state: the tensors.
+        name: what messages call them.
+
+    Raises:
+        ModelError: there are none, or a value is not finite or has a type without a hash.
+    """
     if not state:
-        raise ModelError(f"the weights {path} hold no tensors; install them again")
-    for name, values in state.items():
+        raise ModelError(f"the weights {name} hold no tensors; install them again")
+    for tensor, values in state.items():
         if values.dtype not in _DTYPES:
             dtype = str(values.dtype).removeprefix("torch.")
-            raise ModelError(f"the weights {path} hold {dtype} values ({name}); save them as float32")
+            raise ModelError(f"the weights {name} hold {dtype} values ({tensor}); save them as float32")
         if not torch.isfinite(values).all():
-            raise ModelError(f"the weights {path} hold values that are not finite ({name}); install them again")
-    return state
+            raise ModelError(f"the weights {name} hold values that are not finite ({tensor}); install them again")
 
 
 def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) -> Path:

@@ -52,7 +52,8 @@ class Keeps(IntEnum):
 def applies(x: torch.Tensor, width: int) -> bool:
     """Tell whether `trunk` may be used now on (B, C, h, w) pictures, with `width` channels inside."""
     fits = x.dtype == torch.float32 and x.device.type == "cpu" and x.shape[1] <= CHANNELS
-    plain = not torch.compiler.is_compiling() and (halves() or not torch.is_autocast_enabled("cpu"))
+    traced = torch.compiler.is_compiling() or torch.onnx.is_in_onnx_export()
+    plain = not traced and (halves() or not torch.is_autocast_enabled("cpu"))
     return fits and plain and kernel_for(width) is not None
 
 

@@ -1,0 +1,133 @@
+"""Copy into an archive what decoding it needs: weights, and a decoder that needs no hcdcodec."""
+
+from collections import Counter
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from hcdcodec.errors import ContainerError, ModelError, OutputError, UsageError
+from hcdcodec.files import disk
+from hcdcodec.files.encoded_names import is_encoded
+from hcdcodec.files.find import ARCHIVE_FOLDER, Remark, is_directory, search
+from hcdcodec.format import container
+from hcdcodec.format.header import Header
+from hcdcodec.networks import archive
+from hcdcodec.networks.families import FAMILIES
+from hcdcodec.networks.manifest import check_prefix, find
+from hcdcodec.networks.weights import model_hash
+
+
+@dataclass(frozen=True)
+class Need:
+    """A network that small files name.
+
+    Attributes:
+        name: name of the backbone.
+        scale: HR size / LR size.
+        prefix: the first 32 digits of its model hash, which headers hold.
+    """
+
+    name: str
+    scale: int
+    prefix: str
+
+    def __str__(self) -> str:
+        return f"{self.name} x{self.scale} {self.prefix[:12]}"
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an archive needs.
+
+    Attributes:
+        counts: number of files by the network that they name; networks without weights are left out.
+        problems: files and folders that cannot be read.
+    """
+
+    counts: Counter[Need]
+    problems: tuple[Remark, ...]
+
+
+def survey_archive(directory: Path) -> Needs:
+    """Find out which weights the small files of an archive need, from their headers.
+
+    Raises:
+        UsageError: there is no such directory, or no small file in it.
+    """
+    if not is_directory(directory):
+        raise UsageError(f"{directory} is no directory; name the folder of the small files")
+    findings = search([str(directory)], _refuse, destination=None, listed=False)
+    counts, problems = Counter[Need](), list(findings.problems)
+    for found in findings.found:
+        try:
+            header = _read_header(found.path)
+        except (ContainerError, OSError) as error:
+            problems.append(Remark(str(found.path), getattr(error, "strerror", None) or str(error)))
+            continue
+        # A network that this release does not know has weights, too.
+        if header.backbone not in FAMILIES or FAMILIES[header.backbone].has_weights:
+            counts[Need(header.backbone, header.scale, header.model_hash.hex())] += 1
+    if not findings.found and not problems:
+        raise UsageError(f"there is no small file in {directory}; name the folder of the small files")
+    return Needs(counts, tuple(problems))
+
+
+def exported_path(directory: Path, need: Need) -> Path:
+    """Return where the weights of a network stand in an archive."""
+    return directory / ARCHIVE_FOLDER / f"{need.prefix}.safetensors"
+
+
+def export_weights(need: Need, directory: Path, weights_dir: Path | None) -> Path:
+    """Copy installed weights into an archive, if it does not have them yet.
+
+    Returns:
+        Path of the copy.
+
+    Raises:
+        ModelError: the weights are not installed, or are such as decoding does not take from an archive.
+        OutputError: they cannot be written.
+    """
+    target = exported_path(directory, need)
+    if not _is_there(target, need):
+        data = find(need.name, need.scale, need.prefix, weights_dir)[0].read_bytes()
+        state = archive.read_state(data)
+        if state is None:
+            limit = f"{archive.BYTES_MAX // 1_000_000} MB of float32"
+            raise ModelError(f"the weights are damaged, or more than {limit}; keep them and their manifest yourself")
+        archive.check_portable(need.name, need.scale, state)
+        check_prefix(need.name, need.scale, model_hash(state), need.prefix)
+        _store(target, data)
+    return target
+
+
+def export_decoder(directory: Path) -> Path:
+    """Write the reference decoder into an archive, and return its path.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    target = directory / ARCHIVE_FOLDER / "decode.py"
+    _store(target, (files("hcdcodec") / "docs" / "decode.py").read_bytes())
+    return target
+
+
+def _store(target: Path, data: bytes) -> None:
+    """Write a file of an archive, never through a link: whoever made the archive made the link, too."""
+    for path in (target.parent, target):
+        if path.is_symlink():
+            raise OutputError(f"{path} is a link; remove it")
+    disk.write_atomic(target, data)
+
+
+def _is_there(target: Path, need: Need) -> bool:
+    state = archive.read_state(archive.read_plain(target))
+    return state is not None and model_hash(state).startswith(need.prefix)
+
+
+def _read_header(path: Path) -> Header:
+    with disk.SlicedFile(path) as file:
+        return container.peek(file)
+
+
+def _refuse(path: Path) -> str | None:
+    return None if is_encoded(path.name) else "no small file"

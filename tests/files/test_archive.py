@@ -1,0 +1,321 @@
+"""Archives that bring their weights along: what is exported, what is found again, and what is refused."""
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Draw, Ran
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from hcdcodec import encode
+from hcdcodec.batch.export_weights import export_decoder, export_weights, survey_archive
+from hcdcodec.cli.output import hush_archives
+from hcdcodec.errors import ModelError
+from hcdcodec.networks import archive
+from hcdcodec.networks.archive import ArchiveWeights, check_portable, folders_above
+from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.weights import install, model_hash
+
+Run = Callable[..., Ran]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> None:
+    archive.say_once.cache_clear()
+    hush_archives(quiet=False)
+
+
+def own_weights(folder: Path, *, width: int = 8, depth: int = 1) -> str:
+    """Install weights of a crn that nobody ships, and return their hash."""
+    network, generator = Crn(4, width, 1, depth), torch.Generator().manual_seed(3)
+    state = {name: 0.02 * torch.randn(v.shape, generator=generator) for name, v in network.state_dict().items()}
+    install(state, Entry("crn", 4, "own.safetensors", model_hash(state), 1), folder)
+    return model_hash(state)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, draw: Draw) -> Path:
+    """A folder with two photographs, their small files, and the weights that these need."""
+    top = tmp_path_factory.mktemp("prepared")
+    own_weights(top / "own")
+    for name in ("a.png", "sub/b.png"):
+        photo, small = top / "photos" / name, top / "small" / f"{name}.hcd.png"
+        photo.parent.mkdir(parents=True, exist_ok=True)
+        small.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw(24, 20, 3)).save(photo)
+        small.write_bytes(encode(draw(24, 20, 3), effort=0, weights_dir=top / "own"))
+    for need in survey_archive(top / "small").counts:
+        export_weights(need, top / "small", top / "own")
+    export_decoder(top / "small")
+    return top
+
+
+@pytest.fixture
+def small(here: Path, prepared: Path) -> Path:
+    """A copy of that folder as working directory; the archive is `small`, the weights are in it and in `own`."""
+    shutil.copytree(prepared, here, dirs_exist_ok=True)
+    return Path("small")
+
+
+def copies(small: Path) -> list[Path]:
+    return sorted((small / ".hcdcodec").glob("*.safetensors"))
+
+
+# --- export -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_an_archive_needs_is_copied_once(small: Path, hcdcodec: Run) -> None:
+    (copy,) = copies(small)
+    assert model_hash(load_file(copy)).startswith(copy.stem) and len(copy.stem) == 32
+    assert copy.read_bytes() == Path("own/own.safetensors").read_bytes()
+    assert (small / ".hcdcodec/decode.py").read_bytes() == (ROOT / "hcdcodec/docs/decode.py").read_bytes()
+    before = copy.stat().st_ino
+    ran = hcdcodec("models", "export", "small")  # the archive has them, so nobody else need have them
+    assert (ran.status, ran.err, copy.stat().st_ino) == (0, "", before)
+    assert f"crn x4 {copy.stem[:12]}, for 2 files: {copy}" in ran.out.decode()
+
+
+def test_a_damaged_copy_is_made_again(small: Path, hcdcodec: Run) -> None:
+    (copy,) = copies(small)
+    copy.write_bytes(copy.read_bytes()[:-4] + b"\0\0\0\0")
+    assert hcdcodec("models", "export", "small", "--weights-dir", "own").status == 0
+    assert copy.read_bytes() == Path("own/own.safetensors").read_bytes()
+
+
+def test_all_containers_count_and_damage_is_told(small: Path, hcdcodec: Run) -> None:
+    shipped = ["-b", "crn", "-s", "2", "--container", "webp"]
+    assert hcdcodec("encode", "-e0", *shipped, "photos/a.png", "small/more/").status == 0
+    (small / "broken.png.hcd.png").write_bytes(b"nothing")
+    ran = hcdcodec("models", "export", "small")
+    assert ran.status == 1
+    assert "broken.png.hcd.png: not a PNG, WebP or JPEG XL" in ran.err
+    assert len(copies(small)) == 2
+
+
+def test_weights_that_are_nowhere_fail(small: Path, hcdcodec: Run) -> None:
+    shutil.rmtree(small / ".hcdcodec")
+    ran = hcdcodec("models", "export", "small")
+    assert (ran.status, ran.err.count("\n")) == (1, 1)
+    assert "for 2 files: needs the crn x4 weights" in ran.err
+
+
+def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> None:
+    assert hcdcodec("encode", "-e0", "-b", "bicubic", "photos", "plain/").status == 0
+    assert hcdcodec("models", "export", "plain") == Ran(0, b"plain needs no weights\n", "")
+    assert not Path("plain/.hcdcodec").exists()
+
+
+@pytest.mark.parametrize("linked", [".hcdcodec", ".hcdcodec/decode.py"])
+def test_nothing_is_written_through_links(small: Path, hcdcodec: Run, linked: str) -> None:
+    """Whoever made the archive would choose what is replaced."""
+    (small / linked).rename("elsewhere")
+    (small / linked).symlink_to(Path("elsewhere").absolute())
+    decoder = Path("elsewhere/decode.py") if linked == ".hcdcodec" else Path("elsewhere")
+    decoder.write_text("mine")
+    ran = hcdcodec("models", "export", "small", "--weights-dir", "own")
+    assert ran.status == 1 and f"small/{linked} is a link; remove it" in ran.err
+    assert decoder.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"), [([], "nothing to export"), (["nothing"], "no directory"), (["photos"], "no small file")]
+)
+def test_calls_that_make_no_sense(small: Path, hcdcodec: Run, given: list[str], said: str) -> None:
+    ran = hcdcodec("models", "export", *given)
+    assert (ran.status, ran.out) == (2, b"") and said in ran.err
+
+
+def test_encode_says_once_that_weights_must_be_kept(small: Path, hcdcodec: Run) -> None:
+    given = ["encode", "-e0", "--weights-dir", "own", "photos/a.png"]
+    said = hcdcodec(*given, "new/").err
+    assert (said.count("\n"), said.count("'hcdcodec models export new' copies them")) == (1, 1)
+    assert not Path("new/.hcdcodec").exists()
+    assert hcdcodec(*given, "--force", "small/").err == ""  # it has them
+    assert hcdcodec(*given, "-q", "quiet/").err == ""
+    assert hcdcodec("encode", "-e0", "photos/a.png", "shipped/").err == ""
+
+
+# --- decode -----------------------------------------------------------------------------------------------------------
+
+
+def restored(name: str) -> np.ndarray:
+    return np.asarray(Image.open(name))
+
+
+def test_an_archive_decodes_elsewhere(small: Path, hcdcodec: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert hcdcodec("decode", "--weights-dir", "own", "small", "known/") == Ran(0, b"", "")
+    small.rename("moved")
+    assert not caplog.messages
+    assert hcdcodec("decode", "moved", "restored/") == Ran(0, b"", "")
+    (copy,) = copies(Path("moved"))
+    assert caplog.messages == [f"hcdcodec: crn x4 is decoded with weights that came with the archive, {copy}"]
+    for name in ("a.png", "sub/b.png"):
+        assert np.array_equal(restored(f"restored/{name}"), restored(f"known/{name}"))
+
+
+def test_it_can_be_turned_off(small: Path, hcdcodec: Run) -> None:
+    for command in (["decode", "small", "no/"], ["verify", "small/a.png.hcd.png"], ["compare", "photos", "small"]):
+        ran = hcdcodec(*command, "--no-archive-weights")
+        assert ran.status == 1 and "needs the crn x4 weights" in ran.err
+
+
+def test_other_commands_find_them(small: Path, hcdcodec: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert hcdcodec("verify", "-q", "small/a.png.hcd.png", "small/sub/b.png.hcd.png") == Ran(0, b"", "")
+    assert not caplog.messages
+    assert hcdcodec("compare", "photos", "small").status == 0
+    assert hcdcodec("compare", "photos/sub/b.png", "small/sub/b.png.hcd.png").status == 0
+    assert hcdcodec("decode", "small/sub/b.png.hcd.png", "b.png").status == 0
+
+
+def test_folders_above_the_source_do_not_count(small: Path, hcdcodec: Run) -> None:
+    assert hcdcodec("decode", "small/sub", "no/").status == 1
+    assert hcdcodec("compare", "photos/sub", "small/sub").status == 1
+    os.chdir("small/sub")
+    assert hcdcodec("verify", "b.png.hcd.png").status == 1
+    assert hcdcodec("verify", "../a.png.hcd.png").status == 0
+
+
+def test_where_they_are_looked_for() -> None:
+    assert folders_above(Path("a/b/c.png")) == (Path("a/b"), Path("a"), Path())
+    assert folders_above(Path("a/b/c.png"), 1) == (Path("a/b"),)
+    assert folders_above(Path("../../b/c.png")) == (Path("../../b"), Path("../.."))
+    assert folders_above(Path("/a/c.png")) == (Path("/a"), Path("/"))
+
+
+def test_standard_input_has_no_archive(small: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.chdir("small")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path("a.png.hcd.png").read_bytes())))
+    ran = hcdcodec("decode", "-", "a.png")
+    assert ran.status == 1 and "standard input: needs the crn x4 weights" in ran.err
+
+
+def test_installed_weights_come_first(small: Path, hcdcodec: Run, caplog: pytest.LogCaptureFixture) -> None:
+    assert hcdcodec("decode", "--weights-dir", "own", "small", "restored/") == Ran(0, b"", "")
+    assert not caplog.messages
+
+
+# --- strangers' archives ----------------------------------------------------------------------------------------------
+
+
+def is_decoded(hcdcodec: Run) -> bool:
+    archive.say_once.cache_clear()
+    return hcdcodec("decode", "--force", "small", "restored/").status == 0
+
+
+def test_names_count_for_nothing(small: Path, hcdcodec: Run) -> None:
+    (copy,) = copies(small)
+    (small / ".hcdcodec/manifest.json").write_text("{")
+    (small / ".hcdcodec/0.safetensors").write_bytes(b"no weights at all")
+    copy.rename(small / ".hcdcodec/photo.png")
+    assert is_decoded(hcdcodec)
+
+
+def test_other_weights_under_the_name_are_not_taken(small: Path, hcdcodec: Run) -> None:
+    (copy,) = copies(small)
+    state = load_file(copy)
+    state["decoder.tail.bias"] += 0.01
+    save_file(state, copy)
+    assert not is_decoded(hcdcodec)
+
+
+@pytest.mark.parametrize("what", ["link", "folder link", "pipe", "large", "float64"])
+def test_what_is_no_plain_file_of_weights_is_left_alone(small: Path, hcdcodec: Run, what: str) -> None:
+    (copy,) = copies(small)
+    if what == "folder link":
+        copy.parent.rename("elsewhere")
+        copy.parent.symlink_to(Path("elsewhere").absolute())
+    elif what == "large":
+        os.truncate(copy, archive.BYTES_MAX + 1)
+    elif what == "float64":
+        save_file({name: values.double() for name, values in load_file(copy).items()}, copy)
+    else:
+        copy.rename("elsewhere")
+        os.mkfifo(copy) if what == "pipe" else copy.symlink_to(Path("elsewhere").absolute())
+    assert not is_decoded(hcdcodec)
+
+
+@pytest.mark.parametrize(("width", "depth"), [(264, 0), (8, 65)])
+def test_networks_that_cost_too_much_are_refused(here: Path, draw: Draw, hcdcodec: Run, width: int, depth: int) -> None:
+    own_weights(Path("own"), width=width, depth=depth)
+    Image.fromarray(draw(8, 8, 3)).save("a.png")
+    assert hcdcodec("encode", "-e0", "--weights-dir", "own", "a.png", "small/").status == 0
+    assert "are refused" in hcdcodec("models", "export", "small", "--weights-dir", "own").err
+    Path("small/.hcdcodec").mkdir(exist_ok=True)
+    shutil.copy("own/own.safetensors", "small/.hcdcodec")
+    ran = hcdcodec("decode", "small", "restored/")
+    assert ran.status == 1 and "more than 700000, 256 and 66 are refused; install them" in ran.err
+
+
+def test_multiplications_are_counted() -> None:
+    body = {f"decoder.body.{k}.weight": torch.zeros(1).expand(256, 256, 3, 3) for k in range(5)}
+    check_portable("crn", 4, body)
+    with pytest.raises(ModelError, match="cost 737280 multiplications a pixel, with 256 channels and 5 conv"):
+        check_portable("crn", 2, body)
+
+
+def test_only_so_many_files_are_read(
+    small: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (copy,) = copies(small)
+    copy.rename(copy.with_name("z"))  # so that its name does not bring it to the front
+    for name in "abc":
+        copy.with_name(name).write_bytes(b"something")
+    monkeypatch.setattr(archive, "FILES_MAX", 4)
+    assert not is_decoded(hcdcodec)  # with decode.py, four others are read first
+    assert "more than 4 files" in caplog.text
+    monkeypatch.setattr(archive, "FILES_MAX", 5)
+    assert is_decoded(hcdcodec)
+
+
+def test_sr_networks_are_never_taken(small: Path) -> None:
+    (copy,) = copies(small)
+    assert ArchiveWeights().load("crn", 4, copy.stem, [small]) is not None
+    assert ArchiveWeights().load("sr", 4, copy.stem, [small]) is None
+
+
+def test_walks_pass_over_the_folder(small: Path, hcdcodec: Run) -> None:
+    for folder in ("photos", "small"):
+        Path(folder, ".hcdcodec").mkdir(exist_ok=True)
+    shutil.copy("photos/a.png", "photos/.hcdcodec/c.png")
+    shutil.copy("small/a.png.hcd.png", "small/.hcdcodec/c.png.hcd.png")
+    hcdcodec("encode", "-e0", "photos", "again/")
+    hcdcodec("decode", "small", "restored/")
+    assert not list(Path("again").rglob("c.png*")) and not list(Path("restored").rglob("c.png"))
+
+
+# --- a computer without our weights -----------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_an_archive_decodes_where_no_weights_are_installed(here: Path, draw: Draw, hcdcodec: Run) -> None:
+    pixels = draw(24, 20, 4)
+    Image.fromarray(pixels).save("a.png")
+    assert hcdcodec("encode", "-e0", "a.png", "small/").status == 0
+    assert hcdcodec("decode", "small", "known/").status == 0
+    assert hcdcodec("models", "export", "small").status == 0
+    shutil.copytree(ROOT / "hcdcodec", "site/hcdcodec", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    Path("small").rename("site/moved")
+    environment = {**os.environ, "PYTHONPATH": str(here / "site"), "XDG_DATA_HOME": str(here)}
+
+    def run(*command: str) -> str:
+        ran = subprocess.run(
+            [sys.executable, *command], cwd="site", env=environment, capture_output=True, text=True, check=True
+        )
+        return ran.stdout + ran.stderr
+
+    assert not Path("site/hcdcodec/weights").exists()
+    assert "came with the archive" in run("-m", "hcdcodec", "decode", "moved", "restored/")
+    assert np.array_equal(restored("site/restored/a.png"), restored("known/a.png"))
+    run("-I", "moved/.hcdcodec/decode.py", "moved/a.png.hcd.png", "b.png")
+    apart = restored("site/b.png").astype(int) - restored("known/a.png")
+    assert np.abs(apart).max() <= 1

@@ -1,0 +1,76 @@
+"""Shipped weights are never changed and never removed: small files of all releases need them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import DATA, ROOT
+
+import hcdcodec
+from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.manifest import find, read_manifest
+from hcdcodec.networks.registry import load_backbone
+from hcdcodec.networks.weights import model_hash, read_weights
+
+FROZEN = {
+    # release 0.1.0
+    "790051669205acb9d24246844eb0677c0bb18435d1aa1ab4c0fa5f564d26775c": "crn x2",
+    "e648860ab903bc2acd0974e74dc5a7331849c97a3c820d75ec6b12eaadf0b8b4": "crn x4",
+    "169a16c2c1196fbcb532039beff41e044ab2706e7b7d537e0557ca51ada122ca": "irn x2",
+    # release 1.0
+    "a5b50b6d2d93fed53b7ed576c09eea7572c7c3199c91a681dd83118b3bdf4fb9": "crn x8",
+}
+"""All weights that were ever shipped. New ones are added; no line may ever go."""
+
+SHIPPED = ROOT / "weights"
+ENTRIES = {entry.hash: entry for entry in read_manifest(SHIPPED)}
+GOLDEN = json.loads((ROOT / "tests/golden/golden.json").read_text())
+
+
+def test_none_is_missing_and_none_is_forgotten_here() -> None:
+    assert {hash_: f"{entry.name} x{entry.scale}" for hash_, entry in ENTRIES.items()} == FROZEN
+
+
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=lambda entry: entry.file)
+def test_every_file_is_there_unchanged(entry: Entry) -> None:
+    assert model_hash(read_weights(SHIPPED / entry.file)) == entry.hash
+
+
+def test_no_file_is_without_its_entry() -> None:
+    assert {path.name for path in SHIPPED.glob("*.safetensors")} == {entry.file for entry in ENTRIES.values()}
+
+
+@pytest.mark.parametrize("whole", FROZEN)
+def test_a_golden_file_needs_each(whole: str) -> None:
+    """tests/unit/test_golden.py decodes it."""
+    assert any(whole.startswith(record["header"]["model_hash"]) for record in GOLDEN.values())
+
+
+@pytest.mark.skipif(hcdcodec.__version__.startswith("0."), reason="files are renamed with release 1.0")
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=lambda entry: entry.file)
+def test_names_carry_the_start_of_the_hash(entry: Entry) -> None:
+    assert entry.file == f"{entry.name}_x{entry.scale}.{entry.hash[:12]}.safetensors"
+
+
+# --- release 0.1.0 ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A weights directory as release 0.1.0 had it."""
+    (tmp_path / "manifest.json").write_bytes((DATA / "manifest_0.1.0.json").read_bytes())
+    for entry in read_manifest(tmp_path):
+        (tmp_path / entry.file).symlink_to(SHIPPED / ENTRIES[entry.hash].file)
+    return tmp_path
+
+
+def test_manifests_of_0_1_0_are_read(old: Path) -> None:
+    entries = read_manifest(old)
+    assert [(entry.name, entry.scale, entry.file) for entry in entries] == [
+        ("crn", 2, "crn_x2.safetensors"),
+        ("crn", 4, "crn_x4.safetensors"),
+        ("irn", 2, "irn_x2.safetensors"),
+    ]
+    for entry in entries:
+        assert find(entry.name, entry.scale, entry.hash[:32], old)[0] == old / entry.file
+        assert load_backbone(entry.name, entry.scale, weights_dir=old).model_hash == entry.hash
