@@ -124,7 +124,7 @@ def decode(data: bytes) -> np.ndarray:
     _, version, flags, scale, name, model_hash, height, width, mode, _, *rest = HEADER.unpack(find_header(data))
     tile, halo, rule, *_, lr_digest = rest
     network = {b"crn": crn, b"crn-l": crn, b"irn": irn}.get(name.rstrip(b"\0"))
-    if version != 1 or flags > 1 or mode > 1 or rule or network is None:
+    if version != 1 or flags > 3 or mode > 1 or rule or network is None:
         sys.exit("decode.py knows version 1, the networks crn and irn, and details z of zeros; this file has others")
     levels = np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
     if hashlib.sha256(struct.pack(">II", *levels.shape[:2]) + levels.tobytes()).digest()[:16] != lr_digest:
@@ -137,7 +137,7 @@ def decode(data: bytes) -> np.ndarray:
             hr = np.clip(hr if mode else hr.mean(axis=2, keepdims=True), 0, 1)
             made[place_rows, place_columns] = np.rint(hr * 255)
     made = made[:height, :width]
-    if flags:
+    if flags & 1:
         plane = next(payload for name, payload in parts(data) if name == b"hcDA")
         made = np.dstack((made, np.asarray(Image.open(io.BytesIO(plane)).convert("L"))))
     return made[..., 0] if made.shape[2] == 1 else made
