@@ -2,8 +2,7 @@
 
     python decode.py photo.jpg.hcd.png photo.png
 
-The weights are the .safetensors files beside this one. Networks: crn and irn. hcdcodec/docs/format.md describes all
-that is read here. Files from strangers can cost any time and memory.
+Weights: the .safetensors files beside this one. Networks: crn, irn. Strangers' files can cost any time and memory.
 """
 
 import base64
@@ -22,12 +21,12 @@ from PIL import Image
 
 HEADER = struct.Struct(">4s3B16s16sII2BHHBIf3BBQ8s8s16s")
 COPY = re.compile(rb"SENEQ[A-Za-z0-9+/]{137}==")  # 106 bytes that begin with HCDC and version 1, in base64
+PACKED = re.compile(rb"hcdcodec(?:\0\0| header )(x.*)", re.DOTALL)  # a zlib stream in zTXt or behind EXIF
 
 
 def parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield (name, payload) of each chunk of a PNG or WebP."""
-    is_png = data.startswith(b"\x89PNG")
-    at = 8 if is_png else 12
+    at = 8 if (is_png := data.startswith(b"\x89PNG")) else 12
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at) if is_png else struct.unpack_from("<4sI", data, at)[::-1]
         yield name, data[at + 8 : at + 8 + length]
@@ -37,9 +36,10 @@ def parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def find_header(data: bytes) -> bytes:
     """Return the header from its own chunk, or from its copy in a text or behind EXIF."""
     for name, payload in sorted(parts(data), key=lambda part: part[0] != b"hcDC"):
-        if name == b"hcDC":
-            return payload[: HEADER.size]
-        text = zlib.decompress(payload[10:]) if name == b"zTXt" and payload[:9] == b"hcdcodec\0" else payload
+        found = PACKED.search(payload) if name in (b"zTXt", b"EXIF") else None
+        text = zlib.decompress(found[1]) if found else payload
+        if name in (b"hcDC", b"EXIF") and text.startswith(b"HCDC"):
+            return text[: HEADER.size]
         if name in (b"tEXt", b"zTXt", b"iTXt", b"EXIF") and (found := COPY.search(text)):
             return base64.b64decode(found[0])
     sys.exit("this is no PNG or WebP with a header of hcdcodec")

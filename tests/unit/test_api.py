@@ -215,7 +215,8 @@ SHORTAGE = """
 import re, resource, sys
 import numpy
 import hcdcodec
-what, pixels = sys.argv[1], numpy.zeros((1500, 1500, 3), "uint8")
+# Above 32 MiB, so that no memory that the C library keeps can serve instead.
+what, pixels = sys.argv[1], numpy.zeros((3400, 3400, 3), "uint8")
 small = hcdcodec.encode(pixels[:64, :64], effort=1)
 whole = hcdcodec.encode(pixels, backbone="bicubic", effort=0)
 hcdcodec.decode(small)
