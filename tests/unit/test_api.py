@@ -215,13 +215,18 @@ SHORTAGE = """
 import re, resource, sys
 import numpy
 import hcdcodec
-# Above 32 MiB, so that no memory that the C library keeps can serve instead.
-what, pixels = sys.argv[1], numpy.zeros((3400, 3400, 3), "uint8")
+what, pixels = sys.argv[1], numpy.zeros((1500, 1500, 3), "uint8")
 small = hcdcodec.encode(pixels[:64, :64], effort=1)
 whole = hcdcodec.encode(pixels, backbone="bicubic", effort=0)
 hcdcodec.decode(small)
 used = 1024 * int(re.search(r"VmSize:\\s+(\\d+)", open("/proc/self/status").read())[1])
-resource.setrlimit(resource.RLIMIT_AS, (used + (4 << 20), -1))
+resource.setrlimit(resource.RLIMIT_AS, (used, -1))
+taken = []
+try:
+    while True:  # what the C library keeps must not serve instead
+        taken.append(bytearray(1 << 18))
+except MemoryError:
+    del taken[-16:]
 try:
     hcdcodec.encode(pixels, effort=1) if what == "encode" else hcdcodec.decode(whole)
 except MemoryError:
