@@ -52,7 +52,7 @@ class _Group:
 class WorkMeter:
     """Counts the work of a batch as its observer, and extrapolates the time that is left.
 
-    The rate is that of the later half of the time so far: the first pictures warm up the machine, and are slower.
+    The rate is that of the later half of the time so far, since the first pictures are often slower.
 
     The work of a job is known by a forecast, or once it begins. A job without either counts as the mean of the others.
 

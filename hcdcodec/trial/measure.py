@@ -5,12 +5,13 @@ other. Over 48 crops of 192 to 384 pixels, the ratio of the two had a standard d
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from hcdcodec.format.grid import grid_of
+from hcdcodec.format.srgb_profile import is_srgb
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Levels, Picture
 
@@ -46,7 +47,9 @@ class Measured:
 def measure(picture: Picture, source_bytes: int, settings: tuple[Setting, ...]) -> Measured:
     """Measure a picture at some settings."""
     alpha = 0 if picture.alpha is None else len(_deflate(Image.fromarray(picture.alpha)))
-    metadata = len(png_chunks.join(picture.metadata.to_chunks(compact=True)))
+    # The header names this profile, and the file does not store it.
+    stored = replace(picture.metadata, icc=None) if is_srgb(picture.metadata.icc) else picture.metadata
+    metadata = len(png_chunks.join(stored.to_chunks(compact=True)))
     sizes = tuple(lr_bytes(picture.pixels, setting) for setting in settings)
     return Measured(picture.pixel_count, source_bytes, HEADER_BYTES + metadata + alpha, sizes)
 

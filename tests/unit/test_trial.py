@@ -11,6 +11,7 @@ from PIL import Image
 
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import search_of
+from hcdcodec.format.srgb_profile import make_srgb
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Picture
@@ -101,6 +102,12 @@ def test_alpha_and_metadata_count(draw: Draw) -> None:
     assert (
         measure(Picture(pixels, metadata=Metadata(exif=b"II*\0" + bytes(500))), 1, settings).fixed_bytes == plain + 516
     )
+
+
+def test_a_profile_that_is_only_named_takes_nothing(draw: Draw) -> None:
+    pixels = draw(40, 40, 3)
+    plain, named = (measure(Picture(pixels, None, Metadata(icc=icc)), 1, ()) for icc in (None, make_srgb()))
+    assert named == plain
 
 
 @pytest.mark.parametrize(("height", "width"), [(40, 40), (1000, 3), (3, 1000), (90, 120), (1, 1)])
