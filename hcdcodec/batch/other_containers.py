@@ -24,7 +24,9 @@ def refuse_twin(job: Job, files: FileOptions) -> None:
     if files.force or job.target is None or job.target.exists():
         return
     for twin in _standing(job.target):
-        raise OutputError(f"{twin} is its result in another container; choose that one, or use --force to replace it")
+        raise OutputError(
+            f"{twin} is its result in another container; choose that with --container, or use --force to replace it"
+        )
 
 
 def remove_twins(job: Job, files: FileOptions) -> str:
