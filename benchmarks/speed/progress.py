@@ -102,7 +102,7 @@ def _rows(samples: Sequence[Sample]) -> list[dict[str, float | str | None]]:
     for part in range(1, _PARTS):
         moment, share, left = max(one for one in samples if one[0] <= begin + part / _PARTS * (end - begin))
         true = end - moment
-        off = None if left is None else 100 * (left - true) / true
+        off = None if left is None or not true else 100 * (left - true) / true
         rows.append(
             {
                 "part": part / _PARTS,
