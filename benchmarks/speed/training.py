@@ -14,7 +14,10 @@ from pathlib import Path
 
 from benchmarks.common import record
 
-_REPORT = re.compile(r"^ *(\d+) .* min +([\d.]+) MP/s .* PSNR ([\d.]+) dB", re.MULTILINE)
+# Release 0.1.0 wrote words between the numbers: "37  0.5 of 38 min  0.02 MP/s  loss -0.05  PSNR 22.54 dB  LR 34.47 dB".
+_REPORT = re.compile(
+    r"^ *(\d+) +[\d.]+ of [\d.]+(?: min)? +([\d.]+)(?: MP/s  loss)? +-?[\d.]+ +(?:PSNR )?([\d.]+)", re.MULTILINE
+)
 
 
 def main() -> None:
