@@ -118,7 +118,7 @@ def _in_total(
         return
     for name, picture in pictured:
         for scale in scales:
-            more = thumbnail.bpp(picture, scale)
+            more = 8 * thumbnail.bytes(picture.pixels, scale) / picture.pixel_count
             for point in points:
                 if point.codec == AVIF.name and point.picture == name:
                     yield replace(point, codec=f"{thumbnail.name} x{scale}", bpp=point.bpp + more)

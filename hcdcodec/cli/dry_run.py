@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.each_file import reason
-from hcdcodec.cli.report import format_bytes, format_time, message
+from hcdcodec.cli.report import format_time, message
+from hcdcodec.files.sizes import format_bytes
 
 if TYPE_CHECKING:
     from hcdcodec.trial.estimate import Estimate

@@ -14,10 +14,11 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import outcomes_of, plan_files
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import SMALL_FILES, WEIGHTS_DIR
-from hcdcodec.cli.report import format_bytes, message
+from hcdcodec.cli.report import message
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.files.job import Job
 from hcdcodec.files.names import printable
+from hcdcodec.files.sizes import format_bytes
 
 if TYPE_CHECKING:
     from hcdcodec.format.container import Description

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.files.names import printable
+from hcdcodec.files.sizes import format_bytes
 
 _MINUTE, _HOUR = 60, 3600
-_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
 
 class Verb(enum.Enum):
@@ -261,16 +261,6 @@ def _format_measurements(outcome: Outcome) -> str:
     if outcome.passes:
         parts.append(f"{outcome.passes} passes")
     return ", ".join([*parts, f"{outcome.seconds:.1f} s"])
-
-
-def format_bytes(count: int) -> str:
-    """Return a number of bytes with three digits or more, in powers of 1000."""
-    power = min(len(_BYTE_UNITS) - 1, (len(str(count)) - 1) // 3)
-    return (
-        f"{count} bytes"
-        if power == 0
-        else f"{count / 1000**power:.{2 - (len(str(count)) - 1) % 3}f} {_BYTE_UNITS[power]}"
-    )
 
 
 def format_time(seconds: float) -> str:

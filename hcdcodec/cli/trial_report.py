@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hcdcodec.cli.report import format_bytes, format_time
+from hcdcodec.cli.report import format_time
 from hcdcodec.files.names import printable
+from hcdcodec.files.sizes import format_bytes
 from hcdcodec.format.grid import DEFAULT_QUALITY
-from hcdcodec.trial.rivals import REFERENCE
+from hcdcodec.trial.rivals import AVIF
 
 if TYPE_CHECKING:
     from hcdcodec.compare.exhibit import Table
@@ -100,7 +101,7 @@ def sentence(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> str
     )
     needed = _reference_share(rows)
     return words + (
-        "." if needed is None else f"; {REFERENCE} would need {_format_share(needed * one.share)} for that."
+        "." if needed is None else f"; {AVIF.short} would need {_format_share(needed * one.share)} for that."
     )
 
 
@@ -110,7 +111,7 @@ def _reference_share(rows: "Sequence[Attempt]") -> float | None:
         (one.bytes, len(attempt.small.data))
         for attempt in rows
         for one in attempt.beside
-        if one.codec == REFERENCE and one.bytes is not None
+        if one.codec == AVIF.short and one.bytes is not None
     ]
     return sum(theirs for theirs, _ in found) / sum(ours for _, ours in found) if found else None
 

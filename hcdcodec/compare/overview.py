@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hcdcodec.compare.exhibit import Measure
-
-_BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB")
+from hcdcodec.files.sizes import format_bytes
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,7 @@ def _mean(column: Sequence[Measure]) -> Measure:
 
 
 def _bytes_cell(count: int | None) -> Cell:
-    if count is None:
-        return Cell()
-    power = min(len(_BYTE_UNITS) - 1, (len(str(count)) - 1) // 3)
-    digits = 2 - (len(str(count)) - 1) % 3 if power else 0
-    return Cell(f"{count / 1000**power:.{digits}f} {_BYTE_UNITS[power]}", str(count))
+    return Cell() if count is None else Cell(format_bytes(count), str(count))
 
 
 def _share_cell(count: int | None, source: int | None) -> Cell:

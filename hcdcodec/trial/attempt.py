@@ -1,6 +1,5 @@
 """Try pictures at some settings, beside what other codecs make of the same pixels."""
 
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,16 @@ from hcdcodec.errors import HcdError
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.trial.curve import Curve
-from hcdcodec.trial.measure import Setting, downscale
+from hcdcodec.trial.measure import Setting
 from hcdcodec.trial.piece import Piece, Small, cut_middle, encode_piece, warm_up
-from hcdcodec.trial.rivals import REFERENCE, RIVALS
+from hcdcodec.trial.rivals import AVIF, RIVALS, WEBP_THUMBNAIL
 from hcdcodec.trial.survey import Reading, Survey, Unread
 
 PIECE_PX = 1 << 19
 """Pixels of the largest piece. With the number of pictures, it bounds the time that a trial takes."""
 
-THUMBNAIL = f"thumbnail + {REFERENCE}"
+THUMBNAIL = f"thumbnail + {AVIF.short}"
 """Two ordinary files that do what one of ours does: show a small picture, and keep a large one."""
-
-_THUMBNAIL_QUALITY = 75
 
 
 @dataclass(frozen=True)
@@ -52,17 +49,13 @@ class Rivals:
         """Return what each of them does at the bytes of a small file, and what a thumbnail with a large file does."""
         size = len(small.data)
         found = [
-            Beside(name, curve.psnr_at(size), curve.size_at(small.psnr) if name == REFERENCE else None)
+            Beside(name, curve.psnr_at(size), curve.size_at(small.psnr) if name == AVIF.short else None)
             for name, curve in self.curves.items()
         ]
-        if reference := self.curves.get(REFERENCE):
-            found.append(Beside(THUMBNAIL, reference.psnr_at(size - self._thumbnail_bytes(scale))))
+        if WEBP_THUMBNAIL.available and (avif := self.curves.get(AVIF.short)):
+            left = size - WEBP_THUMBNAIL.bytes(self._pixels, scale)
+            found.append(Beside(THUMBNAIL, avif.psnr_at(left)))
         return tuple(found)
-
-    def _thumbnail_bytes(self, scale: int) -> int:
-        buffer = io.BytesIO()
-        downscale(self._pixels, scale).save(buffer, "WEBP", quality=_THUMBNAIL_QUALITY)
-        return len(buffer.getvalue())
 
 
 @dataclass(frozen=True, eq=False)

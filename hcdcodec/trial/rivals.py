@@ -97,31 +97,38 @@ CODECS = (
 RIVALS = tuple({codec.kind: codec for codec in reversed(CODECS)}.values())[::-1]
 """One of each format; JPEG with 4:2:0, as most programs write it."""
 
-REFERENCE = "AVIF"
+AVIF = next(codec for codec in CODECS if codec.kind == "AVIF")
 """The codec of which a trial also says how many bytes it needs for the same PSNR."""
-AVIF = CODECS[3]
 
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """What else gives a small picture for looking at and a large one: two files."""
+    """What else gives a small picture for looking at and a large one: two files.
+
+    Attributes:
+        name: of both together.
+        kind: Pillow's name of the format of the small one.
+        options: arguments of Pillow's save.
+        available: whether this machine has it.
+    """
 
     name: str
     kind: str
     options: Mapping[str, object]
     available: bool
 
-    def bpp(self, picture: Picture, scale: int) -> float:
-        """Return the bits of a bicubic thumbnail of the LR's size for each pixel of the picture."""
-        size = -(-picture.width // scale), -(-picture.height // scale)
+    def bytes(self, pixels: Levels, scale: int) -> int:
+        """Return the size of a bicubic thumbnail of the LR's size, of (H, W) or (H, W, 3)."""
+        height, width = (-(-side // scale) for side in pixels.shape[:2])
         buffer = io.BytesIO()
-        small = Image.fromarray(picture.pixels).resize(size, Image.Resampling.BICUBIC)
+        small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
         small.save(buffer, self.kind, **self.options)
-        return 8 * len(buffer.getvalue()) / picture.pixel_count
+        return len(buffer.getvalue())
 
 
 # The usual qualities of both formats.
+WEBP_THUMBNAIL = Thumbnail("WebP thumbnail + AVIF", "WEBP", {"quality": 75, "method": 6}, bool(features.check("webp")))
 THUMBNAILS = (
-    Thumbnail("WebP thumbnail + AVIF", "WEBP", {"quality": 75, "method": 6}, bool(features.check("webp"))),
+    WEBP_THUMBNAIL,
     Thumbnail("JPEG XL thumbnail + AVIF", "JXL", {"quality": 75, "effort": 7}, HAS_JXL),
 )
