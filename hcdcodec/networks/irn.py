@@ -45,6 +45,26 @@ class Coupling(nn.Module):
         return torch.exp(2 * torch.sigmoid(self.high_scale(low)) - 1)
 
 
+def _second_level(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the weights of the first level under the names of the second."""
+    first, second = "levels.0.", "levels.1."
+    return {second + name.removeprefix(first): values for name, values in state.items() if name.startswith(first)}
+
+
+def _on_more_bands(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Return one tensor of a first level for the second, shaped as there: zero for the bands of the other channels."""
+    wider = torch.zeros_like(like)
+    details = [9, 10, 11, 21, 22, 23, 33, 34, 35]  # of the LR: the first three of 12 in each but the first Haar band
+    if values.shape[0] != like.shape[0]:  # the last convolution of a block that shifts or scales the other channels
+        wider[details] = values
+    elif values.ndim > 1 and values.shape[1] != like.shape[1]:  # a convolution that reads the other channels
+        wider[:, details] = values[:, :9]
+        wider[:, 45:] = values[:, 9:]  # what the block itself has computed
+    else:
+        wider.copy_(values)
+    return wider
+
+
 class Irn(Backbone):
     """The network at x2 or x4.
 
@@ -73,12 +93,17 @@ class Irn(Backbone):
         self.levels = nn.ModuleList(nn.ModuleList(Coupling(width) for _ in range(BLOCKS)) for width in widths)
 
     def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-        """Add levels that begin as plain Haar analyses to the weights of a network with fewer; see `Backbone.grown`."""
+        """Add the second level to the weights of a network with one; see `Backbone.grown`.
+
+        It does to the LR of the first level what that level does to the picture, and leaves the bands of the first
+        level's details as the Haar analysis makes them.
+        """
         own = self.state_dict()
         known = {name: values.shape for name, values in state.items()}
         if not known or any(name not in own or own[name].shape != shape for name, shape in known.items()):
             return state
-        return {**own, **state}
+        above = {name: _on_more_bands(values, own[name]) for name, values in _second_level(state).items() if name in own}
+        return {**own, **above, **state}
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """See `Backbone.downscale`."""

@@ -489,17 +489,17 @@ def test_a_start_grows_to_a_larger_scale(ratio: int) -> None:
     assert (correction(large) - expected).abs().max() < 1e-5
 
 
-def test_irn_grows_by_a_level_that_is_a_mean_at_first() -> None:
+def test_irn_grows_by_a_level_that_is_the_first_again() -> None:
     torch.manual_seed(0)
     small, large = Irn(2).eval(), Irn(4).eval()
     with torch.no_grad():
         for values in small.parameters():
-            values.copy_(0.05 * torch.randn(values.shape))
+            values.copy_(0.03 * torch.randn(values.shape))
     fill(large, large.grown(small.state_dict()))
     hr = torch.rand(1, 3, 48, 64)
-    lr = F.avg_pool2d(small.downscale(hr), 2)
+    lr = small.downscale(small.downscale(hr))
     assert (large.downscale(hr) - lr).abs().max() < 1e-5
-    assert (large.upscale(lr) - small.upscale(F.interpolate(lr, scale_factor=2.0))).abs().max() < 1e-5
+    assert (large.upscale(lr) - small.upscale(small.upscale(lr))).abs().max() < 1e-5
     crn = Crn(4, 8, 2, 3).state_dict()
     assert large.grown(crn) is crn
 
