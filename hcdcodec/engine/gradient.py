@@ -13,7 +13,7 @@ from hcdcodec.engine.block_colour import WEIGHT, block_means
 from hcdcodec.engine.devices import precise
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.grey import as_channels
-from hcdcodec.engine.luma_weight import weighed
+from hcdcodec.engine.luma_weight import square_along_luma, weighed
 from hcdcodec.engine.tile_batches import Batch, TileTask, gather_details, gather_windows
 from hcdcodec.networks.base import Backbone
 
@@ -31,11 +31,15 @@ class LossGradient:
 
     Attributes:
         errors: (pictures,) float64, mean squared errors in levels squared, not weighed.
-        losses: (pictures,) float64, weighed squared errors of values in [0, 1], summed over all pixels.
+        squares: (pictures,) float64, squared errors of values in [0, 1], summed over all pixels.
+        along_luma: (pictures,) float64, the same along luma, see `luma_weight.square_along_luma`.
+        losses: (pictures,) float64, what was differentiated: these weighed, and the errors of the means of blocks.
         slopes: for each picture the gradient of its loss by its LR, (C, h, w).
     """
 
     errors: torch.Tensor
+    squares: torch.Tensor
+    along_luma: torch.Tensor
     losses: torch.Tensor
     slopes: list[torch.Tensor]
 
@@ -57,21 +61,20 @@ def loss_gradient(
         lumas: weight of luma in the loss of each picture, see `luma_weight.weighed`; default: it counts no more.
     """
     lumas = lumas or [0.0] * len(lrs)
-    squares, losses = torch.zeros(2, len(lrs), dtype=torch.float64, device=engine.device)
+    sums = torch.zeros(3, len(lrs), dtype=torch.float64, device=engine.device)
     slopes = [torch.zeros_like(lr) for lr in lrs]
 
-    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
         return _differentiate(engine, lrs, tasks, targets, lumas, batch)
 
     for batch, found in engine.batches(tasks, passes=2).run(differentiate):
-        for (index, tile), square, loss, slope in zip(batch, *found, strict=True):
-            squares[index] += square
-            losses[index] += loss
+        for (index, tile), summed, slope in zip(batch, *found, strict=True):
+            sums[:, index] += summed
             # The LR of a grey picture fed three channels, so it collects the gradients of all three.
             whole = slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
             slopes[index][:, *tile.window.slices()] += whole
     samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64).to(engine.device)
-    return LossGradient(squares * 255**2 / samples, losses, slopes)
+    return LossGradient(sums[0] * 255**2 / samples, *sums, slopes)
 
 
 def residual_slope(residual: torch.Tensor, luma: torch.Tensor | float) -> torch.Tensor:
@@ -91,9 +94,9 @@ def _differentiate(
     targets: Sequence[torch.Tensor],
     lumas: Sequence[torch.Tensor | float],
     batch: Batch,
-) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-    """Return the squared error of each tile, its loss, and the gradient of that by the windows, (B, 3, h, w)."""
-    squares, losses = [], []
+) -> tuple[list[torch.Tensor], torch.Tensor]:
+    """Return of each tile (squared error, the same along luma, loss), and the gradient of that by the windows."""
+    sums = []
     turn = _COMPILING if engine.is_compiled else contextlib.nullcontext()
     with turn, torch.enable_grad(), precise(engine.device, engine.fast):
         upscale = _compile(engine.backbone) if engine.is_compiled else engine.backbone.upscale
@@ -104,13 +107,13 @@ def _differentiate(
             channels, scale = lrs[index].shape[0], engine.backbone.scale
             area, seen = tasks[index].visible(tile, scale, as_channels(made[slot].detach(), channels))
             residual = seen.clamp(0, 1) - engine.to_unit(targets[index][:, *area.slices()])
-            squares.append(_dot(residual, residual))
             inner = area.within(tile.window.times(scale)).slices()
             slope = residual_slope(residual, lumas[index])
-            losses.append(_dot(slope, residual) / 2)
+            square, loss = _dot(residual, residual), _dot(slope, residual) / 2
+            sums.append(torch.stack((square, square_along_luma(residual).double(), loss)))
             slopes[slot, :, *inner] = slope if channels == 3 else slope / 3
         (back,) = torch.autograd.grad(_Slopes.apply(made, slopes), windows)  # type: ignore[no-untyped-call]
-    return squares, losses, back
+    return sums, back
 
 
 class _Slopes(torch.autograd.Function):

@@ -24,3 +24,18 @@ def weighed(residual: torch.Tensor, weight: torch.Tensor | float) -> torch.Tenso
         return residual
     y = _Y.to(residual).view(3, 1, 1)
     return (residual + weight * y * (y * residual).sum(-3, keepdim=True)) / (1 + weight / 2)
+
+
+def square_along_luma(residual: torch.Tensor) -> torch.Tensor:
+    """Return the sum of squares along luma of a residual, (C, H, W) or (B, C, H, W): scalar or (B,).
+
+    With C = 1 it is half of the sum of all squares, so that the weight of luma changes nothing in `weighed_square`.
+    """
+    if residual.shape[-3] == 1:
+        return residual.square().sum((-3, -2, -1)) / 2
+    return (_Y.to(residual).view(3, 1, 1) * residual).sum(-3).square().sum((-2, -1))
+
+
+def weighed_square(square: torch.Tensor, along_luma: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the weighed sum of squares e . We, from the plain sum e . e and the sum along luma."""
+    return (square + weight * along_luma) / (1 + weight / 2)

@@ -5,7 +5,7 @@ picture.
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -14,7 +14,7 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.step import Answer, SteState, begin_ste, fade, round_to_steps, ste_step
 from hcdcodec.engine.devices import precise
 from hcdcodec.engine.gradient import residual_slope
-from hcdcodec.engine.luma_weight import weighed
+from hcdcodec.engine.luma_weight import square_along_luma, weighed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.training.recipe import Recipe
@@ -119,8 +119,9 @@ class Objective:
         residual = made.detach().clamp(0, 1) - batch.hr
         outer = residual_slope(residual, state.luma)
         (slope,) = torch.autograd.grad(made, lr, outer)
-        error = residual.square().mean((1, 2, 3), keepdim=True) * 255**2
-        return Answer(error, (outer * residual).sum((1, 2, 3), keepdim=True) / 2, slope)
+        square, loss = (residual.mul(other).sum((1, 2, 3), keepdim=True) for other in (residual, outer / 2))
+        error = square / batch.hr[0].numel() * 255**2
+        return Answer(error, square, square_along_luma(residual).view(-1, 1, 1, 1), loss, slope)
 
     def _bit_cost(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return (B,) what the bits of rounded LRs cost as shares of the errors, which are so many logarithms more."""
@@ -155,7 +156,7 @@ def _with_bits(answer: Answer, state: SteState, value: torch.Tensor) -> Answer:
     lr = state.rounded.detach().requires_grad_()
     cost = value * estimate_bits(lr, state.steps).view(-1, 1, 1, 1)
     (slope,) = torch.autograd.grad(cost.sum(), lr)
-    return Answer(answer.error, answer.loss + cost.detach(), answer.slope + slope)
+    return replace(answer, loss=answer.loss + cost.detach(), slope=answer.slope + slope)
 
 
 @contextlib.contextmanager

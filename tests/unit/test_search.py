@@ -190,7 +190,7 @@ def test_steps_fit_how_steeply_the_network_answers(gain: float) -> None:
         residual = gain * (state.rounded - aim)
         loss = residual.square().sum((-3, -2, -1), keepdim=True)
         distances.append(float(loss) ** 0.5 / gain)
-        answer = Answer(loss / start.numel() * 255**2, loss, 2 * gain * residual)
+        answer = Answer(loss / start.numel() * 255**2, loss, loss / 2, loss, 2 * gain * residual)
         state = ste_step(state, answer, search, fade(step, search))
     assert float((state.rounded - aim).norm()) < 0.2 * distances[0]
     assert max(distances) < 1.3 * distances[0]
@@ -204,9 +204,26 @@ def test_luma_weighs_less_where_the_error_hardly_falls() -> None:
         weights = []
         for error in (100.0, 100.0, 100 * (1 - share), 100.0):
             value = torch.full((1, 1, 1), error)
-            state = ste_step(state, Answer(value, value, torch.ones_like(start)), search, 1.0)
+            state = ste_step(state, Answer(value, value, value / 2, value, torch.ones_like(start)), search, 1.0)
             weights.append(float(state.luma))
         assert weights[:2] == [1.0, 1.0] and weights[2:] == pytest.approx([weight] * 2, abs=1e-5)
+
+
+def test_steps_do_not_change_their_size_because_luma_is_weighed_anew() -> None:
+    """Where all error is along luma, its weight is one factor on every loss, and tells nothing about a step."""
+    start = torch.full((3, 12, 12), 0.5)
+    slope = torch.randn(start.shape, generator=torch.Generator().manual_seed(0)) / 100
+    sizes = []
+    for luma in (1.0, 0.0):
+        search = Ste(8, likeness_db=0.0, luma=luma)
+        state = begin_ste(start, torch.full((3, 1, 1), 1e-3), start, search)
+        for step, square in enumerate((1.0, 0.97, 0.95, 0.94, 0.92, 0.91, 0.85, 0.7)):
+            factor = (1 + state.luma) / (1 + state.luma / 2)
+            value = torch.full((1, 1, 1), square)
+            answer = Answer(100 * value, value, value, factor * value, factor * slope)
+            state = ste_step(state, answer, search, fade(step, search))
+            sizes.append(float(state.size))
+    assert sizes[:8] == pytest.approx(sizes[8:], rel=0.1)  # the mean slope remembers both weights
 
 
 def test_a_trained_network_that_was_not_made_for_it_gains_more_than_by_the_papers_search() -> None:

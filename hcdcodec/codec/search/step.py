@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from hcdcodec.codec.search.options import Ste
+from hcdcodec.engine.luma_weight import weighed_square
 from hcdcodec.format.grid import Grid
 
 _PICTURE = (-3, -2, -1)
@@ -52,13 +53,22 @@ class Answer:
 
     Attributes:
         error: (..., 1, 1, 1), mean squared error of the reconstruction in levels squared.
-        loss: (..., 1, 1, 1), what is minimised, as a sum of squares of values in [0, 1].
+        square: (..., 1, 1, 1), sum of the squared errors of values in [0, 1].
+        along_luma: (..., 1, 1, 1), the same along luma, see `luma_weight.square_along_luma`.
+        loss: (..., 1, 1, 1), what is minimised: the errors with luma weighed, their means in blocks, and bits.
         slope: (..., C, h, w), its gradient by the rounded LR.
     """
 
     error: torch.Tensor
+    square: torch.Tensor
+    along_luma: torch.Tensor
     loss: torch.Tensor
     slope: torch.Tensor
+
+    def loss_at(self, luma: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """Return the loss with luma weighed anew, where it was weighed by `before`."""
+        plain = self.square, self.along_luma
+        return self.loss + weighed_square(*plain, luma) - weighed_square(*plain, before)
 
 
 @dataclass(frozen=True)
@@ -74,8 +84,8 @@ class SteState:
         square: decaying mean of their squares.
         count: answers so far.
         size: of the last step in levels, before it faded: how far a sample moves whose slopes agree.
-        loss: of the last answer.
-        promised: what the last step was to save of the loss, by the slope before it.
+        loss: of the last answer, luma weighed as in the next one: only such losses tell what a step has saved.
+        promised: what the last step was to save of it, by the slope before.
         first_error: of the first answer.
         least_error: of all answers.
         luma: weight of luma for the next answer, see `luma_weight.weighed`.
@@ -135,6 +145,8 @@ def ste_step(state: SteState, answer: Answer, search: Ste, share: float) -> SteS
     rounded = round_to_steps(lr, state.steps)
     first_error = state.first_error if state.count else answer.error
     least_error = torch.minimum(state.least_error, answer.error) if state.count else answer.error
+    luma = state.luma if count < _SURE else _weigh_luma(1 - least_error / first_error.clamp(min=1e-9), search)
+    loss = answer.loss_at(luma, state.luma)
     return replace(
         state,
         lr=lr,
@@ -143,12 +155,12 @@ def ste_step(state: SteState, answer: Answer, search: Ste, share: float) -> SteS
         square=square,
         count=count,
         size=size,
-        loss=answer.loss,
+        loss=loss,
         # The slope is of the rounded LR, so it promises for the move of the rounded LR.
-        promised=_sum(answer.slope * (state.rounded - rounded)),
+        promised=_sum(answer.slope * (state.rounded - rounded)) * (loss / answer.loss.clamp(min=1e-20)),
         first_error=first_error,
         least_error=least_error,
-        luma=state.luma if count < _SURE else _weigh_luma(1 - least_error / first_error.clamp(min=1e-9), search),
+        luma=luma,
     )
 
 

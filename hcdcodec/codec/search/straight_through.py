@@ -58,7 +58,8 @@ def _step(engine: Engine, descents: Sequence["_Descent"], share: float) -> None:
     )
     for index, descent in enumerate(descents):
         loss = found.losses[index] + prices[index].loss(bits[index])
-        answer = Answer(found.errors[index].float(), loss.float(), found.slopes[index] + slopes[index])
+        sums = found.errors[index].float(), found.squares[index].float(), found.along_luma[index].float()
+        answer = Answer(*sums, loss.float(), found.slopes[index] + slopes[index])
         descent.move(answer, share)
     # The only read of numbers from the device in a step: the CPU waits for a GPU at each read.
     numbers = torch.stack((found.errors, torch.stack(bits)), dim=1).tolist()
