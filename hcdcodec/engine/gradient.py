@@ -74,7 +74,8 @@ def loss_gradient(
             whole = slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
             slopes[index][:, *tile.window.slices()] += whole
     samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64).to(engine.device)
-    return LossGradient(sums[0] * 255**2 / samples, *sums, slopes)
+    squares, along_luma, loss = sums
+    return LossGradient(squares * 255**2 / samples, squares, along_luma, loss, slopes)
 
 
 def residual_slope(residual: torch.Tensor, luma: torch.Tensor | float) -> torch.Tensor:

@@ -48,7 +48,7 @@ class Coupling(nn.Module):
 def _second_level(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the weights of the first level under the names of the second."""
     first, second = "levels.0.", "levels.1."
-    return {second + name.removeprefix(first): values for name, values in state.items() if name.startswith(first)}
+    return {name.replace(first, second): values for name, values in state.items() if name.startswith(first)}
 
 
 def _on_more_bands(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
@@ -102,8 +102,8 @@ class Irn(Backbone):
         known = {name: values.shape for name, values in state.items()}
         if not known or any(name not in own or own[name].shape != shape for name, shape in known.items()):
             return state
-        above = {name: _on_more_bands(values, own[name]) for name, values in _second_level(state).items() if name in own}
-        return {**own, **above, **state}
+        second = {name: _on_more_bands(values, own[name]) for name, values in _second_level(state).items()}
+        return {**own, **second, **state}
 
     def downscale(self, hr: torch.Tensor) -> torch.Tensor:
         """See `Backbone.downscale`."""
