@@ -92,7 +92,7 @@ def export_weights(need: Need, directory: Path, weights_dir: Path | None) -> Pat
         data = find(need.name, need.scale, need.prefix, weights_dir)[0].read_bytes()
         state = archive.read_state(data)
         if state is None:
-            limit = f"{archive.BYTES_MAX // 1_000_000} MB of float32"
+            limit = f"{archive.BYTES_MAX // 1_000_000} MB of 16 or 32-bit floats"
             raise ModelError(f"the weights are damaged, or more than {limit}; keep them and their manifest yourself")
         archive.check_portable(need.name, need.scale, state)
         check_prefix(need.name, need.scale, model_hash(state), need.prefix)

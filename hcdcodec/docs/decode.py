@@ -49,12 +49,12 @@ def read_weights(model_hash: bytes) -> Mapping[str, np.ndarray]:
     """Return the tensors that a header names. Names of files do not matter: the hash of the tensors does."""
     for path in sorted(Path(__file__).parent.glob("*.safetensors")):
         data, weights, digest = path.read_bytes(), {}, hashlib.sha256()
-        start = 8 + int.from_bytes(data[:8], "little")
-        table = json.loads(data[8:start])
+        table = json.loads(data[8 : (start := 8 + int.from_bytes(data[:8], "little"))])
         for name in sorted(table.keys() - {"__metadata__"}):
             begin, end = (start + offset for offset in table[name]["data_offsets"])
-            weights[name] = np.frombuffer(data[begin:end], "<f4").reshape(table[name]["shape"])
-            digest.update(f"{name}\0float32\0{weights[name].shape}\0".encode() + data[begin:end])
+            stored = np.frombuffer(data[begin:end], {"F16": "<f2"}.get(table[name]["dtype"], "<f4"))
+            weights[name] = stored.reshape(table[name]["shape"])
+            digest.update(f"{name}\0{stored.dtype.name}\0{weights[name].shape}\0".encode() + data[begin:end])
         if digest.digest().startswith(model_hash):
             return weights
     sys.exit(f"there are no weights {model_hash.hex()} beside decode.py; copy them there")

@@ -40,6 +40,7 @@ COST_MAX, CHANNELS_MAX, DEPTH_MAX = 700_000, 256, 64
 The others have one size for each scale; hcflow, the largest of them, does 664,000.
 """
 
+_FLOATS = (torch.float16, torch.float32)
 _ENTRIES_MAX = 1_000
 _TABLE_MAX = 1 << 18
 
@@ -111,14 +112,14 @@ class ArchiveWeights:
 
 
 def read_state(data: bytes) -> State | None:
-    """Return the tensors of a safetensors file; None where it is none, or not one of float32 within the limits."""
+    """Return the tensors of a safetensors file; None where it is none, or not one of floats within the limits."""
     if not 8 < len(data) <= BYTES_MAX or int.from_bytes(data[:8], "little") > _TABLE_MAX:
         return None
     try:
         state = load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError):  # RuntimeError: a tensor that torch cannot make
         return None
-    return state if state and all(values.dtype == torch.float32 for values in state.values()) else None
+    return state if state and all(values.dtype in _FLOATS for values in state.values()) else None
 
 
 def check_portable(name: str, scale: int, state: State) -> None:

@@ -228,6 +228,13 @@ def test_other_weights_under_the_name_are_not_taken(small: Path, hcdcodec: Run) 
     assert not is_decoded(hcdcodec)
 
 
+def test_half_precision_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    save_file({"a": torch.ones(2, 3, dtype=torch.float16)}, path)
+    state = archive.read_state(path.read_bytes())
+    assert state is not None and state["a"].dtype == torch.float16
+
+
 @pytest.mark.parametrize("what", ["link", "folder link", "pipe", "large", "float64"])
 def test_what_is_no_plain_file_of_weights_is_left_alone(small: Path, hcdcodec: Run, what: str) -> None:
     (copy,) = copies(small)
