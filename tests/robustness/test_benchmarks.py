@@ -21,6 +21,7 @@ COMMAND = ("--limit", "1", "--effort", "0", *FAST)
 
 # What makes each script quick, and what it must leave behind.
 CALLS: dict[str, tuple[tuple[str, ...], str]] = {
+    "checks.block_means": ((*SMALL, "--qualities", "75"), "block_means_*.csv"),
     "checks.decoders": (("--effort", "0"), "decoders.csv"),
     "checks.drift": ((*SMALL, "--backbones", "bicubic"), "drift.csv"),
     "checks.estimate": (("--mixed", "8", "--effort", "0", "--qualities", "38", *FAST), "estimate.csv"),
