@@ -25,19 +25,30 @@ class PictureSet:
     Attributes:
         name: what tables and files call it.
         files: sorted.
-        crop: longest side in pixels, cut from the centre; 0 = no limit.
+        crop: longest side in pixels; 0 = no limit.
+        corner: cut from the upper left corner; otherwise from the centre.
         multiple: sides are cut to multiples of this, as the rescaling field does.
     """
 
     name: str
     files: tuple[Path, ...]
     crop: int
+    corner: bool
     multiple: int
 
     def __iter__(self) -> Iterator[tuple[str, Picture]]:
         """Yield (name, picture) without alpha and metadata: codecs are compared by the colours alone."""
         for path in self.files:
-            yield path.stem, Picture(_cut(read_picture(path.read_bytes()).pixels, self.crop, self.multiple))
+            yield path.stem, Picture(self._cut(read_picture(path.read_bytes()).pixels))
+
+    def _cut(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = (
+            max(self.multiple, min(size, self.crop or size) // self.multiple * self.multiple)
+            for size in pixels.shape[:2]
+        )
+        is_whole = self.corner or not self.crop
+        top, left = (0, 0) if is_whole else ((pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2)
+        return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +56,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_set_option(parser)
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the first N pictures of a folder")
     parser.add_argument("--crop", type=int, default=0, metavar="PX", help="only the centre of each picture")
+    parser.add_argument("--corner", action="store_true", help="with --crop, the upper left corner instead")
 
 
 def add_set_option(parser: argparse.ArgumentParser) -> None:
@@ -73,13 +85,17 @@ def chosen(given: argparse.Namespace, multiple: int = 1) -> list[PictureSet]:
     """Return the sets that the options name; the sides of their pictures are multiples of `multiple`."""
     root = Path(os.environ.get("HCDCODEC_IMAGES", "."))
     folders = [root / name for name in given.sets] or [SHIPPED]
-    cut = ("_first" + str(given.limit) if given.limit else "") + ("_crop" + str(given.crop) if given.crop else "")
-    return [PictureSet(folder.name + cut, _files(folder, given.limit), given.crop, multiple) for folder in folders]
+    place = "_corner" if given.corner else "_crop"
+    cut = (f"_first{given.limit}" if given.limit else "") + (f"{place}{given.crop}" if given.crop else "")
+    return [
+        PictureSet(folder.name + cut, _files(folder, given.limit), given.crop, given.corner, multiple)
+        for folder in folders
+    ]
 
 
 def photographs(given: argparse.Namespace) -> list[Picture]:
     """Return all pictures of the sets, for scripts that cut their own pictures from them."""
-    everything = argparse.Namespace(sets=given.sets, limit=0, crop=0)
+    everything = argparse.Namespace(sets=given.sets, limit=0, crop=0, corner=False)
     return [picture for pictured in chosen(everything) for _, picture in pictured]
 
 
@@ -109,9 +125,3 @@ def _files(folder: Path, limit: int) -> tuple[Path, ...]:
     if not found:
         raise SystemExit(f"there are no pictures in {folder}; name another folder or set HCDCODEC_IMAGES")
     return tuple(found[: limit or None])
-
-
-def _cut(pixels: np.ndarray, crop: int, multiple: int) -> np.ndarray:
-    height, width = (max(multiple, min(size, crop or size) // multiple * multiple) for size in pixels.shape[:2])
-    top, left = ((pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2) if crop else (0, 0)
-    return np.ascontiguousarray(pixels[top : top + height, left : left + width])

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _measured(entry: Entry, crop: int) -> record.Row:
-    options = argparse.Namespace(weights_dir=SHIPPED, device="cpu", sets=[], limit=0, crop=crop)
+    options = argparse.Namespace(weights_dir=SHIPPED, device="cpu", sets=[], limit=0, crop=crop, corner=False)
     engine = round_trip.engine_of(options, f"{entry.name}@{entry.hash}", entry.scale)
     (pictured,) = pictures.chosen(options, entry.scale)
     means = measure(engine, pictured, search_of(DEFAULT_EFFORT), DEFAULT_QUALITY)
