@@ -79,7 +79,7 @@ CODECS = (
     Codec(
         "AVIF 4:4:4 speed 6, tune psnr",
         "AVIF",
-        (90, 80, 70, 60, 50, 40, 30, 25, 20, 15, 10),
+        (90, 80, 70, 60, 50, 40, 30, 25, 20, 15, 10, 5, 1),
         lambda quality: {"quality": quality, "speed": 6, "subsampling": "4:4:4", "advanced": TUNE},
         bool(features.check("avif")),
         "install Pillow 11.3 or later",
