@@ -55,7 +55,7 @@ def bd_rate_by_pchip(ours: Curve, theirs: Curve) -> float | None:
         require_matching_points=False,
         min_overlap=0,
     )
-    return float(percent) / 100
+    return float(percent) / 100 if math.isfinite(percent) else None
 
 
 def decibels_at(curve: Curve, rate: float) -> float | None:
