@@ -134,7 +134,7 @@ def test_list_shows_what_is_installed(weights_dir: Path) -> None:
 def test_missing_weights_say_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     with pytest.raises(ModelError, match=r"official checkpoint with .hcdcodec models import FILE\.pth."):
-        load_backbone("irn", 4)
+        load_backbone("hcflow", 4)
     assert "not installed; import the official checkpoint" in run("list", "-v").stdout
 
 
