@@ -292,7 +292,7 @@ def _draw(rows: Sequence[record.Row], measure: str, axes: Any) -> None:
     for kind in ("", *Container):
         alike = [codec for codec in names if _is_ours(codec) and codec.partition(" effort ")[2][2:] == kind]
         if len({codec.split()[1] for codec in alike}) > 1:
-            best = bd_rate.hull([point for codec in alike for point in _curve(rows, codec, measure)])
+            best = bd_rate.best_of([_curve(rows, codec, measure) for codec in alike])
             axes.plot(*zip(*best, strict=True), lw=6, alpha=0.2, label=f"best of all scales {kind}".rstrip())
     axes.set_xlabel("bits per pixel")
     axes.set_ylabel(f"{measure}, dB" if measure in MEASURES else measure)

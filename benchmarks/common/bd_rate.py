@@ -66,15 +66,16 @@ def decibels_at(curve: Curve, rate: float) -> float | None:
     return float(np.interp(math.log(rate), rates, qualities))
 
 
-def hull(curve: Curve) -> list[tuple[float, float]]:
-    """Return the points that no others are above, by rising bpp: the upper hull over the logarithm of bpp."""
-    kept: list[tuple[float, float]] = []
-    for point in sorted(curve):
-        while len(kept) > 1 and _slope(kept[-2], point) >= _slope(kept[-2], kept[-1]):
-            kept.pop()
-        kept.append(point)
-    best = max(range(len(kept)), key=lambda index: kept[index][1])
-    return kept[: best + 1]
+def best_of(curves: Sequence[Curve]) -> list[tuple[float, float]]:
+    """Return the best of some curves at many bpp, each curve straight over the logarithm of bpp between its points."""
+    rates = [rate for curve in curves for rate, _ in curve]
+    along = np.geomspace(min(rates), max(rates), 200)
+    found = []
+    for curve in map(sorted, curves):
+        own, decibels = zip(*curve, strict=True)
+        found.append(np.interp(np.log(along), np.log(own), decibels, left=-np.inf, right=-np.inf))
+    best = np.max(found, axis=0)
+    return [(float(rate), float(value)) for rate, value in zip(along, best, strict=True) if np.isfinite(value)]
 
 
 def ahead(pairs: Sequence[tuple[Curve, Curve]]) -> list[tuple[float, float]]:
@@ -100,10 +101,6 @@ def _rising(curve: Curve) -> list[tuple[float, float]]:
         if not kept or decibels > kept[-1][1]:
             kept.append((rate, decibels))
     return kept
-
-
-def _slope(one: tuple[float, float], other: tuple[float, float]) -> float:
-    return (other[1] - one[1]) / max(math.log(other[0] / one[0]), 1e-12)
 
 
 def _sorted(curve: Curve) -> tuple[np.ndarray, np.ndarray]:

@@ -63,6 +63,9 @@ def test_decibels_at_a_rate() -> None:
     assert bd_rate.decibels_at(STRAIGHT, 1000.0) is None
 
 
-def test_the_hull_leaves_out_what_lies_below() -> None:
-    assert bd_rate.hull([(1.0, 30.0), (2.0, 31.0), (4.0, 34.0), (8.0, 33.0)]) == [(1.0, 30.0), (4.0, 34.0)]
-    assert bd_rate.hull(STRAIGHT)[-1] == max(STRAIGHT)
+def test_the_best_of_curves_is_no_better_than_they_are() -> None:
+    """Between two curves nothing is promised that no file has."""
+    best = bd_rate.best_of([[(1.0, 30.0), (2.0, 31.0)], [(4.0, 36.0), (1.5, 29.0)]])
+    assert best[0] == pytest.approx((1.0, 30.0)) and best[-1] == pytest.approx((4.0, 36.0))
+    assert dict(best)[max(rate for rate, _ in best if rate <= 1.4)] < 30.5
+    assert all(value <= 33 for rate, value in best if rate < 2.4)
