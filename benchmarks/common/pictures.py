@@ -46,8 +46,8 @@ class PictureSet:
             max(self.multiple, min(size, self.crop or size) // self.multiple * self.multiple)
             for size in pixels.shape[:2]
         )
-        is_whole = self.corner or not self.crop
-        top, left = (0, 0) if is_whole else ((pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2)
+        is_centre = self.crop and not self.corner
+        top, left = ((pixels.shape[0] - height) // 2, (pixels.shape[1] - width) // 2) if is_centre else (0, 0)
         return np.ascontiguousarray(pixels[top : top + height, left : left + width])
 
 
