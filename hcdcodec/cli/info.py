@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,17 @@ from hcdcodec.files.sizes import format_bytes
 if TYPE_CHECKING:
     from hcdcodec.format.container import Description
     from hcdcodec.format.header import Header
+    from hcdcodec.networks.archive import ArchiveWeights
 
 _CAPITALS = ("exif", "icc", "xmp")
+
+
+class _Weights(StrEnum):
+    """Where the weights are that a file needs."""
+
+    INSTALLED = "installed"
+    ARCHIVED = "in the archive"
+    MISSING = "not installed"
 
 
 @dataclass
@@ -80,17 +90,19 @@ def info(
     from hcdcodec.format import container
 
     sums = _Sums()
-    is_installed = cache(partial(_is_installed, weights_dir))
+    is_installed, archives = cache(partial(_is_installed, weights_dir)), cache(_archives)
 
     def show(job: Job) -> Outcome:
         data = disk.read(Path(job.name))
         found = container.describe(data)
-        is_here = is_installed(found.header.backbone, found.header.scale, found.header.model_hash.hex())
+        needs = found.header.backbone, found.header.scale, found.header.model_hash.hex()
+        weights = _Weights.INSTALLED if is_installed(*needs) else _weights_beside(job, found.header, archives())
         if as_json or verbose:
-            fields = {"file": job.name, "bytes": len(data), **_fields(found), "installed": is_here}
+            places = {"installed": weights is _Weights.INSTALLED, "in_archive": weights is _Weights.ARCHIVED}
+            fields = {"file": job.name, "bytes": len(data), **_fields(found), **places}
             output.write(json.dumps(fields) if as_json else _listing(fields))
         else:
-            output.write(f"{printable(job.name)}: {_line(len(data), found, is_installed=is_here)}")
+            output.write(f"{printable(job.name)}: {_line(len(data), found, weights)}")
         sums.add(len(data), found.header)
         return Outcome(name=job.name, status=Status.DONE)
 
@@ -115,6 +127,21 @@ def _is_installed(weights_dir: Path | None, backbone: str, scale: int, model_has
     return True
 
 
+def _archives() -> "ArchiveWeights":
+    """Return what reads the weights of archives. It imports torch, so it is made only where weights are missing."""
+    from hcdcodec.networks.archive import ArchiveWeights
+
+    return ArchiveWeights()
+
+
+def _weights_beside(job: Job, header: "Header", archives: "ArchiveWeights") -> _Weights:
+    """Tell whether weights that are not installed come with the archive."""
+    from hcdcodec.networks.archive import folders_of
+
+    found = archives.has(header.backbone, header.model_hash.hex(), folders_of(job))
+    return _Weights.ARCHIVED if found else _Weights.MISSING
+
+
 def _fields(found: "Description") -> dict[str, Any]:
     """Return all fields in a form that people and JSON can read."""
     header = {name: value.hex() if isinstance(value, bytes) else value for name, value in asdict(found.header).items()}
@@ -129,7 +156,7 @@ def _listing(fields: dict[str, Any]) -> str:
     return "\n".join(f"{name:16} {printable(text(value))}" for name, value in fields.items()) + "\n"
 
 
-def _line(size: int, found: "Description", *, is_installed: bool) -> str:
+def _line(size: int, found: "Description", weights: _Weights) -> str:
     """Return the line about one file, without its name."""
     header = found.header
     alpha = " with alpha" if header.alpha_rule else ""
@@ -138,19 +165,19 @@ def _line(size: int, found: "Description", *, is_installed: bool) -> str:
         f"LR {found.lr_width}x{found.lr_height}",
         _size(size, header.pixel_count, header.source_size, "its source"),
         *([f"quality {header.quality}"] if header.quality else []),
-        _network(header, is_installed=is_installed),
+        _network(header, weights),
         *(kind.upper() if kind in _CAPITALS else str(kind) for kind in found.metadata.kinds),
     ]
     return ", ".join(parts)
 
 
-def _network(header: "Header", *, is_installed: bool) -> str:
+def _network(header: "Header", weights: _Weights) -> str:
     from hcdcodec.networks.manifest import NO_WEIGHTS
 
     name, digest = f"{header.backbone} x{header.scale}", header.model_hash.hex()
     if NO_WEIGHTS.startswith(digest):
         return f"{name} (needs no weights)"
-    return f"{name} {digest[:12]} ({'installed' if is_installed else 'not installed'})"
+    return f"{name} {digest[:12]} ({weights})"
 
 
 def _size(size: int, pixels: int, source_bytes: int, of: str) -> str:

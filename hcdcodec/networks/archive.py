@@ -87,15 +87,24 @@ class ArchiveWeights:
         Raises:
             ModelError: the weights are there, but cost more than the limits, or do not fit the network.
         """
+        for path, state in self._find(name, prefix, folders):
+            check_portable(name, scale, state)
+            network = ready(name, scale, state, prefix)
+            say_once(f"{name} x{scale} is decoded with weights that came with the archive, {path}")
+            return network
+        return None
+
+    def has(self, name: str, prefix: str, folders: Sequence[Path]) -> bool:
+        """Tell whether a folder has the weights that `load` would take; their limits and sizes are not looked at."""
+        return any(True for _ in self._find(name, prefix, folders))
+
+    def _find(self, name: str, prefix: str, folders: Sequence[Path]) -> Iterator[tuple[Path, State]]:
+        """Yield files with the wanted hash, and their tensors."""
         if name not in NAMES:
-            return None
+            return
         for path in itertools.chain.from_iterable(_files(folder / ARCHIVE_FOLDER, prefix) for folder in folders):
             if (state := self._read(path, prefix)) is not None:
-                check_portable(name, scale, state)
-                network = ready(name, scale, state, prefix)
-                say_once(f"{name} x{scale} is decoded with weights that came with the archive, {path}")
-                return network
-        return None
+                yield path, state
 
     def _read(self, path: Path, prefix: str) -> State | None:
         """Return the tensors of a file; None where their hash is another one, or nothing may be read."""

@@ -1,6 +1,7 @@
 """Archives that bring their weights along: what is exported, what is found again, and what is refused."""
 
 import io
+import json
 import os
 import shutil
 import subprocess
@@ -175,6 +176,18 @@ def test_other_commands_find_them(small: Path, hcdcodec: Run, caplog: pytest.Log
     assert hcdcodec("compare", "photos", "small").status == 0
     assert hcdcodec("compare", "photos/sub/b.png", "small/sub/b.png.hcd.png").status == 0
     assert hcdcodec("decode", "small/sub/b.png.hcd.png", "b.png").status == 0
+
+
+def test_info_says_where_the_weights_are(small: Path, hcdcodec: Run) -> None:
+    ran = hcdcodec("info", "small")
+    assert [line.count("(in the archive)") for line in ran.out.decode().splitlines()] == [1, 1]
+    shown = [json.loads(line) for line in hcdcodec("info", "--json", "small").out.splitlines()]
+    assert {(fields["installed"], fields["in_archive"]) for fields in shown} == {(False, True)}
+    # Named from below, the archive's folder is above it; a copy without it has nothing.
+    shutil.copy("small/a.png.hcd.png", "alone.hcd.png")
+    assert "(not installed)" in hcdcodec("info", "alone.hcd.png").out.decode()
+    own = ["--weights-dir", "own"]
+    assert hcdcodec("info", "alone.hcd.png", *own).out.decode().count("(installed)") == 1
 
 
 def test_folders_above_the_source_do_not_count(small: Path, hcdcodec: Run) -> None:
