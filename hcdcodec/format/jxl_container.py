@@ -40,7 +40,9 @@ _COUNT_MAX = 1 << 12
 """Boxes of a file: each takes memory, however small it is."""
 
 _LAST_PART = 1 << 31
-_EFFORT = 7
+_EFFORTS = (7, 9)
+"""Of libjxl. All are tried, since more effort makes some LRs larger, mostly those of all levels."""
+
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _MISSING = "JPEG XL needs the package pillow-jxl-plugin; pip install 'hcdcodec[jxl]'"
 
@@ -175,13 +177,18 @@ def _codestream(parts: Sequence[Part]) -> bytes:
 
 
 def _encode(lr: Levels) -> bytes:
+    """Return the shortest codestream."""
+    return min((_encode_once(lr, effort) for effort in _EFFORTS), key=len)
+
+
+def _encode_once(lr: Levels, effort: int) -> bytes:
     height, width = lr.shape[:2]
     encoder = _plugin().Encoder(
         mode="L" if lr.ndim == 2 else "RGB",
         lossless=True,
         quality=100,
         decoding_speed=0,
-        effort=_EFFORT,
+        effort=effort,
         use_container=False,
         use_original_profile=True,
         num_threads=0,
