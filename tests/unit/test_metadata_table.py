@@ -40,15 +40,16 @@ DOCUMENT = Path(hcdcodec.__file__).parent / "docs" / "metadata.md"
 INTRODUCTION = """\
 # What becomes of metadata
 
-A picture's metadata goes into the small file and from there into the restored one. This table is made by
-tests/unit/test_metadata_table.py: it builds a file of each kind, encodes it, decodes it to each format, and looks.
-The small file is a PNG, a WebP or a JPEG XL: the three hold the same.
+A picture's metadata goes into the small file and from there into the restored picture. In the table, "in a" is the
+format of the source. "Small file" tells what the small file holds, and each column behind it what a restored picture of
+that format holds. The small file is a PNG, a WebP or a JPEG XL: the three hold the same. The table is made by
+tests/unit/test_metadata_table.py, which builds a file of each kind, encodes it, decodes it to each format, and looks.
 
 - kept: the same bytes, or for density and comments the same values
-- rewritten: what it says is there, in other bytes
+- rewritten: the same content in other bytes
 - close: nearly the same, as the format is lossy at its default quality
 - turned: the pixels were turned, and EXIF says that they are upright
-- as it is stored: viewers of the source do not turn it either, whatever EXIF says; EXIF then says that it is upright
+- as it is stored: viewers do not turn the source either, whatever its EXIF says; EXIF then says that it is upright
 - converted: rounded to 8 bits a channel, or made sRGB, and encoding says so
 - lost: it is not there, and no message says so
 - warned: it is not there, and encoding or decoding says so; the picture itself is complete
