@@ -34,17 +34,20 @@ if TYPE_CHECKING:
     """,
 )
 @click.argument("original", type=click.Path(path_type=Path))
-@click.argument("other", type=click.Path(path_type=Path), metavar="DECODED|LR")
-@option("--json", "as_json", is_flag=True, help="Write one JSON object a picture.")
+@click.argument("other", type=click.Path(path_type=Path), metavar="OTHER")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object for each picture.")
 @option(
-    "--picture", type=click.Path(path_type=Path), metavar="PNG", help="Write a picture: original, decoded, LR, error."
+    "--picture",
+    type=click.Path(path_type=Path),
+    metavar="PNG",
+    help="Write one PNG that shows original, decoded picture, LR and error.",
 )
 @option(
     "--html",
     "html_page",
     type=FILE,
     metavar="HTML|DIR/",
-    help="Write one page that shows all of them; in a folder, pictures are files of their own.",
+    help="Write a page that shows all pictures. DIR/ makes a folder, where pictures are files of their own.",
 )
 @option(
     "--border",
@@ -52,8 +55,12 @@ if TYPE_CHECKING:
     metavar="N",
     help="Pixels at each side that PSNR-Y and SSIM leave out.  [default: the scale, or 4]",
 )
-@option("--ssimulacra2", is_flag=True, help="Measure SSIMULACRA2, too: what people see. Needs hcdcodec[ssimulacra2].")
-@option("--fail-below", type=float, metavar="DB", help="End with status 1 if a picture has less PSNR-RGB than that.")
+@option(
+    "--ssimulacra2",
+    is_flag=True,
+    help="Measure SSIMULACRA2, too: what people see. Needs pip install 'hcdcodec[ssimulacra2]'.",
+)
+@option("--fail-below", type=float, metavar="DB", help="End with status 1 if the PSNR-RGB of a picture is below DB.")
 @MAX_PIXELS
 @EXCLUDE
 @WEIGHTS_DIR
@@ -63,8 +70,9 @@ def compare(
 ) -> None:
     """Measure how close pictures are to their originals.
 
-    It tells PSNR, SSIM, and the bits per pixel of the file that is compared. An LR, which is a small file of ours, is
-    decoded in memory. Two folders are compared file by file, by their names, and the worst picture stands first.
+    ORIGINAL and OTHER are two files or two folders. OTHER holds small files, which are decoded in memory, or any other
+    pictures. compare tells PSNR, SSIM, and the bits per pixel (bpp) of each file in OTHER. Two folders are compared
+    file by file, by their names, and the worst picture stands first. LR is the small picture in a small file.
     """
     from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.compare import pairs, ssimulacra2

@@ -43,13 +43,17 @@ if TYPE_CHECKING:
 @SOURCES
 @CHOICE
 @option(
-    "--skip-if-larger", is_flag=True, group=Group.QUALITY, help="Store nothing that is not smaller than its source."
+    "--skip-if-larger", is_flag=True, group=Group.QUALITY, help="Store a file only if it is smaller than its source."
 )
 @option(
     "--upgrade", is_flag=True, group=Group.FILES, help="Redo what an older release made with other weights or defaults."
 )
 @option(
-    "--compile", "compiled", is_flag=True, group=Group.MACHINE, help="Compile the search; for a GPU and many pictures."
+    "--compile",
+    "compiled",
+    is_flag=True,
+    group=Group.MACHINE,
+    help="Compile the search first; for a GPU and many pictures.",
 )
 @PRECISION
 @RESULTS
@@ -57,12 +61,12 @@ if TYPE_CHECKING:
 @MACHINE
 @TALK
 def encode(**given: Any) -> None:
-    """Make small pictures of the pictures SRC, in DST. Lossy: keep your originals, or look first.
+    """Make small files of the pictures SRC, in DST. Lossy: keep your originals, or look first.
 
     SRC are files, folders or - for standard input. A folder is searched for pictures, and DST gets its structure. DST
-    is a folder if it is one, ends in / or has to hold several results. photo.jpg becomes photo.jpg.hcd.png, or with
-    --container photo.jpg.hcd.webp or photo.jpg.hcd.jxl. What is up to date is left alone. Source files are never
-    changed.
+    is a folder if there is a folder of that name, if it ends in /, or if it has to hold several results. photo.jpg
+    becomes photo.jpg.hcd.png, or with --container photo.jpg.hcd.webp or photo.jpg.hcd.jxl. What is up to date is left
+    alone. Source files are never changed.
     """
     from hcdcodec.cli.report import Verb
 
@@ -91,7 +95,7 @@ def encode(**given: Any) -> None:
     show_default="by the name of DST, else png",
     group=Group.QUALITY,
     help="png, tiff, webp and jxl keep every pixel; jpeg, avif and heic do not. source: the format and name of each "
-    "source. heic and jxl need hcdcodec[heic] and hcdcodec[jxl].",
+    "source. heic and jxl need pip install 'hcdcodec[heic,jxl]'.",
 )
 @option(
     "--decode-quality",
@@ -99,7 +103,7 @@ def encode(**given: Any) -> None:
     show_default="90 for jpeg and avif, 75 for heic",
     metavar="1-100",
     group=Group.QUALITY,
-    help="Quality of the encoder of the format. With it, webp and jxl lose something, too.",
+    help="Quality of jpeg, avif and heic. With it, webp and jxl lose something, too.",
 )
 @UPRIGHT
 @RESULTS
@@ -108,11 +112,12 @@ def encode(**given: Any) -> None:
 @ARCHIVE_WEIGHTS
 @TALK
 def decode(**given: Any) -> None:
-    """Decode small pictures SRC to full size, in DST.
+    """Make pictures of full size from the small files SRC, in DST.
 
     A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl, and DST gets its structure. photo.jpg.hcd.png becomes
-    photo.jpg.png; photo.png.hcd.png becomes photo.png. With --format source, each gets its own name and format back; a
-    format that is not written becomes PNG. An original is never replaced. Every file names the network that it needs.
+    photo.jpg.png; photo.png.hcd.png becomes photo.png. With --format source, each picture gets its own name and format
+    back; if hcdcodec cannot write the format, it writes PNG. An original is never replaced. Every small file names the
+    network that it needs.
     """
     from hcdcodec.batch.freshness import judge_restored
     from hcdcodec.cli.report import Verb
@@ -143,10 +148,11 @@ def decode(**given: Any) -> None:
 @MACHINE
 @TALK
 def status(**given: Any) -> None:
-    """Show which pictures an encode of SRC to DST would still encode.
+    """Show which pictures encode has left to do.
 
-    Give the options that encode was given. Missing: never encoded, or failed, or not stored by --skip-if-larger. Stale:
-    the source has changed since, or was encoded with other options. The exit status is 0 if all is up to date, else 1.
+    Give the same SRC, DST and options as to encode. Missing: never encoded, or failed, or not stored by
+    --skip-if-larger. Stale: the source has changed since, or was encoded with other options. The exit status is 0 if
+    all is up to date, else 1.
     """
     arguments = Arguments(**given)
     run_batch.print_status(_plan_encode(arguments), _judge_encoded(arguments), arguments)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     "onnx_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the decoder of --backbone and --scale as ONNX; needs hcdcodec[onnx].",
+    help="Write the decoder of --backbone and --scale as ONNX; needs pip install 'hcdcodec[onnx]'.",
 )
 @BACKBONE
 @SCALE
@@ -42,7 +42,7 @@ def export_models(
     """Copy what decoding an archive needs into it.
 
     DIR is a folder of small files. The weights that they need are copied to DIR/.hcdcodec/, where decode finds them on
-    other computers, too. decode.py beside them is a decoder in one file, on numpy and Pillow alone.
+    other computers, too. decode.py is copied there, too: a decoder in one file that needs numpy and Pillow alone.
     """
     if directory is None and onnx_file is None:
         raise UsageError("there is nothing to export; name the folder of an archive, or a file with --onnx")

@@ -73,16 +73,17 @@ class _Sums:
     """,
 )
 @SMALL_FILES
-@option("-v", "--verbose", is_flag=True, help="Show all fields of the header, one a line.")
-@option("--json", "as_json", is_flag=True, help="Write one JSON object a file, with all fields.")
+@option("-v", "--verbose", is_flag=True, help="Show all fields of the header, each on a line.")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object for each file, with all fields.")
 @WEIGHTS_DIR
 def info(
     paths: tuple[str, ...], files_from: str | None, null: bool, verbose: bool, as_json: bool, weights_dir: Path | None
 ) -> None:
-    """Show what small files say about themselves, without decoding them.
+    """Show what small files say about themselves.
 
-    A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. The line of a file has the size of the picture, the
-    size of the LR that is stored, the bytes, the quality, the network, and the metadata that came along.
+    No file is decoded. A folder is searched for *.hcd.png, *.hcd.webp and *.hcd.jxl. The line of a file has the size of
+    the picture in pixels, the size of the LR (the small picture that is stored), the bytes, the quality, the network,
+    and what metadata there is.
     """
     plan = plan_files(paths, files_from, null=null)
 

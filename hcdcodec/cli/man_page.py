@@ -46,7 +46,7 @@ def man_page(release: str) -> str:
 
 _VARIABLES = (
     ("HCDCODEC_WEIGHTS", "Folder of weights that is searched after --weights-dir, and before all others."),
-    ("HCDCODEC_NATIVE", "0 switches the kernel in C off; avx2, avx512 and avx512bf16 take no better one."),
+    ("HCDCODEC_NATIVE", "0 switches the kernel in C off; avx2, avx512 or avx512bf16 allows no better one than that."),
     ("NO_COLOR", "Set to anything: no colours on a terminal."),
 )
 

@@ -46,12 +46,13 @@ models.add_command(export_models)
 def import_model(file: Path, backbone: str | None, scale: int | None, weights_dir: Path | None) -> None:
     """Install a checkpoint of IRN, HCFlow or an SR network.
 
-    FILE is an official checkpoint of IRN or HCFlow. With --backbone sr, it is one of a super-resolution network, .pth
-    or .safetensors, that the package spandrel loads (pip install 'hcdcodec[sr]'). Of several, encode takes the one
-    imported last; '--backbone sr@HASH' names another by the start of its hash.
+    A checkpoint is a file of weights that others have published. FILE is an official checkpoint of IRN or HCFlow. With
+    --backbone sr, it is one of a super-resolution (SR) network, .pth or .safetensors, that the package spandrel loads
+    (pip install 'hcdcodec[sr]'). If you import several, encode takes the one that was imported last; '--backbone
+    sr@HASH' names another one by the start of its hash.
 
-    None of the code that such a file can hold is run. With --weights-dir, name the same directory to encode and decode,
-    or set HCDCODEC_WEIGHTS to it.
+    Such a file can hold code, which is never run. If you give --weights-dir, give the same directory to encode and
+    decode, or set HCDCODEC_WEIGHTS to it.
     """
     from hcdcodec.networks.manifest import user_directory
 

@@ -29,7 +29,7 @@ dB: PSNR-RGB of the middles of the photographs in tests/data, where no other set
 
 @click.command("list")
 @option("-v", "--verbose", is_flag=True, help="Say all that is known about each network.")
-@option("--json", "as_json", is_flag=True, help="Write one JSON object an entry.")
+@option("--json", "as_json", is_flag=True, help="Write one JSON object for each entry.")
 @WEIGHTS_DIR
 def list_models(weights_dir: Path | None, as_json: bool, verbose: bool) -> None:
     """List the networks and the weights that are installed."""

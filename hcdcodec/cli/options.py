@@ -70,8 +70,20 @@ def complete_start(ctx: click.Context, param: click.Parameter, incomplete: str) 
 
 
 LIST = stack(
-    option("--files-from", metavar="FILE", type=FILE, group=Group.FILES, help="Read names from FILE; -: from stdin."),
-    option("-0", "null", is_flag=True, group=Group.FILES, help="Those names end in NUL, as find -print0 writes them."),
+    option(
+        "--files-from",
+        metavar="FILE",
+        type=FILE,
+        group=Group.FILES,
+        help="Read the names of files from FILE; -: from standard input.",
+    ),
+    option(
+        "-0",
+        "null",
+        is_flag=True,
+        group=Group.FILES,
+        help="The names in --files-from end in NUL, as find -print0 writes them.",
+    ),
 )
 SMALL_FILES = stack(click.argument("paths", nargs=-1, metavar="FILE|DIR...", type=FILE), LIST)
 SOURCES = stack(
@@ -91,13 +103,17 @@ SOURCES = stack(
     ),
 )
 EXCLUDE = option(
-    "--exclude", multiple=True, metavar="GLOB", group=Group.FILES, help="Leave out names like *.heic; repeatable."
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    group=Group.FILES,
+    help="Leave out files with names like *.heic; repeatable.",
 )
 UPRIGHT = option(
     "--upright",
     is_flag=True,
     group=Group.QUALITY,
-    help="Turn the pixels as EXIF says, for viewers that do not go by it.",
+    help="Turn the pixels as EXIF says, for viewers that ignore EXIF.",
 )
 WEIGHTS_DIR = option(
     "--weights-dir",
@@ -110,7 +126,7 @@ ARCHIVE_WEIGHTS = option(
     "--archive-weights/--no-archive-weights",
     default=True,
     group=Group.SAFETY,
-    help="Take weights from .hcdcodec/ beside the small files, where no others fit.",
+    help="Take weights from .hcdcodec/ beside the small files, if no installed weights fit.",
 )
 SCALE = option(
     "-s",
@@ -148,7 +164,7 @@ CHOICE = stack(
         show_default=str(DEFAULT_QUALITY),
         metavar="1-100",
         group=Group.QUALITY,
-        help="75 is a good start; 100 costs half as much again for 0.2 to 0.5 dB.",
+        help="75 is a good start; 100 takes half as many bytes again, for 0.2 to 0.5 dB.",
     ),
     option(
         "-e",
@@ -157,7 +173,8 @@ CHOICE = stack(
         show_default=str(DEFAULT_EFFORT),
         metavar="0-9",
         group=Group.QUALITY,
-        help="How long to search. 0: not at all, half a second a megapixel on two cores; 5: about 5 s; 9: about 35 s.",
+        help="How long to search for the best small picture. 0: no search, half a second for each megapixel on two "
+        "cores; 5: about 5 s; 9: about 35 s.",
     ),
     SCALE,
     option(
@@ -202,7 +219,7 @@ CHOICE = stack(
         type=click.Choice([str(container) for container in Container]),
         default=Arguments.container,
         group=Group.FILES,
-        help="Kind of the small file; jxl needs hcdcodec[jxl].",
+        help="Kind of the small file; jxl needs pip install 'hcdcodec[jxl]'.",
     ),
     EXCLUDE,
     UPRIGHT,
@@ -210,7 +227,8 @@ CHOICE = stack(
         "--convert",
         is_flag=True,
         group=Group.QUALITY,
-        help="Take more than 8 bits a channel, rounded, and CMYK and Lab, as sRGB. Each such picture is named.",
+        help="Take pictures of more than 8 bits a channel, rounded to 8, and of CMYK and Lab, made sRGB. Each such "
+        "picture is named.",
     ),
     option(
         "--strip",
@@ -218,12 +236,18 @@ CHOICE = stack(
         multiple=True,
         metavar="KIND",
         group=Group.SAFETY,
-        help=f"Metadata not to store: {', '.join(STRIP)} or all; repeatable. EXIF can hold a place and a thumbnail.",
+        help=f"Metadata not to store: {', '.join(STRIP)} or all; repeatable. EXIF can tell where a picture was taken, "
+        "and hold a thumbnail.",
     ),
 )
 RESULTS = stack(
     option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing."),
-    option("--force", is_flag=True, group=Group.SAFETY, help="Replace what is at the target, even if it is not ours."),
+    option(
+        "--force",
+        is_flag=True,
+        group=Group.SAFETY,
+        help="Make all results again, and replace files there, even if hcdcodec did not make them.",
+    ),
     option("--preserve", is_flag=True, group=Group.FILES, help="Give results the times of their sources."),
     option(
         "--lock", is_flag=True, group=Group.SAFETY, help="End with status 75 if another run works on the destination."
@@ -235,7 +259,7 @@ MAX_PIXELS = option(
     default=Arguments.max_pixels,
     metavar="N",
     group=Group.SAFETY,
-    help="Refuse larger pictures.",
+    help="Refuse pictures of more than N pixels.",
 )
 PRECISION = option(
     "--precision",
@@ -243,7 +267,8 @@ PRECISION = option(
     default=Arguments.precision,
     metavar="TYPE",
     group=Group.RESEARCH,
-    help="Numbers of gradients: float32, bfloat16, or auto, what this processor is fast at. Pixels are float32.",
+    help="Type of number for gradients: float32, bfloat16, or auto (the one that this processor is fast at). Pixels "
+    "are always computed in float32.",
 )
 ENGINE = stack(
     DEVICE,
@@ -252,7 +277,7 @@ ENGINE = stack(
         type=click.Choice(["local", "ray"]),
         default=Arguments.engine,
         group=Group.MACHINE,
-        help="ray: on all machines of a Ray cluster.",
+        help="local: on this machine; ray: on all machines of a Ray cluster.",
     ),
     option(
         "--cores",
@@ -271,12 +296,12 @@ MACHINE = stack(
         default=Arguments.jobs,
         metavar="N",
         group=Group.MACHINE,
-        help="Threads that read, and as many that write.",
+        help="Number of threads that read files; as many more write files.",
     ),
     WEIGHTS_DIR,
 )
 TALK = stack(
-    option("-v", "--verbose", is_flag=True, help="Say one line a picture."),
+    option("-v", "--verbose", is_flag=True, help="Say one line for each picture."),
     option("-q", "--quiet", is_flag=True, help="Say failures only."),
-    option("--json", "as_json", is_flag=True, help="Write one JSON object a picture to standard output."),
+    option("--json", "as_json", is_flag=True, help="Write one JSON object for each picture to standard output."),
 )

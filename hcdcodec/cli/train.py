@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     metavar="FILE|installed",
     shell_complete=complete_start,
     show_default=False,
-    help="Weights to begin with.  [default: none]",
+    help="Weights to begin with: a file, or those that encode would use.  [default: none]",
 )
 @option(
     "--out",
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     default=0,
     metavar="N",
     group=Group.MACHINE,
-    help="Threads that compute on the CPU; 0: one a core.",
+    help="Threads that compute on the CPU; 0: one for each core.",
 )
 @option("--compile", "compiled", is_flag=True, group=Group.MACHINE, help="Compile the network first; for GPUs.")
 @option(
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1),
     metavar="N",
     group=Group.MACHINE,
-    help="Pixels a batch from which irn and hcflow compute twice to save memory.",
+    help="From N pixels in a batch on, irn and hcflow compute some values twice to save memory.",
 )
 @WEIGHTS_DIR
 @BACKBONE
@@ -77,9 +77,9 @@ if TYPE_CHECKING:
 def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, **given: Any) -> None:
     """Train a network on the pictures in DIR.
 
-    With --start, it is fine-tuned to them.
-    The result is a weights directory for --weights-dir. A call that was interrupted goes on where it stopped when it is
-    repeated. The numbers for --set are listed when a name is wrong.
+    With --start, existing weights are fine-tuned to these pictures. The result is a directory of weights, which encode
+    and decode take by --weights-dir. If a call was interrupted, repeat it: it goes on where it stopped. If a name in
+    --set is wrong, the message lists all names.
     """
     from hcdcodec.training.recipe import Recipe
 

@@ -52,15 +52,26 @@ class _Failures:
     """,
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...", type=FILE)
-@option("--number", type=click.IntRange(1), default=NUMBER, metavar="N", help="Pictures to try; the rest is estimated.")
+@option(
+    "--number",
+    type=click.IntRange(1),
+    default=NUMBER,
+    metavar="N",
+    help="Number of pictures to try; bytes and time of all others are estimated.",
+)
 @option(
     "--html",
     "html_page",
     type=FILE,
     metavar="HTML|DIR/",
-    help="Write a page to look at; in a folder, pictures are files of their own.",
+    help="Write a page to look at. DIR/ makes a folder, where pictures are files of their own.",
 )
-@option("--json", "as_json", is_flag=True, help="Write one JSON object a picture and setting, then one a setting.")
+@option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Write one JSON object for each picture and setting, then one for each setting.",
+)
 @option(
     "-Q",
     "--quality",
@@ -98,12 +109,12 @@ class _Failures:
 @WEIGHTS_DIR
 @BACKBONE
 def try_settings(sources: tuple[str, ...], as_json: bool, html_page: str | None, **given: Any) -> None:
-    """Try a few pictures beside other codecs.
+    """Try encode on a few pictures, beside other codecs.
 
     It takes a dozen of the pictures SRC, and of a large picture the middle, so it ends after minutes even with a large
-    folder. JPEG, WebP, AVIF and JPEG XL get the bytes of our small file, and so does a thumbnail together with an AVIF.
-    For all pictures it estimates bytes and time. In 9 of 10 cases the true bytes lie in the range that it names.
-    Nothing is stored.
+    folder. JPEG, WebP, AVIF and JPEG XL may use as many bytes as our small file, and so may a thumbnail together with
+    an AVIF. For all pictures it estimates bytes and time. In 9 of 10 cases the true bytes lie in the range that it
+    names. Nothing is stored.
     """
     from hcdcodec.cli import trial_report
     from hcdcodec.trial.estimate import estimate_all
