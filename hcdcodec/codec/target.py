@@ -93,8 +93,8 @@ def remark(target: Target, found: Encoded, size: int) -> str:
         return ""
     if target.max_bytes is not None:
         raise OutputError(
-            f"{target.max_bytes} bytes cannot be met; "
-            f"even quality {found.header.quality} takes {size}, allow more or choose another --scale"
+            f"{target.max_bytes} bytes cannot be reached; "
+            f"even quality {found.header.quality} takes {size}, so allow more or choose another --scale"
         )
     if target.bpp is not None:
         bpp = 8 * size / found.header.pixel_count

@@ -23,7 +23,7 @@ def check_installed() -> None:
     try:
         import ssimulacra2  # noqa: F401
     except ImportError as error:
-        raise UsageError("SSIMULACRA2 needs a package; pip install ssimulacra2") from error
+        raise UsageError("SSIMULACRA2 needs the package ssimulacra2; pip install 'hcdcodec[ssimulacra2]'") from error
 
 
 def score(original: Levels, decoded: Levels) -> float | None:

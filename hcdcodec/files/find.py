@@ -211,5 +211,7 @@ def _make_key(path: Path) -> str:
     plain = Path(os.path.normpath(path))
     key = plain.relative_to(plain.anchor)
     if ".." in key.parts:
-        raise UsageError(f"{path} leads out of the destination; list absolute names, or names from further up")
+        raise UsageError(
+            f"the result of {path} would lie outside the destination; list absolute names, or names without .."
+        )
     return str(key)

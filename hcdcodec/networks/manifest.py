@@ -162,8 +162,8 @@ def _missing(name: str, scale: int, prefix: str, others: Sequence[str]) -> Model
         remedy = FAMILIES[name].remedy if name in FAMILIES else "see 'hcdcodec models list'"
         return ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
     return ModelError(
-        f"needs the {name} x{scale} weights {prefix[:12]}, but only {', '.join(others)} is installed; "
-        "put that file in a directory and name it with --weights-dir"
+        f"needs the {name} x{scale} weights {prefix[:12]}, but only {', '.join(others)} can be found; "
+        "put the missing file into a directory, and name that with --weights-dir"
     )
 
 

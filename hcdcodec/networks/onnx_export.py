@@ -42,7 +42,7 @@ def onnx_of(backbone: Backbone) -> bytes:
     try:
         onnx = importlib.import_module("onnx")
     except ImportError as error:
-        raise UsageError("ONNX needs another package; pip install 'hcdcodec[onnx]'") from error
+        raise UsageError("ONNX needs the package onnx; pip install 'hcdcodec[onnx]'") from error
     sample = (
         torch.rand(1, 3, 12, 16),
         *(torch.zeros(1, p.channels, 12 * p.factor, 16 * p.factor) for p in _z(backbone)),

@@ -87,7 +87,7 @@ class Trainer:
         if recipe.patch % network.multiple:
             raise UsageError(f"patch {recipe.patch} does not fit {network.name}; take a multiple of {network.multiple}")
         if recipe.encoder_from < 1 and len(list(network.decoding())) == len(list(network.parameters())):
-            raise UsageError(f"{network.name} reads with all of its weights; leave encoder_from at 1")
+            raise UsageError(f"{network.name} has no weights that only encoding uses; leave encoder_from at 1")
         self.recipe, self.gallery = recipe, gallery
         self.engine = _engine(network, machine)
         self.network = self.engine.backbone

@@ -422,7 +422,7 @@ def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
     assert found["quality"] == header["quality"] < 100
     ran = hcdcodec("encode", "in/a.png", "small/", *FAST, "--max-bytes", "400")
     assert ran.status == 1
-    assert ran.err.startswith("hcdcodec: in/a.png: 400 bytes cannot be met; ")
+    assert ran.err.startswith("hcdcodec: in/a.png: 400 bytes cannot be reached; ")
     assert Path("small/a.png.hcd.png").stat().st_size == found["target_bytes"]
     for target, missed in (("--target-psnr", "90"), "90 dB"), (("--target-bpp", "0.001"), "0.001 bpp"):
         for talk in ([], ["-q"]):

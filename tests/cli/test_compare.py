@@ -183,7 +183,7 @@ def test_a_missing_package_is_named(
     monkeypatch.setitem(sys.modules, "ssimulacra2", None)
     run = compare(*folders, "--ssimulacra2")
     assert (run.status, run.out) == (2, b"")
-    assert run.err == "hcdcodec: SSIMULACRA2 needs a package; pip install ssimulacra2\n"
+    assert run.err == "hcdcodec: SSIMULACRA2 needs the package ssimulacra2; pip install 'hcdcodec[ssimulacra2]'\n"
 
 
 def test_sizes_that_differ_fail_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:

@@ -505,7 +505,7 @@ def test_targets_choose_by_picture_and_fail_alone(folder: Folder, draw: Draw) ->
     outcomes = folder.encode(replace(folder.encoding, target=Target(max_bytes=900)))
     assert statuses(outcomes) == [Status.DONE, Status.DONE, Status.FAILED]
     assert [outcome.quality == 100 for outcome in outcomes] == [True, False, False]
-    assert "900 bytes cannot be met; even quality 1 takes " in outcomes[2].message
+    assert "900 bytes cannot be reached; even quality 1 takes " in outcomes[2].message
     assert not (folder.path / "small/c.png.hcd.png").exists()
     for outcome in outcomes[:2]:
         assert outcome.target is not None

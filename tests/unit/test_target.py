@@ -106,7 +106,7 @@ def test_what_cannot_be_reached_gives_what_comes_closest(
     found = reach(tiny.engine(), picture, EncodeOptions(search), target, level=LEVEL)
     assert (quality_of(found), found.met, found.searches) == (quality, False, 1)
     if target.max_bytes:
-        with pytest.raises(OutputError, match="9 bytes cannot be met; even quality 1 takes 800"):
+        with pytest.raises(OutputError, match="9 bytes cannot be reached; even quality 1 takes 800"):
             remark(target, found, 800)
     else:
         assert "cannot be reached; stored with" in remark(target, found, 800)
@@ -156,7 +156,7 @@ def test_reports_tell_what_encode_returns(tiny: Tiny, draw: Draw) -> None:
 
 
 def test_files_in_memory_can_be_too_large_as_well(draw: Draw) -> None:
-    with pytest.raises(hcdcodec.OutputError, match="cannot be met"):
+    with pytest.raises(hcdcodec.OutputError, match="cannot be reached"):
         hcdcodec.encode(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(max_bytes=100))
     result = hcdcodec.encode_report(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(psnr=99))
     assert result.remark.startswith("99 dB cannot be reached; stored with ")
