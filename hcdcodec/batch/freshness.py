@@ -167,9 +167,14 @@ def judge_restored(job: Job, options: DecodeOptions, files: FileOptions) -> Stan
             raise _original(job)
         return Standing(Freshness.ORIGINAL, "its original stands there, and stays")
     # Only PNG has room for our mark, so other formats are judged by their times.
-    if options.format_for(job.target) is Format.PNG:
-        return _judge(job, read_decoded_stamp, Wanted(options.settings), files)
-    return _judge_by_time(job, files)
+    is_marked = options.format_for(job.target) is Format.PNG
+    standing = (
+        _judge(job, read_decoded_stamp, Wanted(options.settings), files) if is_marked else _judge_by_time(job, files)
+    )
+    if standing.state is Freshness.FRESH and job.named and job.source and read_encoded_stamp(job.source) is None:
+        # By its time the result could be of this file. Nothing is of it: decoding will say what is wrong with it.
+        return Standing(Freshness.MISSING)
+    return standing
 
 
 def _judge_by_time(job: Job, files: FileOptions) -> Standing:

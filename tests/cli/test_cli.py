@@ -512,6 +512,19 @@ def test_two_names_that_decode_to_one_come_back_both(put: Callable[..., None], h
     assert hcdcodec("compare", "in", "out").status == 0
 
 
+@pytest.mark.parametrize("result", ["out/a.png", "out/a.jpg"])
+def test_an_original_is_no_small_file_even_where_its_result_stands(
+    put: Callable[..., None], hcdcodec: Run, result: str
+) -> None:
+    put("in/a.png")
+    assert hcdcodec("encode", "in", "small", *FAST).status == 0
+    assert hcdcodec("decode", "small/a.png.hcd.png", result).status == 0
+    before = Path(result).read_bytes()
+    ran = hcdcodec("decode", "in/a.png", result)
+    assert ran.status == 1 and "no hcdcodec header" in ran.err
+    assert Path(result).read_bytes() == before
+
+
 def test_reconstructions_beside_their_originals_are_not_encoded(put: Callable[..., None], hcdcodec: Run) -> None:
     put("in/a.png")
     assert hcdcodec("encode", "in", "in/small", *FAST).status == 0
