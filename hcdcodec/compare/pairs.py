@@ -29,8 +29,6 @@ from hcdcodec.pictures.reading import read_picture
 Restore = Callable[[container.Packed, Path], Picture]
 """Decodes the LR of a file. The caller passes it, so that a comparison of ordinary pictures loads no network."""
 
-_HEAD = 1 << 16  # `is_ours` searches all bytes that it gets, which would be slow with a large picture
-
 
 @dataclass(frozen=True)
 class Pair:
@@ -152,7 +150,7 @@ def compare_pair(
     container.refuse_encoded(source)
     picture = read_picture(source, max_pixels=max_pixels)
     original, data = picture.pixels, disk.read(pair.other, limit=limit)
-    if container.is_ours(data[:_HEAD]):
+    if container.is_ours(data):
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None
         size: int | None

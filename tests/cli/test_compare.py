@@ -17,7 +17,7 @@ from PIL import Image
 import hcdcodec as package
 from hcdcodec.files.picture_names import Format
 from hcdcodec.format.lr_digest import lr_digest_chunk
-from hcdcodec.pictures import metrics
+from hcdcodec.pictures import metrics, png_chunks
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.writing import write_picture
 
@@ -68,6 +68,20 @@ def test_an_lr_is_decoded_in_memory(compare: Callable[..., Ran], tmp_path: Path,
         "bytes": len(lr),
         "bpp": round(8 * len(lr) / (48 * 64), 4),
     }
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_an_lr_is_known_wherever_its_header_stands(compare: Callable[..., Ran], tmp_path: Path, kind: str) -> None:
+    """In a WebP it stands behind the pixels, and in a PNG text may."""
+    original = save(tmp_path / "a.png", np.random.default_rng(5).integers(0, 256, (320, 320, 3), np.uint8))
+    data = package.encode(original, backbone="bicubic", scale=2, effort=0, quality=100, container=kind)
+    if kind == "png":  # without the chunk, and with the text at the end
+        head, text, *chunks, end = (chunk for chunk in png_chunks.walk(data) if chunk.type != b"hcDC")
+        data = png_chunks.SIGNATURE + png_chunks.join((head, *chunks, text, end))
+    small = tmp_path / f"a.png.hcd.{kind}"
+    small.write_bytes(data)
+    assert len(data) > 1 << 16
+    assert compare(original, small).status == 0
 
 
 def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(
