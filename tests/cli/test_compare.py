@@ -153,6 +153,16 @@ def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tupl
         assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=10**-digits)
 
 
+def test_an_exact_picture_leaves_the_mean_of_the_others(
+    compare: Callable[..., Ran], folders: tuple[Path, Path]
+) -> None:
+    save(folders[1] / "c.png", ORIGINAL)
+    _, first, second, exact, mean = (line.split() for line in compare(*folders).out.decode().splitlines())
+    assert (exact[:4], exact[-1]) == (["no", "error", "no", "error"], "c.png")
+    for column in (0, 1):
+        assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=0.01)
+
+
 def test_the_worst_picture_stands_first(compare: Callable[..., Ran], tmp_path: Path) -> None:
     for name, quality in (("a", 90), ("b", 10), ("c", 50)):
         save(tmp_path / f"photos/{name}.png", ORIGINAL)
