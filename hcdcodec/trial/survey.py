@@ -109,7 +109,8 @@ def survey(
         settings,
         tuple(path for path, _ in found),
         tuple(one for _, one in found),
-        share * len(paths),
+        # Multiplied first: of files that are all measured, a share could count a little less than there are.
+        len(found) * len(paths) / max(1, len(chosen)),
         known if every else share * sum(map(_size, paths)),
         len(chosen) - len(found),
     )
