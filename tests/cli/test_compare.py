@@ -129,6 +129,21 @@ def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran]
     assert (sheet[2:22, 8:328] < 128).any(), "no caption"
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("options", [{}, {"upright": True}, {"strip": ["exif"]}, {"upright": True, "strip": ["exif"]}])
+def test_what_was_turned_upright_is_compared_upright(
+    compare: Callable[..., Ran], tmp_path: Path, orientation: int, options: dict[str, object]
+) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(ORIGINAL).save(tmp_path / "a.png", exif=exif)
+    small = tmp_path / "a.png.hcd.png"
+    small.write_bytes(package.encode(tmp_path / "a.png", backbone="bicubic", effort=0, **options))  # type: ignore[arg-type]
+    expected = metrics.score(ORIGINAL, package.decode(package.encode(ORIGINAL, backbone="bicubic", effort=0)))
+    run = compare(tmp_path / "a.png", small, "--json", "--html", tmp_path / "page.html")
+    assert json.loads(run.out)["psnr_rgb"] == pytest.approx(expected.psnr_rgb, abs=0.2)
+
+
 def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
     lines = [json.loads(line) for line in run.out.splitlines()]
