@@ -147,11 +147,12 @@ def compare_pair(
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
-    source = disk.read(pair.original, limit=limit)
+    source, data = disk.read(pair.original, limit=limit), disk.read(pair.other, limit=limit)
     container.refuse_encoded(source)
-    picture = read_picture(source, max_pixels=max_pixels)
-    data = disk.read(pair.other, limit=limit)
-    if container.is_ours(data):
+    is_lr, is_decoded = container.is_ours(data), read_lr_digest(data) is not None
+    # What we have made was converted where 8-bit grey or RGB could not hold it.
+    picture = read_picture(source, max_pixels=max_pixels, convert=is_lr or is_decoded)
+    if is_lr:
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None
         size: int | None
@@ -160,7 +161,7 @@ def compare_pair(
     else:
         restored, scale = read_picture(data, max_pixels=max_pixels), DEFAULT_BORDER
         # A PNG that we decoded says nothing about cost: its small file is what a user would store.
-        lr, size, settings = None, None if read_lr_digest(data) else len(data), ""
+        lr, size, settings = None, None if is_decoded else len(data), ""
     picture = _turn_like(picture, restored)
     original, decoded = picture.pixels, restored.pixels
     scores = metrics.score(original, decoded, border=scale if border is None else border)

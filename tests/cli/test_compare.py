@@ -144,6 +144,22 @@ def test_what_was_turned_upright_is_compared_upright(
     assert json.loads(run.out)["psnr_rgb"] == pytest.approx(expected.psnr_rgb, abs=0.2)
 
 
+def test_what_was_converted_is_compared(
+    compare: Callable[..., Ran], hcdcodec: Callable[..., Ran], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(ORIGINAL[..., 0].astype(np.uint16) * 257).save(tmp_path / "in/deep.png")
+    Image.frombytes("LAB", (64, 48), ORIGINAL.tobytes()).save(tmp_path / "in/lab.tif")
+    small, out = tmp_path / "small", tmp_path / "out"
+    assert hcdcodec("encode", "-b", "bicubic", "-e", "0", "--convert", tmp_path / "in", small).status == 0
+    assert hcdcodec("decode", small, out).status == 0
+    for other in (small, out):
+        run = compare(tmp_path / "in", other, "--fail-below", 9)
+        assert (run.status, run.err) == (0, "")
+    Image.fromarray(ORIGINAL[..., 0]).save(out / "deep.png")  # of somebody else
+    assert "cannot be stored as it is" in compare(tmp_path / "in", out).err
+
+
 def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
     lines = [json.loads(line) for line in run.out.splitlines()]
