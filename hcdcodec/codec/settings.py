@@ -100,7 +100,10 @@ def _options_text(options: EncodeOptions) -> str:
 def _target_text(target: Target) -> str:
     """Return the text of a target, with the grids among which it chooses."""
     grids = ", ".join(_grid_text(grid_of(quality)) for quality in RUNGS)
-    return f"Target(max_bytes={target.max_bytes!r}, bpp={target.bpp!r}, psnr={target.psnr!r}) ({grids})"
+    # Callers in Python may give 30, or a number of numpy, where the command line has 30.0.
+    bpp, psnr = (value if value is None else float(value) for value in (target.bpp, target.psnr))
+    max_bytes = None if target.max_bytes is None else int(target.max_bytes)
+    return f"Target(max_bytes={max_bytes!r}, bpp={bpp!r}, psnr={psnr!r}) ({grids})"
 
 
 def _search_text(search: Search) -> str:

@@ -22,6 +22,7 @@ from hcdcodec.codec.options import PSNR_MAX, EncodeOptions, Target
 from hcdcodec.codec.settings import settings_digest
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError
+from hcdcodec.files.disk import DIGEST_BYTES
 from hcdcodec.format import container
 from hcdcodec.format.grid import RUNGS
 from hcdcodec.format.header import Header
@@ -48,6 +49,8 @@ def reach(
     *,
     level: int,
     optimise: Callable[[Raw], bytes] = optimise,
+    source_size: int = 0,
+    source_digest: bytes = bytes(DIGEST_BYTES),
 ) -> Encoded:
     """Encode one picture at the quality that meets a target.
 
@@ -61,12 +64,17 @@ def reach(
         target: the target.
         level: preset of oxipng that will write the file.
         optimise: makes the smallest PNG file of pixels, in this process or in another one.
+        source_size: bytes of the source, as the file will name them.
+        source_digest: digest of the source, likewise.
 
     Returns:
         The picture at the wanted quality, or at the quality that comes closest.
     """
+    settings = settings_digest(options, engine.backbone.identity, target)
 
     def size(header: Header, lr: Levels, alpha: Levels | None) -> int:
+        # WebP and JPEG XL hold a compressed copy of the header, so each of its fields counts.
+        header = replace(header, source_size=source_size, source_digest=source_digest, settings_digest=settings)
         made = container.pack(
             header, lr, alpha=alpha, metadata=picture.metadata, level=level, optimise=optimise, kind=options.container
         )

@@ -1,7 +1,7 @@
 """Put the numbers of a page into tables."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hcdcodec.compare.exhibit import Measure
@@ -66,9 +66,15 @@ def totals_of(rows: Sequence[Numbers]) -> Numbers:
     return Numbers(stored, source, tuple(_mean(column) for column in columns.values()))
 
 
+def mean(values: Iterable[float | None]) -> float | None:
+    """Return the mean of what is known; a PSNR without error is left out, unless there is no other."""
+    known = [value for value in values if value is not None]
+    known = [value for value in known if math.isfinite(value)] or known
+    return sum(known) / len(known) if known else None
+
+
 def _mean(column: Sequence[Measure]) -> Measure:
-    known = [measure.value for measure in column if measure.value is not None]
-    return Measure(column[0].title, sum(known) / len(known) if known else None, column[0].digits)
+    return Measure(column[0].title, mean(measure.value for measure in column), column[0].digits)
 
 
 def _bytes_cell(count: int | None) -> Cell:

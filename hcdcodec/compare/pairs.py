@@ -23,13 +23,12 @@ from hcdcodec.pictures import metrics
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import DEFAULT_BORDER, Scores
+from hcdcodec.pictures.orientation import read_orientation, turn_upright
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
 
 Restore = Callable[[container.Packed, Path], Picture]
 """Decodes the LR of a file. The caller passes it, so that a comparison of ordinary pictures loads no network."""
-
-_HEAD = 1 << 16  # `is_ours` searches all bytes that it gets, which would be slow with a large picture
 
 
 @dataclass(frozen=True)
@@ -148,25 +147,41 @@ def compare_pair(
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
-    source = disk.read(pair.original, limit=limit)
+    source, data = disk.read(pair.original, limit=limit), disk.read(pair.other, limit=limit)
     container.refuse_encoded(source)
-    picture = read_picture(source, max_pixels=max_pixels)
-    original, data = picture.pixels, disk.read(pair.other, limit=limit)
-    if container.is_ours(data[:_HEAD]):
+    is_lr, is_decoded = container.is_ours(data), read_lr_digest(data) is not None
+    # What we have made was converted where 8-bit grey or RGB could not hold it.
+    picture = read_picture(source, max_pixels=max_pixels, convert=is_lr or is_decoded)
+    if is_lr:
         packed = container.unpack(data, max_pixels=max_pixels)
         lr: Levels | None
         size: int | None
-        decoded, scale = restore(packed, pair.other).pixels, packed.header.scale
+        restored, scale = restore(packed, pair.other), packed.header.scale
         lr, size, settings = packed.lr, len(data), _settings_of(packed.header)
     else:
-        decoded, scale = read_picture(data, max_pixels=max_pixels).pixels, DEFAULT_BORDER
+        restored, scale = read_picture(data, max_pixels=max_pixels), DEFAULT_BORDER
         # A PNG that we decoded says nothing about cost: its small file is what a user would store.
-        lr, size, settings = None, None if read_lr_digest(data) else len(data), ""
+        lr, size, settings = None, None if is_decoded else len(data), ""
+    picture = _turn_like(picture, restored)
+    original, decoded = picture.pixels, restored.pixels
     scores = metrics.score(original, decoded, border=scale if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
     # Expanded, because a grey original can come back as RGB.
     figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
     return Comparison(figures, original, decoded, lr, len(source), settings, picture.metadata)
+
+
+def _turn_like(picture: Picture, restored: Picture) -> Picture:
+    """Return an original as its reconstruction has it: turned upright, where that was made with --upright."""
+    if _orientation(picture) == _orientation(restored):
+        return picture
+    fitting = [one for one in (picture, turn_upright(picture)) if one.pixels.shape[:2] == restored.pixels.shape[:2]]
+    # EXIF can be missing in both cases. So if both have the right size, the one that is closer is meant.
+    return max(fitting, key=lambda one: metrics.psnr(expand(one.pixels), expand(restored.pixels)), default=picture)
+
+
+def _orientation(picture: Picture) -> int:
+    return read_orientation(picture.metadata.exif or b"")
 
 
 def _settings_of(header: Header) -> str:

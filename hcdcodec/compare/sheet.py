@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from hcdcodec.compare.overview import mean
 from hcdcodec.compare.pairs import Comparison, Figures
 from hcdcodec.files.names import printable
 from hcdcodec.files.picture_names import Format
@@ -80,7 +81,7 @@ def table(compared: Sequence[Figures]) -> str:
     values = [_numbers(figures) for figures in ranked]
     names = [printable(figures.name) for figures in ranked]
     if len(values) > 1:
-        values.append(tuple(_mean(column) for column in zip(*values, strict=True)))
+        values.append(tuple(mean(column) for column in zip(*values, strict=True)))
         names.append("mean")
     rows = [_TITLES, *map(_format_row, values)]
     if all(figures.ssimulacra2 is None for figures in ranked):
@@ -118,11 +119,6 @@ def _as_rgb(pixels: Levels) -> Levels:
 def _numbers(figures: Figures) -> tuple[float | None, ...]:
     scores = figures.scores
     return scores.psnr_y, scores.psnr_rgb, scores.ssim, figures.ssimulacra2, figures.bpp
-
-
-def _mean(column: Sequence[float | None]) -> float | None:
-    known = [value for value in column if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _format_row(row: Sequence[float | None]) -> tuple[str, ...]:

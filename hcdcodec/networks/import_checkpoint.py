@@ -71,7 +71,9 @@ def chart_psnr(network: Backbone, *choices: Sequence[torch.Tensor]) -> list[floa
         network: a frozen network on the CPU.
         choices: details z for the chart's LR; each gives one PSNR. Empty means zeros.
     """
-    hr = torch.from_numpy(chart()).permute(2, 0, 1)[None].float().div_(255)
+    # Not every scale divides the chart's sides.
+    rows, columns = (size // network.scale * network.scale for size in chart().shape[:2])
+    hr = torch.from_numpy(chart()[:rows, :columns]).permute(2, 0, 1)[None].float().div_(255)
     with torch.inference_mode():
         lr = network.downscale(hr).clamp(0, 1).mul(255).round().div(255)
         made = [network.upscale(lr, details).clamp(0, 1) for details in choices]

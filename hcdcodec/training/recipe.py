@@ -1,5 +1,6 @@
 """How a backbone is trained: every number of the recipe, and why it has the value that it has."""
 
+import math
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -7,6 +8,8 @@ from dataclasses import dataclass, fields, replace
 from hcdcodec.errors import UsageError
 
 _GOAL = ("backbone", "scale", "minutes")
+_SEEDS = 1 << 64
+"""PyTorch takes seeds below this."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,8 @@ class Recipe:
         counts = ("warm_iterations", "search_steps", "likeness_weight", "search_pace", "bit_weight", "seed")
         wrong += [name for name in counts if not getattr(self, name) >= 0]
         wrong += [] if 1 <= self.coarsest <= 255 else ["coarsest"]
+        wrong += [name for name in ("minutes", "likeness_db", "free_db") if not math.isfinite(getattr(self, name))]
+        wrong += [] if self.seed < _SEEDS else ["seed"]
         if wrong:
             raise UsageError(f"the recipe's {wrong[0]} = {getattr(self, wrong[0])} is out of range; choose another")
 

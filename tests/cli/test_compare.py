@@ -17,7 +17,7 @@ from PIL import Image
 import hcdcodec as package
 from hcdcodec.files.picture_names import Format
 from hcdcodec.format.lr_digest import lr_digest_chunk
-from hcdcodec.pictures import metrics
+from hcdcodec.pictures import metrics, png_chunks
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.writing import write_picture
 
@@ -70,6 +70,20 @@ def test_an_lr_is_decoded_in_memory(compare: Callable[..., Ran], tmp_path: Path,
     }
 
 
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_an_lr_is_known_wherever_its_header_stands(compare: Callable[..., Ran], tmp_path: Path, kind: str) -> None:
+    """In a WebP it stands behind the pixels, and in a PNG text may."""
+    original = save(tmp_path / "a.png", np.random.default_rng(5).integers(0, 256, (320, 320, 3), np.uint8))
+    data = package.encode(original, backbone="bicubic", scale=2, effort=0, quality=100, container=kind)
+    if kind == "png":  # without the chunk, and with the text at the end
+        head, text, *chunks, end = (chunk for chunk in png_chunks.walk(data) if chunk.type != b"hcDC")
+        data = png_chunks.SIGNATURE + png_chunks.join((head, *chunks, text, end))
+    small = tmp_path / f"a.png.hcd.{kind}"
+    small.write_bytes(data)
+    assert len(data) > 1 << 16
+    assert compare(original, small).status == 0
+
+
 def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(
     compare: Callable[..., Ran], tmp_path: Path, lr: bytes
 ) -> None:
@@ -115,6 +129,37 @@ def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran]
     assert (sheet[2:22, 8:328] < 128).any(), "no caption"
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+@pytest.mark.parametrize("options", [{}, {"upright": True}, {"strip": ["exif"]}, {"upright": True, "strip": ["exif"]}])
+def test_what_was_turned_upright_is_compared_upright(
+    compare: Callable[..., Ran], tmp_path: Path, orientation: int, options: dict[str, object]
+) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(ORIGINAL).save(tmp_path / "a.png", exif=exif)
+    small = tmp_path / "a.png.hcd.png"
+    small.write_bytes(package.encode(tmp_path / "a.png", backbone="bicubic", effort=0, **options))  # type: ignore[arg-type]
+    expected = metrics.score(ORIGINAL, package.decode(package.encode(ORIGINAL, backbone="bicubic", effort=0)))
+    run = compare(tmp_path / "a.png", small, "--json", "--html", tmp_path / "page.html")
+    assert json.loads(run.out)["psnr_rgb"] == pytest.approx(expected.psnr_rgb, abs=0.2)
+
+
+def test_what_was_converted_is_compared(
+    compare: Callable[..., Ran], hcdcodec: Callable[..., Ran], tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(ORIGINAL[..., 0].astype(np.uint16) * 257).save(tmp_path / "in/deep.png")
+    Image.frombytes("LAB", (64, 48), ORIGINAL.tobytes()).save(tmp_path / "in/lab.tif")
+    small, out = tmp_path / "small", tmp_path / "out"
+    assert hcdcodec("encode", "-b", "bicubic", "-e", "0", "--convert", tmp_path / "in", small).status == 0
+    assert hcdcodec("decode", small, out).status == 0
+    for other in (small, out):
+        run = compare(tmp_path / "in", other, "--fail-below", 9)
+        assert (run.status, run.err) == (0, "")
+    Image.fromarray(ORIGINAL[..., 0]).save(out / "deep.png")  # of somebody else
+    assert "cannot be stored as it is" in compare(tmp_path / "in", out).err
+
+
 def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
     lines = [json.loads(line) for line in run.out.splitlines()]
@@ -137,6 +182,16 @@ def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tupl
     assert (first[-1], second[-1], mean[-1]) == ("a.png", "deep/b.png", "mean")
     for column, digits in enumerate((2, 2, 4, 3)):
         assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=10**-digits)
+
+
+def test_an_exact_picture_leaves_the_mean_of_the_others(
+    compare: Callable[..., Ran], folders: tuple[Path, Path]
+) -> None:
+    save(folders[1] / "c.png", ORIGINAL)
+    _, first, second, exact, mean = (line.split() for line in compare(*folders).out.decode().splitlines())
+    assert (exact[:4], exact[-1]) == (["no", "error", "no", "error"], "c.png")
+    for column in (0, 1):
+        assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=0.01)
 
 
 def test_the_worst_picture_stands_first(compare: Callable[..., Ran], tmp_path: Path) -> None:

@@ -87,6 +87,8 @@ def test_the_worst_picture_comes_first(exhibit: Exhibit, tmp_path: Path) -> None
     assert re.findall(r'<tr><th scope="row"><a href="#picture-\d">(.*?)</a>', text) == order
     assert re.findall(r'<h2><a href="#picture-\d">(.*?)</a>', text) == order
     assert "no error" in text
+    # What is exact is left out of the mean.
+    assert re.search(r"<tfoot>.*?>30\.25</td>", text)
 
 
 def test_bytes_shares_and_settings_stand_on_the_page(exhibit: Exhibit, tmp_path: Path) -> None:

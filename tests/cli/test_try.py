@@ -149,3 +149,10 @@ def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Callable[..., Ran], photos
     assert float(found[1]) <= written / 1000 <= float(found[2])
     again = hcdcodec("encode", *FAST, "--dry-run", "-v", "photos", "small/")
     assert "about" not in again.err  # nothing is left to do
+
+
+def test_a_dry_run_converts_when_asked(hcdcodec: Callable[..., Ran], here: Path, draw: Draw) -> None:
+    Image.fromarray(draw(64, 48).astype(np.uint16) * 256).save(here / "deep.png")
+    ran = hcdcodec("encode", *FAST, "--dry-run", "-v", "--convert", "deep.png", "small/")
+    assert (ran.status, "8 bits" in ran.err) == (0, False)
+    assert re.search(r" -> about \d+ bytes \(", ran.err)

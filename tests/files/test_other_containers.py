@@ -65,6 +65,14 @@ def test_there_and_back(photo: Path, kind: str, hcdcodec: Run) -> None:
     assert (ran.status, ran.err) == (0, "")
 
 
+def test_a_target_in_bytes_is_kept(photo: Path, kind: str, hcdcodec: Run) -> None:
+    call = ("in", *FAST, "--container", kind)
+    assert hcdcodec("encode", *call, "full", "-Q", "61").status == 0
+    size = Path("full", f"a.png.hcd.{kind}").stat().st_size
+    assert hcdcodec("encode", *call, "small", "--max-bytes", size - 3).status == 0
+    assert Path("small", f"a.png.hcd.{kind}").stat().st_size <= size - 3
+
+
 def test_what_is_up_to_date_is_left(photo: Path, kind: str, hcdcodec: Run) -> None:
     call = ("in", "small", *FAST, "--container", kind)
     assert hcdcodec("status", *call).status == 1

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -23,6 +24,20 @@ def test_digests_are_those_of_0_1_0(row: dict[str, Any]) -> None:
     network = NetworkId(row["network"], row["scale"], row["hash"], row["hash"])
     target = Target(**row["target"]) if row["target"] else None
     assert settings_digest(options, network, target).hex() == row["digest"]
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        (Target(psnr=30), Target(psnr=30.0)),
+        (Target(bpp=np.float32(1.5)), Target(bpp=1.5)),  # type: ignore[arg-type]
+        (Target(max_bytes=np.int64(900)), Target(max_bytes=900)),  # type: ignore[arg-type]
+    ],
+)
+def test_a_kind_of_number_is_no_setting(given: Target, same: Target) -> None:
+    """What Python made with Target(psnr=30) was stale for --target-psnr 30."""
+    network = NetworkId("crn", 4, "", "")
+    assert settings_digest(EncodeOptions(), network, given) == settings_digest(EncodeOptions(), network, same)
 
 
 def test_another_container_is_another_setting() -> None:

@@ -1,10 +1,12 @@
 """Targets: what is chosen reaches them, is the best that does, and is what that quality always gives."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Draw, Tiny
+from PIL import Image
 
 import hcdcodec
 from hcdcodec.codec.encode import Encoded, encode_pictures
@@ -153,6 +155,17 @@ def test_reports_tell_what_encode_returns(tiny: Tiny, draw: Draw) -> None:
         assert result.psnr_before <= result.psnr
         assert result.quality == container.peek(result.data).quality
         assert result.passes > 4 and result.seconds > 0 and result.remark == ""
+
+
+@pytest.mark.parametrize("kind", ["png", "webp"])
+def test_no_file_is_a_byte_too_large(draw: Draw, tmp_path: Path, kind: str) -> None:
+    Image.fromarray(draw(24, 24, 3)).save(tmp_path / "a.png")
+    given = {"backbone": "bicubic", "effort": 0, "container": kind}
+    size = len(hcdcodec.encode(tmp_path / "a.png", quality=61, **given))  # type: ignore[arg-type]
+    for limit in range(size - 12, size + 1):
+        target = Target(max_bytes=limit)
+        result = hcdcodec.encode_report(tmp_path / "a.png", quality=target, **given)  # type: ignore[arg-type]
+        assert len(result.data) <= limit and not result.remark
 
 
 def test_files_in_memory_can_be_too_large_as_well(draw: Draw) -> None:

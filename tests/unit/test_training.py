@@ -559,11 +559,19 @@ def test_killed_command_leaves_its_state(photos: Path, tmp_path: Path) -> None:
         (["coarsest=300"], "coarsest"),
         (["momentum=1"], "momentum"),
         (["free_until=-0.5"], "free_until"),
+        (["likeness_db=nan"], "likeness_db"),
+        (["free_db=inf"], "free_db"),
+        ([f"seed={2**64}"], "seed"),
     ],
 )
 def test_wrong_settings_are_usage_errors(settings: list[str], what: str) -> None:
     with pytest.raises(UsageError, match=what):
         Recipe("crn", 4, 1).with_settings(settings)
+
+
+def test_a_training_has_an_end() -> None:
+    with pytest.raises(UsageError, match="minutes = inf"):
+        Recipe("crn", 4, float("inf"))
 
 
 def test_recipe_is_told_by_its_command() -> None:

@@ -189,6 +189,18 @@ def test_of_very_many_files_some_are_measured(folder: Path, monkeypatch: pytest.
     assert total == pytest.approx(sum(one.lr_bytes[0] for one in every.measured), rel=0.25)
 
 
+def test_files_that_cannot_be_read_leave_whole_numbers(tmp_path: Path, draw: Draw) -> None:
+    """3 / 47 * 47 is a little less than 3, and the variance of what was not measured became negative."""
+    for number in range(47):
+        (tmp_path / f"{number:02}.png").write_text("no picture")
+    for number in range(3):
+        Image.fromarray(draw(24, 24 + 8 * number, 3)).save(tmp_path / f"{number:02}.png")
+    engine, options = float32_engine("bicubic", 4), EncodeOptions(search_of(0))
+    found = estimate_encoding(sorted(tmp_path.iterdir()), engine, options, reading=Reading(), tell=lambda *_: None)
+    assert found is not None
+    assert (found.files, round(found.bytes.half_width, 6)) == (3, 0.01)
+
+
 def test_nothing_readable_gives_no_estimate(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("no picture")
     engine = float32_engine("bicubic", 4)
