@@ -1,6 +1,7 @@
 """compare: measure reconstructions against their originals."""
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -84,6 +85,8 @@ def compare(
     found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
+    if math.isnan(given["fail_below"] or 0):
+        raise UsageError("--fail-below nan would let everything pass; give a number of dB")
     if given["ssimulacra2"]:
         ssimulacra2.check_installed()
     page = page_at(html_page) if html_page is not None else None

@@ -210,6 +210,7 @@ def test_the_worst_picture_stands_first(compare: Callable[..., Ran], tmp_path: P
 def test_fail_below_names_what_is_too_poor(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
     (folders[0] / "c.png").unlink()
     scores = {row["name"]: row["psnr_rgb"] for row in map(json.loads, compare(*folders, "--json").out.splitlines())}
+    assert compare(*folders, "--fail-below", "nan").status == 2
     assert compare(*folders, "--fail-below", str(min(scores.values()) - 0.01)).status == 0
     (worst, least), (_, most) = sorted(scores.items(), key=lambda item: item[1])
     run = compare(*folders, "--fail-below", str((least + most) / 2))
