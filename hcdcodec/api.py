@@ -20,7 +20,7 @@ from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, Search, search_of
-from hcdcodec.codec.source import read_anything
+from hcdcodec.codec.source import Source, read_anything
 from hcdcodec.codec.target import reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine, engine_for
@@ -32,7 +32,6 @@ from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Strip
 from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import Picture
 
 METHODS = ("ste", "paper")
 
@@ -120,7 +119,7 @@ def encode_report(
     check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
     start = time.perf_counter()
     with memory_errors(), engine.at_work():
-        encoded = _encode(engine, picture, options, level)
+        encoded = _encode(engine, source, options, level)
     header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
     refined = encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
@@ -153,10 +152,18 @@ def _data_of(report: Callable[How, Result]) -> Callable[How, bytes]:
 encode = _data_of(encode_report)
 
 
-def _encode(engine: Engine, picture: Picture, options: EncodeOptions, quality: int | Target) -> Encoded:
+def _encode(engine: Engine, source: Source, options: EncodeOptions, quality: int | Target) -> Encoded:
     if isinstance(quality, Target):
-        return reach(engine, picture, options, quality, level=PNG_LEVEL)
-    return encode_pictures(engine, [picture], replace(options, quality=quality))[0]
+        return reach(
+            engine,
+            source.picture,
+            options,
+            quality,
+            level=PNG_LEVEL,
+            source_size=source.size,
+            source_digest=source.digest,
+        )
+    return encode_pictures(engine, [source.picture], replace(options, quality=quality))[0]
 
 
 def decode(

@@ -138,7 +138,16 @@ class Encoding:
     def _reach(self, optimisers: Optimisers, engine: Engine, source: _Source, target: Target) -> tuple[Encoded, float]:
         start = time.perf_counter()
         with memory_errors(), engine.at_work():
-            encoded = reach(engine, source.picture, self.options, target, level=PNG_LEVEL, optimise=optimisers.optimise)
+            encoded = reach(
+                engine,
+                source.picture,
+                self.options,
+                target,
+                level=PNG_LEVEL,
+                optimise=optimisers.optimise,
+                source_size=source.size,
+                source_digest=source.digest,
+            )
         return encoded, time.perf_counter() - start
 
     def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: tuple[Encoded, float]) -> Outcome:
