@@ -205,6 +205,15 @@ def test_what_cannot_be_compared(
     assert len(run.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("first", "second"), [("photoz", "small"), ("photos", "smoll")])
+def test_a_folder_that_is_not_there_is_named(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], first: str, second: str
+) -> None:
+    missing = next(path for name in (first, second) if not (path := folders[0].parent / name).exists())
+    run = compare(folders[0].parent / first, folders[0].parent / second)
+    assert run == Ran(2, b"", f"hcdcodec: {missing} cannot be found; check the name\n")
+
+
 @pytest.mark.parametrize("option", ["--picture", "--html"])
 def test_a_report_never_replaces_what_it_is_about(
     compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
