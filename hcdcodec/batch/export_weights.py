@@ -89,7 +89,7 @@ def export_weights(need: Need, directory: Path, weights_dir: Path | None) -> Pat
     """
     target = exported_path(directory, need)
     if not _is_there(target, need):
-        data = find(need.name, need.scale, need.prefix, weights_dir)[0].read_bytes()
+        data = _read_installed(find(need.name, need.scale, need.prefix, weights_dir)[0])
         state = archive.read_state(data)
         if state is None:
             limit = f"{archive.BYTES_MAX // 1_000_000} MB of 16 or 32-bit floats"
@@ -109,6 +109,13 @@ def export_decoder(directory: Path) -> Path:
     target = directory / ARCHIVE_FOLDER / "decode.py"
     _store(target, (files("hcdcodec") / "docs" / "decode.py").read_bytes())
     return target
+
+
+def _read_installed(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path} ({error.strerror}); install them again") from error
 
 
 def _store(target: Path, data: bytes) -> None:

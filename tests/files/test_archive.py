@@ -110,6 +110,15 @@ def test_weights_that_are_nowhere_fail(small: Path, hcdcodec: Run) -> None:
     assert "for 2 files: needs the crn x4 weights" in ran.err
 
 
+def test_a_manifest_without_its_file_fails_alone(small: Path, hcdcodec: Run) -> None:
+    shutil.rmtree(small / ".hcdcodec")
+    Path("own/own.safetensors").unlink()
+    ran = hcdcodec("models", "export", "small", "--weights-dir", "own")
+    assert (ran.status, ran.err.count("\n")) == (1, 1)
+    assert "cannot read the weights own/own.safetensors (No such file or directory); install them again" in ran.err
+    assert (small / ".hcdcodec/decode.py").is_file()
+
+
 def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("encode", "-e0", "-b", "bicubic", "photos", "plain/").status == 0
     assert hcdcodec("models", "export", "plain") == Ran(0, b"plain needs no weights\n", "")
