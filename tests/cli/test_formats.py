@@ -122,6 +122,17 @@ def test_a_changed_original_is_a_file_like_any_other(put: Callable[..., Path], h
     assert not Path("a.jpg").read_bytes().endswith(b"\0")
 
 
+@pytest.mark.parametrize(("name", "kind"), [("a.dib", "BMP"), ("a.jpx", "JPEG2000"), ("a.mpo", "JPEG")])
+def test_a_source_of_a_rare_ending_is_named_where_it_becomes_a_png(
+    put: Callable[..., Path], hcdcodec: Run, name: str, kind: str
+) -> None:
+    put(name, format=kind)
+    assert hcdcodec("encode", *FAST, name, "small/").status == 0
+    ran = hcdcodec("decode", "--format", "source", "small", "out/")
+    assert ran.status == 0 and f"warning: {Path(name).suffix} files are not written; stored as PNG" in ran.err
+    assert hcdcodec("decode", f"small/{name}.hcd.png", f"b{Path(name).suffix}").status == 2
+
+
 @pytest.mark.parametrize(
     ("target", "kind"),
     [("b.jpg", "JPEG"), ("b.JPEG", "JPEG"), ("b.tif", "TIFF"), ("b.webp", "WEBP"), ("b.avif", "AVIF"), ("b", "PNG")],
