@@ -164,7 +164,7 @@ def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip], convert:
     extras = read_extras(data)
     image = formats.open_lazily(data)
     check_size(image.height, image.width, max_pixels)
-    formats.check_single(image)
+    formats.check_single(image, data)
     loss = find_loss(image, data)
     if loss is not None and not convert:
         raise PictureError(loss.refusal)

@@ -155,6 +155,23 @@ def test_several_pictures_in_a_heic_are_refused() -> None:
         read_picture(heic(save_all=True, append_images=[Image.fromarray(PIXELS[::-1])]))
 
 
+PNM = {
+    "P4": (b"P4 9 2\n", 4), "P5": (b"P5 3 2 255\n", 6), "P5, 16 bits": (b"P5 3 2 65535\n", 12),
+    "P6": (b"P6 3 2 100\n", 18), "P6, 16 bits": (b"P6 3 2 1023\n", 36),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "size"), PNM.values(), ids=PNM)
+@pytest.mark.parametrize("between", [b"", b"\n"])
+def test_several_pictures_in_a_pnm_are_refused(head: bytes, size: int, between: bytes) -> None:
+    one = head + bytes(size)
+    with pytest.raises(PictureError, match="several frames"):
+        read_picture(one + between + one, convert=True)
+    assert read_picture(one + between, convert=True).height == 2
+    # Pixels that look like a head are no head.
+    assert read_picture(head + (b"P6 1 1 255 " * 4)[:size], convert=True).height == 2
+
+
 def test_a_colour_space_without_profile_becomes_a_chunk_unless_it_is_the_usual_one() -> None:
     heif = pytest.importorskip("pillow_heif")
     usual = read_picture(heic())
