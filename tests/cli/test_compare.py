@@ -228,6 +228,19 @@ def test_a_report_never_replaces_what_it_is_about(
     assert (original.read_bytes(), small.read_bytes()) == (before, lr)
 
 
+@pytest.mark.parametrize("option", ["--picture", "--html"])
+def test_a_report_that_cannot_be_stored_costs_no_figures(
+    compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
+) -> None:
+    original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
+    small.write_bytes(lr)
+    place = original / "report"  # below a file
+    plain, run = compare(original, small), compare(original, small, option, place)
+    assert (plain.status, run.status, run.out) == (0, 1, plain.out)
+    assert run.err.startswith(f"hcdcodec: {place}: a file stands where a directory is needed; ")
+    assert run.err.count("\n") == 1
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_cannot_be_read_fails_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
     (folders[0] / "a.png").chmod(0)
