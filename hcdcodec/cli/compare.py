@@ -14,7 +14,7 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import do_each, reason
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
-from hcdcodec.cli.report import message
+from hcdcodec.cli.report import message, name_members
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -89,7 +89,7 @@ def compare(
                 # Before a report of it is stored: a full disk must not cost the figures.
                 compared.append(result.figures)
                 if as_json:
-                    output.write(json.dumps(result.figures.members()))
+                    output.write(json.dumps({**name_members("name", pair.name), **result.figures.members()}))
                 if page is not None:
                     page.add(exhibit_of(result))
             # A pair that cannot be compared is reported, and the others go on.

@@ -69,12 +69,12 @@ class Figures:
     bpp: float | None
     ssimulacra2: float | None = None
 
-    def members(self) -> dict[str, str | int | float | bool | None]:
-        """Return everything for JSON, which has no infinity: an infinite PSNR is null there."""
+    def members(self) -> dict[str, int | float | bool | None]:
+        """Return all but the name for JSON, which has no infinity: an infinite PSNR is null there."""
         scores = {name: _round_finite(value) for name, value in asdict(self.scores).items()}
         seen = {} if self.ssimulacra2 is None else {"ssimulacra2": _round_finite(self.ssimulacra2)}
         bpp = _round_finite(self.bpp)
-        return {"name": self.name, **scores, **seen, "exact": self.exact, "bytes": self.bytes, "bpp": bpp}
+        return {**scores, **seen, "exact": self.exact, "bytes": self.bytes, "bpp": bpp}
 
 
 @dataclass(frozen=True, eq=False)
