@@ -32,10 +32,12 @@ class Reading:
     Attributes:
         max_pixels: larger ones are refused.
         strip: kinds of metadata that are left out.
+        convert: convert what 8-bit grey or RGB holds only with a loss.
     """
 
     max_pixels: int = DEFAULT_MAX_PIXELS
     strip: tuple[Strip, ...] = ()
+    convert: bool = False
 
     def read(self, path: Path) -> tuple[Picture, int]:
         """Return a picture as encode reads it, and the bytes of its file.
@@ -45,7 +47,8 @@ class Reading:
         """
         data = disk.read(path, limit=disk.most_bytes(self.max_pixels))
         container.refuse_encoded(data)
-        return drop_neutral_colours(read_picture(data, max_pixels=self.max_pixels, strip=self.strip)), len(data)
+        picture = read_picture(data, max_pixels=self.max_pixels, strip=self.strip, convert=self.convert)
+        return drop_neutral_colours(picture), len(data)
 
 
 @dataclass(frozen=True)
