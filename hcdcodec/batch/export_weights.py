@@ -1,5 +1,7 @@
 """Copy into an archive what decoding it needs: weights, and a decoder that needs no hcdcodec."""
 
+import errno
+import os
 from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
@@ -61,8 +63,12 @@ def survey_archive(directory: Path) -> Needs:
     for found in findings.found:
         try:
             header = _read_header(found.path)
-        except (ContainerError, OSError) as error:
-            problems.append(Remark(str(found.path), getattr(error, "strerror", None) or str(error)))
+        except ContainerError as error:
+            problems.append(Remark(str(found.path), str(error)))
+            continue
+        except OSError as error:
+            reason = f"cannot be read ({os.strerror(error.errno or errno.EIO).lower()}); check who may read it"
+            problems.append(Remark(str(found.path), reason))
             continue
         # A network that this release does not know has weights, too.
         if header.backbone not in FAMILIES or FAMILIES[header.backbone].has_weights:
