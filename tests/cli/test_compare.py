@@ -115,6 +115,16 @@ def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran]
     assert (sheet[2:22, 8:328] < 128).any(), "no caption"
 
 
+@pytest.mark.parametrize(("height", "factor"), [(10, 320), (30, 136), (5000, 1)])
+def test_narrow_pictures_are_enlarged_within_reason(
+    compare: Callable[..., Ran], tmp_path: Path, height: int, factor: int
+) -> None:
+    path, sheet = save(tmp_path / "a.png", np.zeros((height, 1, 3), np.uint8)), tmp_path / "sheet.png"
+    assert compare(path, path, "--picture", sheet).status == 0
+    with Image.open(sheet) as image:
+        assert image.width == 2 * (factor + 8) + 8
+
+
 def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
     lines = [json.loads(line) for line in run.out.splitlines()]
