@@ -1,6 +1,7 @@
 """People get back what they had: formats, names and turned pictures; and the original is never replaced."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,17 @@ def test_the_original_is_never_replaced(put: Callable[..., Path], hcdcodec: Run,
     assert "in/a.jpg is the original that it was made from, and stays; name another destination" in forced.err
     assert original.read_bytes() == before
     assert kind_of("in/b.jpg") == "JPEG"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_the_original_keeps_its_time(put: Callable[..., Path], hcdcodec: Run, name: str) -> None:
+    original = put(f"in/{name}")
+    os.utime(original, (1000, 1000))
+    hcdcodec("encode", *FAST, "in", "small")
+    for words in (("decode", "--format", "source"), ("decode", "--format", "source", "-n"), ("encode", *FAST)):
+        places = ("small", "in") if words[0] == "decode" else ("in", "small")
+        assert hcdcodec(*words, *places).status == 0
+        assert original.stat().st_mtime == 1000
 
 
 def test_the_original_is_never_replaced_by_what_comes_through_a_pipe_or_a_link(
