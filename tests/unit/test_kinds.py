@@ -5,6 +5,7 @@ import io
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,24 @@ def test_what_does_not_fit_into_a_jpeg_is_named() -> None:
     assert again == Metadata()
     (warning,) = losses(metadata, Format.JPEG)
     assert warning == "JPEG cannot hold its texts and colour profile and EXIF and XMP; decode to PNG to keep them"
+
+
+@pytest.mark.parametrize("fmt", Format)
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunks.Chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(70_000))),  # short in the PNG, long in a JPEG
+        png_chunks.Chunk(b"zTXt", b"Comment\0\0broken"),
+        png_chunks.Chunk(b"iTXt", b"Comment\0\5"),
+        png_chunks.Chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(b"\niptc\n       2\nzz\n")),
+    ],
+)
+def test_texts_that_a_format_does_not_hold_cost_no_picture(fmt: Format, chunk: png_chunks.Chunk) -> None:
+    picture = Picture(PIXELS, None, Metadata(chunks=(chunk,)))
+    kept = read_picture(write_picture(picture, fmt)).metadata.chunks
+    assert chunk in kept or losses(picture.metadata, fmt) == (
+        f"{fmt.upper()} cannot hold its texts; decode to PNG to keep them",
+    )
 
 
 @pytest.mark.parametrize(
