@@ -163,7 +163,7 @@ def _missing(name: str, scale: int, prefix: str, others: Sequence[str]) -> Model
         return ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
     return ModelError(
         f"needs the {name} x{scale} weights {prefix[:12]}, but only {', '.join(others)} is installed; "
-        "put that file in a directory and name it with --weights-dir"
+        "name the folder of these weights and their manifest.json with --weights-dir"
     )
 
 

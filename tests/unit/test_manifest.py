@@ -181,6 +181,11 @@ def test_a_named_folder_without_weights_is_a_wrong_call(
     assert f"{name or '.'} holds no manifest.json; name a folder" in ran.err
 
 
+def test_weights_that_are_not_there_need_a_folder_with_a_manifest() -> None:
+    with pytest.raises(ModelError, match=r"only e648860ab903 is installed; name the folder .* manifest.json with"):
+        identify("crn@0000", 4)
+
+
 # --- broken ones among others -----------------------------------------------------------------------------------------
 
 
