@@ -181,6 +181,15 @@ def test_a_named_folder_without_weights_is_a_wrong_call(
     assert f"{name or '.'} holds no manifest.json; name a folder" in ran.err
 
 
+def test_a_folder_of_the_environment_without_weights_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HCDCODEC_WEIGHTS", str(tmp_path / "nowhere"))
+    for _ in range(2):
+        assert identify("crn", 4).hash.startswith("e648860ab903")
+    assert caplog.messages == [f"hcdcodec: {tmp_path / 'nowhere'} holds no manifest.json; its weights are left out"]
+
+
 def test_weights_that_are_not_there_need_a_folder_with_a_manifest() -> None:
     with pytest.raises(ModelError, match=r"only e648860ab903 is installed; name the folder .* manifest.json with"):
         identify("crn@0000", 4)
