@@ -109,7 +109,7 @@ class Decoding:
     def _read(self, job: Job, *, given: bytes) -> _Package | Outcome:
         standing = self.freshness(job)
         if standing.state.is_settled:
-            confirm(job)
+            confirm(job, standing)
             return skip(job, standing)
         data, status = load_source(job, given, self.files)
         packed = container.unpack(data, max_pixels=self.files.max_pixels)

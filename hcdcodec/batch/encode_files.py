@@ -114,7 +114,7 @@ class Encoding:
     def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
         standing = self.freshness(job)
         if standing.state in (Freshness.FRESH, Freshness.OLDER):
-            confirm(job)
+            confirm(job, standing)
             return skip(job, standing)
         data, status = load_source(job, given, self.files)
         picture = read_file(data, self.options, self.files.max_pixels)

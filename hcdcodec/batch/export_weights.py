@@ -1,5 +1,7 @@
 """Copy into an archive what decoding it needs: weights, and a decoder that needs no hcdcodec."""
 
+import errno
+import os
 from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
@@ -61,8 +63,12 @@ def survey_archive(directory: Path) -> Needs:
     for found in findings.found:
         try:
             header = _read_header(found.path)
-        except (ContainerError, OSError) as error:
-            problems.append(Remark(str(found.path), getattr(error, "strerror", None) or str(error)))
+        except ContainerError as error:
+            problems.append(Remark(str(found.path), str(error)))
+            continue
+        except OSError as error:
+            reason = f"cannot be read ({os.strerror(error.errno or errno.EIO).lower()}); check who may read it"
+            problems.append(Remark(str(found.path), reason))
             continue
         # A network that this release does not know has weights, too.
         if header.backbone not in FAMILIES or FAMILIES[header.backbone].has_weights:
@@ -89,7 +95,7 @@ def export_weights(need: Need, directory: Path, weights_dir: Path | None) -> Pat
     """
     target = exported_path(directory, need)
     if not _is_there(target, need):
-        data = find(need.name, need.scale, need.prefix, weights_dir)[0].read_bytes()
+        data = _read_installed(find(need.name, need.scale, need.prefix, weights_dir)[0])
         state = archive.read_state(data)
         if state is None:
             limit = f"{archive.BYTES_MAX // 1_000_000} MB of 16 or 32-bit floats"
@@ -109,6 +115,13 @@ def export_decoder(directory: Path) -> Path:
     target = directory / ARCHIVE_FOLDER / "decode.py"
     _store(target, (files("hcdcodec") / "docs" / "decode.py").read_bytes())
     return target
+
+
+def _read_installed(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {path} ({error.strerror}); install them again") from error
 
 
 def _store(target: Path, data: bytes) -> None:

@@ -238,8 +238,13 @@ def refuse_original(job: Job, header: Header) -> None:
         raise _original(job)
 
 
-def confirm(job: Job) -> None:
-    """Give a new time to a result that only its digest has shown to be up to date: the next run need not read it."""
+def confirm(job: Job, standing: Standing) -> None:
+    """Give a new time to a result that only its digest has shown to be up to date: the next run need not read it.
+
+    An original keeps its time.
+    """
+    if standing.state not in (Freshness.FRESH, Freshness.OLDER):
+        return
     source, target = job.source and status_of(job.source), job.target and status_of(job.target)
     if job.target and source and target and not _is_dated(target, source):
         # Not the time of now: `--preserve` has given the result the time of its source, and that must stay.

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from hcdcodec.batch.freshness import Freshness, Standing
+from hcdcodec.batch.freshness import Freshness, Standing, confirm
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.stages import read_only
 from hcdcodec.files import disk
@@ -12,18 +12,23 @@ from hcdcodec.files.job import Job
 _STATUS = {Freshness.MISSING: Status.MISSING, Freshness.STALE: Status.STALE}
 
 
-def survey(jobs: Iterable[Job], judge: Callable[[Job], Standing], *, threads: int) -> Iterator[Outcome]:
+def survey(
+    jobs: Iterable[Job], judge: Callable[[Job], Standing], *, threads: int, confirms: bool = False
+) -> Iterator[Outcome]:
     """Yield the state of each job's result, in order; write nothing.
 
     Args:
         jobs: the jobs of a run.
         judge: judges one result, see `hcdcodec.batch.freshness`.
         threads: number of threads that judge.
+        confirms: give new times to results, see `hcdcodec.batch.freshness.confirm`.
     """
 
     def look(job: Job) -> Outcome:
         standing = judge(job)
         if standing.state.is_settled:
+            if confirms:
+                confirm(job, standing)
             return skip(job, standing)
         return Outcome(name=job.name, target=job.target, status=_STATUS[standing.state], message=standing.reason)
 

@@ -180,6 +180,8 @@ def read_list(name: str, *, null: bool) -> list[str]:
     """
     separator = b"\0" if null else b"\n"
     if name == "-":
+        if sys.stdin is None:
+            raise UsageError("standard input is closed; --files-from takes a file of names, or -")
         return names_from(sys.stdin.buffer, separator)
     try:
         with Path(name).open("rb") as stream:

@@ -5,17 +5,17 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hcdcodec.cli import exits, output
-from hcdcodec.cli.each_file import reason
+from hcdcodec.cli.each_file import do_each, reason
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
-from hcdcodec.cli.report import message
+from hcdcodec.cli.report import message, name_members
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -79,8 +79,7 @@ def compare(
     from hcdcodec.compare import pairs, ssimulacra2
     from hcdcodec.compare.exhibit import Heading, exhibit_of
     from hcdcodec.compare.page import page_at
-    from hcdcodec.compare.sheet import panels_of, sheet, table
-    from hcdcodec.files import disk
+    from hcdcodec.compare.sheet import table
 
     found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
@@ -93,29 +92,32 @@ def compare(
     _check_reports([path for path in (picture, page.file if page else None) if path is not None], found)
     restore = _make_restore(other, given["weights_dir"], archive_weights=given["archive_weights"])
     compared: list[Figures] = []
+    failed = 0
     with CountBar("comparing", len(found), wanted=len(found) > 1) as bar:
         for pair in found:
             try:
                 result = _compare(pair, restore, given)
+                # Before a report of it is stored: a full disk must not cost the figures.
+                compared.append(result.figures)
+                if as_json:
+                    output.write(json.dumps({**name_members("name", pair.name), **result.figures.members()}))
                 if page is not None:
                     page.add(exhibit_of(result))
             # A pair that cannot be compared is reported, and the others go on.
             except (HcdError, MemoryError) as error:
                 bar.say(message(pair.name, reason(error)))
+                failed += 1
                 continue
             finally:
                 bar.advance()
             if picture is not None:
-                disk.write_atomic(picture, sheet(panels_of(result)))
-            if as_json:
-                output.write(json.dumps(result.figures.members()))
-            compared.append(result.figures)
-    if page is not None:
-        page.write(Heading("hcdcodec compare"))
+                failed += do_each([str(picture)], partial(_write_sheet, result))
     if compared and not as_json:
         output.write(table(compared))
+    if page is not None:
+        failed += do_each([str(page.file)], lambda _: page.write(Heading("hcdcodec compare")))
     poor = _name_poor(compared, given["fail_below"])
-    sys.exit(exits.FAILED if poor or len(compared) < len(found) else 0)
+    sys.exit(exits.FAILED if poor or failed else 0)
 
 
 def _compare(pair: "Pair", restore: "Restore", given: Mapping[str, Any]) -> "Comparison":
@@ -126,6 +128,13 @@ def _compare(pair: "Pair", restore: "Restore", given: Mapping[str, Any]) -> "Com
         return result
     seen = ssimulacra2.score(result.original, result.decoded)
     return replace(result, figures=replace(result.figures, ssimulacra2=seen))
+
+
+def _write_sheet(result: "Comparison", path: str) -> None:
+    from hcdcodec.compare.sheet import panels_of, sheet
+    from hcdcodec.files import disk
+
+    disk.write_atomic(Path(path), sheet(panels_of(result)))
 
 
 def _name_poor(compared: "Sequence[Figures]", least: float | None) -> int:

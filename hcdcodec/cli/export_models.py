@@ -65,10 +65,14 @@ def _export(directory: Path, weights_dir: Path | None) -> int:
         except HcdError as error:
             output.say(message(str(directory), f"{need}, for {count} file{'s' * (count > 1)}: {error}"))
             complete = False
-    if needs.counts:
-        output.write(printable(f"a decoder on numpy and Pillow alone: {export_decoder(directory)}"))
-    else:
+    if not needs.counts:
         output.write(printable(f"{directory} needs no weights"))
+        return 0 if complete else exits.FAILED
+    try:
+        output.write(printable(f"a decoder on numpy and Pillow alone: {export_decoder(directory)}"))
+    except HcdError as error:
+        output.say(message(str(directory), f"decode.py: {error}"))
+        complete = False
     return 0 if complete else exits.FAILED
 
 

@@ -15,7 +15,7 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import outcomes_of, plan_files
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import SMALL_FILES, WEIGHTS_DIR
-from hcdcodec.cli.report import message
+from hcdcodec.cli.report import message, name_members
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.files.job import Job
 from hcdcodec.files.names import printable
@@ -100,8 +100,9 @@ def info(
         weights = _Weights.INSTALLED if is_installed(*needs) else _weights_beside(job, found.header, archives())
         if as_json or verbose:
             places = {"installed": weights is _Weights.INSTALLED, "in_archive": weights is _Weights.ARCHIVED}
-            fields = {"file": job.name, "bytes": len(data), **_fields(found), **places}
-            output.write(json.dumps(fields) if as_json else _listing(fields))
+            fields = {"bytes": len(data), **_fields(found), **places}
+            name = name_members("file", job.name) if as_json else {"file": job.name}
+            output.write((json.dumps if as_json else _listing)({**name, **fields}))
         else:
             output.write(f"{printable(job.name)}: {_line(len(data), found, weights)}")
         sums.add(len(data), found.header)

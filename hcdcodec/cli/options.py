@@ -11,6 +11,7 @@ from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Group, option
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.find import is_file
 from hcdcodec.format.grid import DEFAULT_QUALITY
 
 # The values of `hcdcodec.pictures.metadata.Strip`. They are repeated here, because that module loads Pillow.
@@ -115,9 +116,21 @@ UPRIGHT = option(
     group=Group.QUALITY,
     help="Turn the pixels as EXIF says, for viewers that ignore EXIF.",
 )
+
+
+def check_weights_dir(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a folder without weights: other weights would be taken in silence."""
+    from hcdcodec.networks.manifest import MANIFEST
+
+    if value is not None and not is_file(value / MANIFEST):
+        raise click.BadParameter(f"{value} holds no {MANIFEST}; name a folder that train or models import has made")
+    return value
+
+
 WEIGHTS_DIR = option(
     "--weights-dir",
     type=click.Path(path_type=Path),
+    callback=check_weights_dir,
     metavar="DIR",
     group=Group.MACHINE,
     help="Look for weights here first.",

@@ -214,8 +214,8 @@ def json_line(outcome: Outcome) -> str:
     `name_base64` or `target_base64`.
     """
     members = {
-        **_name_members("name", outcome.name),
-        **_name_members("target", os.fspath(outcome.target) if outcome.target else None),
+        **name_members("name", outcome.name),
+        **name_members("target", os.fspath(outcome.target) if outcome.target else None),
         "status": outcome.status.value,
         "message": printable(outcome.message),
         "source_bytes": outcome.source_bytes,
@@ -233,7 +233,8 @@ def json_line(outcome: Outcome) -> str:
     return json.dumps(members, allow_nan=False)
 
 
-def _name_members(member: str, name: str | None) -> dict[str, str | None]:
+def name_members(member: str, name: str | None) -> dict[str, str | None]:
+    """Return a name for JSON, and its exact bytes in base64 where it is not UTF-8."""
     if name is None:
         return {member: None}
     exact = os.fsencode(name)

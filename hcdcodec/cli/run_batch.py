@@ -157,16 +157,13 @@ def _survey(
     jobs: "Sequence[Job]", judge: "Callable[[Job], Standing]", meter: "WorkMeter", arguments: Arguments
 ) -> list[Outcome]:
     """Return the state of each job's result. Those that need no work have ended."""
-    from hcdcodec.batch.freshness import confirm
     from hcdcodec.batch.survey import survey
 
     found = []
-    for job, outcome in zip(jobs, survey(jobs, judge, threads=arguments.jobs), strict=True):
+    for job, outcome in zip(jobs, survey(jobs, judge, threads=arguments.jobs, confirms=True), strict=True):
         found.append(outcome)
         if outcome.status not in _TO_DO:
             meter.end(job, outcome)
-        if outcome.status is Status.SKIPPED:
-            confirm(job)
     return found
 
 

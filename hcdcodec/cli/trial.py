@@ -11,7 +11,7 @@ import click
 
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
-from hcdcodec.cli.each_file import reason
+from hcdcodec.cli.each_file import do_each, reason
 from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import BACKBONE, DEVICE, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.cli.report import message
@@ -126,13 +126,14 @@ def try_settings(sources: tuple[str, ...], as_json: bool, html_page: str | None,
     if not tried:
         sys.exit(exits.FAILED)
     estimates = estimate_all(surveyed, tried)
-    if page is not None:
-        _write_page(page, tried, estimates, engines)
     if as_json:
         for row in trial_report.folder_rows(tried, estimates):
             output.write(json.dumps(row))
     else:
         output.write(trial_report.text(tried, estimates))
+    # After the figures: a full disk must not cost them.
+    if page is not None:
+        failures.count += do_each([str(page.file)], lambda _: _write_page(page, tried, estimates, engines))
     sys.exit(exits.FAILED if failures.count else 0)
 
 

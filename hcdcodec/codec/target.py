@@ -13,7 +13,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache
 
 import numpy as np
 
@@ -64,19 +64,27 @@ def reach(
         target: the target.
         level: preset of oxipng that will write the file.
         optimise: makes the smallest PNG file of pixels, in this process or in another one.
-        source_size: bytes of the source, as the file will name them.
-        source_digest: digest of the source, likewise.
+        source_size: as the header of the file will hold it.
+        source_digest: likewise.
 
     Returns:
         The picture at the wanted quality, or at the quality that comes closest.
     """
     settings = settings_digest(options, engine.backbone.identity, target)
+    # Two places: one for the alpha plane, which is the same in all files and slow to pack, and one for the LR.
+    pack_png = lru_cache(maxsize=2)(optimise)
 
-    def size(header: Header, lr: Levels, alpha: Levels | None) -> int:
-        # WebP and JPEG XL hold a compressed copy of the header, so each of its fields counts.
-        header = replace(header, source_size=source_size, source_digest=source_digest, settings_digest=settings)
+    def size(header: Header, lr: Levels) -> int:
+        # All fields count, since WebP and JPEG XL hold a copy of the header that is compressed.
+        whole = replace(header, source_size=source_size, source_digest=source_digest, settings_digest=settings)
         made = container.pack(
-            header, lr, alpha=alpha, metadata=picture.metadata, level=level, optimise=optimise, kind=options.container
+            whole,
+            lr,
+            alpha=picture.alpha,
+            metadata=picture.metadata,
+            level=level,
+            optimise=pack_png,
+            kind=options.container,
         )
         return len(made)
 
@@ -126,7 +134,12 @@ class _QualitySearch:
     """
 
     def __init__(
-        self, engine: Engine, picture: Picture, options: EncodeOptions, target: Target, size: Callable[..., int]
+        self,
+        engine: Engine,
+        picture: Picture,
+        options: EncodeOptions,
+        target: Target,
+        size: Callable[[Header, Levels], int],
     ) -> None:
         self.engine, self.picture, self.options, self.target, self.size = engine, picture, options, target, size
         self.candidates = RUNGS[::-1] if target.psnr is None else RUNGS
@@ -194,12 +207,4 @@ class _QualitySearch:
             return self.target.psnr - decibels(error, 2 * PSNR_MAX)
         limit = self.target.max_bytes or (self.target.bpp or 0) * header.pixel_count / 8
         # The logarithm, because the search changes the size by a factor rather than by a number of bytes.
-        return math.log((self.size(header, lr, None) + self._alpha_size) / limit)
-
-    @cached_property
-    def _alpha_size(self) -> int:
-        """Bytes of the alpha plane. They are the same for all LRs, and slow to find out."""
-        if self.picture.alpha is None:
-            return 0
-        header, lr = self.preview.header, self.preview.lr(self.candidates[0])
-        return self.size(header, lr, self.picture.alpha) - self.size(header, lr, None)
+        return math.log(self.size(header, lr) / limit)

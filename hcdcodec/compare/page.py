@@ -119,15 +119,15 @@ def page_at(given: str) -> Page:
     """Begin the page that a user has asked for: in a folder, if the name ends in `/` or is that of a folder.
 
     Raises:
-        UsageError: the folder holds a page that is not ours.
+        UsageError: a file that is not ours stands where the page goes.
     """
     path = Path(given)
-    if not given.endswith("/") and not is_directory(path):
-        return Page(path)
-    file = path / "index.html"
-    if is_file(file) and _MARK not in disk.read(file)[:_HEAD]:
-        raise UsageError(f"{printable(str(file))} is a page of something else; name another folder")
-    return Page(file, path / "index_files")
+    is_folder = given.endswith("/") or is_directory(path)
+    file = path / "index.html" if is_folder else path
+    # An empty file is a name that a script has reserved, as mktemp does.
+    if is_file(file) and _MARK not in (disk.read(file)[:_HEAD] or _MARK):
+        raise UsageError(f"{printable(str(file))} is something else than a page of ours; write the report elsewhere")
+    return Page(file, path / "index_files" if is_folder else None)
 
 
 def _hang(version: Version, original: Version, url: str) -> Hung:

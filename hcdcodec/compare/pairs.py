@@ -13,7 +13,7 @@ import numpy as np
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.files.find import is_directory, is_file, search
+from hcdcodec.files.find import is_directory, is_file, search, status_of
 from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
@@ -68,12 +68,12 @@ class Figures:
     bpp: float | None
     ssimulacra2: float | None = None
 
-    def members(self) -> dict[str, str | int | float | bool | None]:
-        """Return everything for JSON, which has no infinity: an infinite PSNR is null there."""
+    def members(self) -> dict[str, int | float | bool | None]:
+        """Return all but the name for JSON, which has no infinity: an infinite PSNR is null there."""
         scores = {name: _round_finite(value) for name, value in asdict(self.scores).items()}
         seen = {} if self.ssimulacra2 is None else {"ssimulacra2": _round_finite(self.ssimulacra2)}
         bpp = _round_finite(self.bpp)
-        return {"name": self.name, **scores, **seen, "exact": self.exact, "bytes": self.bytes, "bpp": bpp}
+        return {**scores, **seen, "exact": self.exact, "bytes": self.bytes, "bpp": bpp}
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,9 +109,12 @@ def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterato
         exclude: patterns of originals to leave out, see `hcdcodec.files.find.search`.
 
     Raises:
-        PictureError: a folder against a file, or a folder without pictures.
+        PictureError: a folder against a file or against nothing, or a folder without pictures.
     """
     if is_directory(original) is not is_directory(other):
+        for path in (original, other):
+            if status_of(path) is None:
+                raise PictureError(f"{path} cannot be found; check the name")
         raise PictureError("a folder and a file cannot be compared; give two folders or two files")
     if not is_directory(original):
         yield Pair(str(original), original, other)

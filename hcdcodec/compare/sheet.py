@@ -19,6 +19,7 @@ AMPLIFICATION = 8
 
 _GAP, _CAPTION, _TEXT = 8, 24, 14
 _WIDTH_MIN = 320
+_HEIGHT_MOST = 4096  # of what is enlarged: a picture one pixel wide would fill the memory
 _TITLES, _DIGITS = ("PSNR-Y", "PSNR-RGB", "SSIM", "SSIMULACRA2", "bpp"), (2, 2, 4, 2, 3)
 _ASKED = _TITLES.index("SSIMULACRA2")
 """The column that stands there only if somebody asked for it."""
@@ -51,14 +52,16 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
     """Arrange pictures of one size in rows.
 
     Args:
-        panels: at least one picture. Small pictures are enlarged by a whole factor, so that their captions fit.
+        panels: at least one picture. Small pictures are enlarged by a whole factor, so that their captions fit; very
+            tall ones are not.
         columns: number of pictures in a row.
 
     Returns:
         A PNG.
     """
-    factor = math.ceil(_WIDTH_MIN / panels[0].pixels.shape[1])
-    height, width = (factor * size for size in panels[0].pixels.shape[:2])
+    height, width = panels[0].pixels.shape[:2]
+    factor = max(1, min(math.ceil(_WIDTH_MIN / width), _HEIGHT_MOST // height))
+    height, width = factor * height, factor * width
     rows = -(-len(panels) // columns)
     size = columns * (width + _GAP) + _GAP, rows * (height + _CAPTION) + _GAP
     canvas = Image.new("RGB", size, "white")

@@ -9,7 +9,10 @@ _SYNONYMS = {
     **dict.fromkeys((".jpeg", ".jpe", ".jfif"), ".jpg"),
     **dict.fromkeys((".heif", ".hif"), ".heic"),
 }
-_OTHERS = frozenset((".bmp", ".gif", ".j2k", ".jp2", ".pbm", ".pgm", ".pnm", ".ppm", ".qoi"))
+_OTHERS = frozenset((
+    ".bmp", ".dib", ".gif", ".heics", ".heifs", ".j2k", ".jp2", ".jpf", ".jpx", ".mpo", ".pbm", ".pgm", ".pnm", ".ppm",
+    ".qoi",
+))  # fmt: skip
 
 
 class Format(enum.StrEnum):

@@ -4,7 +4,8 @@ A weights directory holds `manifest.json` and the files that it lists. Directori
 that the user names, $HCDCODEC_WEIGHTS, the user's data directory, the package's own directory.
 
 A broken manifest in a directory that the user named is an error. In another directory it is an error only if the
-weights are found nowhere else; otherwise a warning says that the directory was left out.
+weights are found nowhere else; otherwise a warning says that the directory was left out. The same warning names a
+directory of the user that has no manifest.
 """
 
 import hashlib
@@ -163,7 +164,7 @@ def _missing(name: str, scale: int, prefix: str, others: Sequence[str]) -> Model
         return ModelError(f"no weights for {name} x{scale} are installed; {remedy}")
     return ModelError(
         f"needs the {name} x{scale} weights {prefix[:12]}, but only {', '.join(others)} can be found; "
-        "put the missing file into a directory, and name that with --weights-dir"
+        "name the folder of the missing weights and their manifest.json with --weights-dir"
     )
 
 
@@ -214,6 +215,9 @@ def _search(first: Path | str | None, broken: list[ModelError]) -> Iterator[tupl
                 raise
             broken.append(error)
             continue
+        # Otherwise a wrong name would mean other weights, in silence.
+        if place < named and not (directory / MANIFEST).is_file():
+            _warn_once(f"{directory} holds no {MANIFEST}")
         for entry in entries:
             yield directory / entry.file, entry
 

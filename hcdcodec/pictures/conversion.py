@@ -141,8 +141,10 @@ def _read_samples(image: Image.Image, data: bytes) -> tuple[Samples, int]:
         return np.asarray(image).astype(np.uint16), 255  # their decoders have rounded already
     if image.mode.startswith("I") and (image.format in ("PPM", "TIFF") or bits == 16):
         samples = np.asarray(image).astype(np.uint16)
+        # Pillow spreads the samples of a PNM over 16 bits, and not those of a TIFF, which can have 12.
+        most = 2**bits - 1 if image.format == "TIFF" else _MOST
         is_negative = isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
-        return (_MOST - samples if is_negative else samples), _MOST
+        return (most - samples if is_negative else samples), most
     if image.format == "TIFF":
         return _read_twice(data), _MOST
     raise PictureError(f"{image.format} of {bits} bits cannot be rounded; save it as a 16-bit PNG or TIFF first")

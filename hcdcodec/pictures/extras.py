@@ -5,7 +5,8 @@
     extended XMP    JPEG                         joined to the main packet
     gain map, depth map, preview, film           warning: the picture is complete without them
     content credentials (C2PA), unknown parts    warning: they are about other bytes, or nobody knows about what
-    EXIF and XMP of JPEG 2000                    warning
+    ICC profile     JPEG 2000, BMP               carried
+    EXIF and XMP of JPEG 2000; XMP, ICC of GIF   warning
     several views   multi-picture JPEG           refused: each view is a picture of its own
     camera raw      TIFF                         refused: the picture that would be read is a preview
 
@@ -18,6 +19,7 @@ from typing import Any
 
 from hcdcodec.errors import PictureError
 from hcdcodec.pictures import tiff
+from hcdcodec.pictures.colour_boxes import read_profile
 from hcdcodec.pictures.jpeg import Jpeg, read_jpeg
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Strip, kinds_of
 from hcdcodec.pictures.png_chunks import Chunk
@@ -36,6 +38,12 @@ _UUIDS = {
     b"JpgTiffExif->JP2": "EXIF",
 }
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
+_GIF_PARTS = {
+    b"\x21\xff\x0bXMP DataXMP": (Strip.XMP, "XMP"),
+    b"\x21\xff\x0bICCRGBG1012": (Strip.ICC, "colour profile"),
+}
+_BMP_HEADER, _BMP_V5 = 14, 124  # where the second header of a BMP begins; its size where it can name a profile
+_BMP_EMBEDDED = b"DEBM"
 _JUMBF_SEGMENT = 0xEB  # ITU-T T.86 reserves APP11 for JPEG XT and JUMBF, in which C2PA stands
 # These chunks say how a PNG is stored or shown, or when. hcDS is the mark of our reconstructions.
 _STORAGE_CHUNKS = frozenset((
@@ -59,11 +67,13 @@ class Extras:
     Attributes:
         chunks: PNG text chunks.
         xmp: the complete XMP packet; None: take the packet that Pillow returns.
+        icc: the colour profile; None: take the profile that Pillow returns.
         warnings: warnings about parts that are lost.
     """
 
     chunks: tuple[Chunk, ...] = ()
     xmp: bytes | None = None
+    icc: bytes | None = None
     warnings: tuple[MetadataWarning, ...] = ()
 
 
@@ -88,7 +98,9 @@ def read_extras(data: bytes) -> Extras:
         warnings += [_warn_about_part(name) for uuid, name in _UUIDS.items() if b"uuid" + uuid in data]
     if data[8:12] == b"WEBP" and b"C2PA" in _riff_types(data):
         warnings.append(_warn_about_part(_CREDENTIALS))
-    return Extras(warnings=tuple(warnings))
+    if data.startswith(b"GIF"):
+        warnings += [_warn_about_part(name, kind) for mark, (kind, name) in _GIF_PARTS.items() if mark in data]
+    return Extras(icc=_read_profile(data), warnings=tuple(warnings))
 
 
 def name_lost_chunks(chunks: Iterable[Chunk]) -> list[str]:
@@ -110,6 +122,17 @@ def read_comments(comments: Iterable[bytes]) -> Extras:
     chunks = tuple(text_chunk(COMMENT, text) for text in texts if b"\0" not in text)
     lost = MetadataWarning(Strip.TEXT, "a comment that is no text cannot be carried; keep the source for it")
     return Extras(chunks, warnings=() if len(chunks) == len(texts) else (lost,))
+
+
+def _read_profile(data: bytes) -> bytes | None:
+    """Return the colour profile of a JPEG 2000 or BMP file; None where it has none."""
+    if data.startswith(_JP2_SIGNATURE):
+        return read_profile(data)
+    head = data[_BMP_HEADER : _BMP_HEADER + _BMP_V5]
+    if data[:2] != b"BM" or len(head) < _BMP_V5 or head[0] != _BMP_V5 or head[56:60] != _BMP_EMBEDDED:
+        return None
+    place, size = (int.from_bytes(head[at : at + 4], "little") for at in (112, 116))
+    return data[_BMP_HEADER + place : _BMP_HEADER + place + size] or None
 
 
 def _extras_of_jpeg(jpeg: Jpeg) -> Extras:
@@ -134,7 +157,7 @@ def _extras_of_jpeg(jpeg: Jpeg) -> Extras:
         warnings.append(_warn_about(behind))
     if any(segment.marker == _JUMBF_SEGMENT and segment.payload.startswith(b"JP") for segment in jpeg.segments):
         warnings.append(_warn_about_part(_CREDENTIALS))
-    return Extras((*_iptc_chunk(jpeg.iptc), *comments.chunks), xmp, tuple(warnings))
+    return Extras((*_iptc_chunk(jpeg.iptc), *comments.chunks), xmp, warnings=tuple(warnings))
 
 
 def _extras_of_tiff(directory: tiff.Directory) -> Extras:
@@ -166,8 +189,8 @@ def _riff_types(data: bytes) -> Iterator[bytes]:
         position += 8 + size + size % 2
 
 
-def _warn_about_part(name: str) -> MetadataWarning:
-    return MetadataWarning(None, f"its {name} cannot be carried; keep the source for it")
+def _warn_about_part(name: str, kind: Strip | None = None) -> MetadataWarning:
+    return MetadataWarning(kind, f"its {name} cannot be carried; keep the source for it")
 
 
 def _warn_about(name: str) -> MetadataWarning:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, PpmImagePlugin, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, HcdError, PictureError
 from hcdcodec.files.picture_names import Format
@@ -36,6 +36,7 @@ _MAGIC = re.compile(
     rb"|qoif",
     re.DOTALL,
 )
+_NEXT_PNM = re.compile(rb"\s*P[1-7]\s")
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
 _LIMIT = threading.Lock()  # guards Pillow's limit, which is one variable for the whole process
@@ -93,16 +94,30 @@ def load(image: Image.Image) -> Image.Image:
     return image
 
 
-def check_single(image: Image.Image) -> None:
+def check_single(image: Image.Image, data: bytes) -> None:
     """Refuse a picture of several frames.
+
+    Args:
+        image: an opened picture whose pixels are not loaded yet.
+        data: its file.
 
     Raises:
         PictureError: it has several.
     """
     # Not `n_frames`: Pillow counts the directories of a TIFF in quadratic time. `hcdcodec.pictures.extras` checks the
     # pictures that follow the first one in a multi-picture JPEG (MPO).
-    if getattr(image, "is_animated", False) and image.format != "MPO":
+    is_animated = getattr(image, "is_animated", False) and image.format != "MPO"
+    if is_animated or _NEXT_PNM.match(data, _end_of_pnm(image, data)):
         raise PictureError("picture has several frames or pages; save each as a single picture")
+
+
+def _end_of_pnm(image: Image.Image, data: bytes) -> int:
+    """Return where the first picture of a binary PNM ends, as another one may follow; else the end of the file."""
+    if not isinstance(image, PpmImagePlugin.PpmImageFile) or data[1:2] not in b"456":
+        return len(data)
+    bits = 1 if data[1:2] == b"4" else 16 if _pnm_bits(data[:4096]) > 8 else 8
+    channels = 3 if data[1:2] == b"6" else 1
+    return int(image.tile[0].offset) + image.height * -(-image.width * channels * bits // 8)
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 import struct
 from dataclasses import replace
 
+from hcdcodec.errors import DamagedError
 from hcdcodec.pictures import png_text
 from hcdcodec.pictures.jpeg import APP13, COMMENT, EXIF, ICC, IPTC_RESOURCE, PHOTOSHOP, XMP
 from hcdcodec.pictures.metadata import Metadata
+from hcdcodec.pictures.png_chunks import Chunk
 
 _SEGMENT_MOST = 0xFFFF - 2  # the length of a segment counts its own two bytes
 EXIF_MOST = _SEGMENT_MOST - len(EXIF)
@@ -29,10 +31,20 @@ def shorten(metadata: Metadata) -> Metadata:
     )
 
 
+def read_comment(chunk: Chunk) -> bytes | None:
+    """Return the text of a comment; None for other chunks, and where the text is broken or does not fit."""
+    if not png_text.has_keyword(chunk, png_text.COMMENT):
+        return None
+    try:
+        text = png_text.read_text(chunk, limit=COMMENT_MOST)
+    except DamagedError:
+        return None
+    return text if len(text) <= COMMENT_MOST else None
+
+
 def build_segments(metadata: Metadata) -> bytes:
     """Build the segments that Pillow does not write: all comments, and IPTC."""
-    comments = [chunk for chunk in metadata.chunks if png_text.has_keyword(chunk, png_text.COMMENT)]
-    texts = [png_text.read_text(chunk, limit=COMMENT_MOST) for chunk in comments if len(chunk.payload) <= COMMENT_MOST]
+    texts = [text for chunk in metadata.chunks if (text := read_comment(chunk)) is not None]
     iptc = metadata.iptc or b""
     # A resource has an empty name, which its length and one byte of filling make, and an even number of bytes.
     resource = b"8BIM" + struct.pack(">HHI", IPTC_RESOURCE, 0, len(iptc)) + iptc + bytes(len(iptc) % 2)

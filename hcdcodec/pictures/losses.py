@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import png_text
-from hcdcodec.pictures.jpeg_metadata import COMMENT_MOST, EXIF_MOST, ICC_MOST, XMP_MOST
+from hcdcodec.pictures.jpeg_metadata import EXIF_MOST, ICC_MOST, XMP_MOST, read_comment
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
 from hcdcodec.pictures.png_chunks import Chunk
-from hcdcodec.pictures.png_text import COMMENT
 
 
 def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
@@ -33,6 +32,5 @@ def _lost(metadata: Metadata, fmt: Format) -> Iterator[str]:
 
 def _holds_text(chunk: Chunk, fmt: Format) -> bool:
     if fmt in (Format.TIFF, Format.JPEG) and png_text.is_profile(chunk, IPTC_PROFILE):
-        return True
-    is_comment = png_text.has_keyword(chunk, COMMENT)
-    return fmt is Format.JPEG and is_comment and len(chunk.payload) <= COMMENT_MOST
+        return Metadata(chunks=(chunk,)).iptc is not None  # else it is broken
+    return fmt is Format.JPEG and read_comment(chunk) is not None

@@ -126,7 +126,7 @@ class Metadata:
             xmp=xmp or None if isinstance(xmp, bytes) else None,
             chunks=(
                 *(_density_chunks(image.info.get("dpi")) if _has_density(image) else ()),
-                *_colour_chunks(image.info.get("nclx_profile")),
+                *_nclx_chunks(image.info.get("nclx_profile")),
             ),
         )
 
@@ -239,6 +239,15 @@ def strip_metadata(metadata: Metadata, kinds: Collection[Strip]) -> Metadata:
     return replace(metadata, **fields, chunks=strip_chunks(metadata.chunks, kinds))
 
 
+def colour_chunks(primaries: int, transfer: int) -> tuple[png_chunks.Chunk, ...]:
+    """Make a cICP chunk of a colour space, by the numbers of ITU-T H.273, unless it is the usual one."""
+    is_usual = primaries in _USUAL_PRIMARIES and transfer in _USUAL_TRANSFERS
+    if is_usual or max(primaries, transfer) > 0xFF:
+        return ()
+    # Decoded pixels are RGB, which is matrix 0, and use all levels, which the last byte says (PNG, section 11.3.2.6).
+    return (png_chunks.Chunk(b"cICP", bytes((primaries, transfer, 0, 1))),)
+
+
 def _is_xmp(chunk: png_chunks.Chunk) -> bool:
     return chunk.type == b"iTXt" and png_text.has_keyword(chunk, _XMP_KEYWORD)
 
@@ -271,15 +280,11 @@ def _has_density(image: Image.Image) -> bool:
     return not isinstance(image, TiffImagePlugin.TiffImageFile) or tiff.X_RESOLUTION in image.tag_v2
 
 
-def _colour_chunks(nclx: object) -> tuple[png_chunks.Chunk, ...]:
+def _nclx_chunks(nclx: object) -> tuple[png_chunks.Chunk, ...]:
     """Make a cICP chunk of the colour space that pillow-heif returns, unless it is the usual one."""
     if not isinstance(nclx, Mapping):
         return ()
-    primaries, transfer = int(nclx["color_primaries"]), int(nclx["transfer_characteristics"])
-    if primaries in _USUAL_PRIMARIES and transfer in _USUAL_TRANSFERS:
-        return ()
-    # Decoded pixels are RGB, which is matrix 0, and use all levels, which the last byte says (PNG, section 11.3.2.6).
-    return (png_chunks.Chunk(b"cICP", bytes((primaries, transfer, 0, 1))),)
+    return colour_chunks(int(nclx["color_primaries"]), int(nclx["transfer_characteristics"]))
 
 
 def _density_chunks(dpi: object) -> tuple[png_chunks.Chunk, ...]:

@@ -8,11 +8,12 @@ from PIL import Image
 
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, jxl, png_chunks
+from hcdcodec.pictures.colour_boxes import read_colour_space
 from hcdcodec.pictures.conversion import SRGB, Loss, convert_image, convert_png, find_loss, split
 from hcdcodec.pictures.extras import name_heic_parts, name_lost_chunks, read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
-from hcdcodec.pictures.metadata import Metadata, Strip, strip_chunks, strip_metadata
+from hcdcodec.pictures.metadata import Metadata, Strip, colour_chunks, strip_chunks, strip_metadata
 from hcdcodec.pictures.orientation import turn_upright
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
@@ -163,7 +164,7 @@ def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip], convert:
     extras = read_extras(data)
     image = formats.open_lazily(data)
     check_size(image.height, image.width, max_pixels)
-    formats.check_single(image)
+    formats.check_single(image, data)
     loss = find_loss(image, data)
     if loss is not None and not convert:
         raise PictureError(loss.refusal)
@@ -173,8 +174,9 @@ def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip], convert:
         pixels, alpha = _arrays(image) if loss is None else convert_image(image, data, loss)
     comment = image.info.get("comment") if image.format in _COMMENTED else None
     comments = read_comments([comment] if isinstance(comment, bytes) else ())
-    chunks = metadata.chunks + extras.chunks + comments.chunks
-    metadata = replace(metadata, xmp=extras.xmp or metadata.xmp, chunks=chunks)
+    space = read_colour_space(data) if image.format == "AVIF" else None
+    chunks = metadata.chunks + extras.chunks + comments.chunks + (colour_chunks(*space) if space else ())
+    metadata = replace(metadata, icc=extras.icc or metadata.icc, xmp=extras.xmp or metadata.xmp, chunks=chunks)
     if loss in (Loss.CMYK, Loss.LAB):  # its profile describes colours that the picture no longer has
         metadata = replace(metadata, icc=None, chunks=(*chunks, SRGB))
     metadata = strip_metadata(metadata, strip)

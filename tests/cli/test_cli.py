@@ -1,5 +1,6 @@
 """The command line as users, scripts, pipes and cron meet it."""
 
+import base64
 import io
 import itertools
 import json
@@ -465,6 +466,27 @@ def test_odd_names_come_through(put: Callable[..., None], hcdcodec: Run) -> None
     assert sum(line.startswith("hcdcodec: in/") for line in ran.err.splitlines()) == len(ODD)
     assert hcdcodec("decode", "small", "out", "-v").status == 0
     assert tree("out") == set(ODD)
+
+
+@pytest.mark.parametrize(
+    ("command", "member", "folder"),
+    [
+        (("encode", *FAST, "in", "small"), "name", "in/"),
+        (("status", *FAST, "in", "small"), "name", "in/"),
+        (("verify", "small"), "name", "small/"),
+        (("info", "small"), "file", "small/"),
+        (("compare", "in", "small"), "name", ""),
+    ],
+)
+def test_rows_give_odd_names_exactly(
+    put: Callable[..., None], hcdcodec: Run, command: tuple[str, ...], member: str, folder: str
+) -> None:
+    put(*(f"in/{name}" for name in ODD))
+    assert hcdcodec("encode", *FAST, "in", "small").status == 0
+    rows = [json.loads(line) for line in hcdcodec(*command, "--json").out.splitlines()]
+    exact = {base64.b64decode(row.get(f"{member}_base64", "")) or row[member].encode() for row in rows}
+    ending = ".hcd.png" if folder == "small/" else ""
+    assert exact == {os.fsencode(f"{folder}{name}{ending}") for name in ODD}
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -160,6 +160,16 @@ def test_what_was_converted_is_compared(
     assert "cannot be stored as it is" in compare(tmp_path / "in", out).err
 
 
+@pytest.mark.parametrize(("height", "factor"), [(10, 320), (30, 136), (5000, 1)])
+def test_narrow_pictures_are_enlarged_within_reason(
+    compare: Callable[..., Ran], tmp_path: Path, height: int, factor: int
+) -> None:
+    path, sheet = save(tmp_path / "a.png", np.zeros((height, 1, 3), np.uint8)), tmp_path / "sheet.png"
+    assert compare(path, path, "--picture", sheet).status == 0
+    with Image.open(sheet) as image:
+        assert image.width == 2 * (factor + 8) + 8
+
+
 def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
     lines = [json.loads(line) for line in run.out.splitlines()]
@@ -261,6 +271,15 @@ def test_what_cannot_be_compared(
     assert len(run.err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("first", "second"), [("photoz", "small"), ("photos", "smoll")])
+def test_a_folder_that_is_not_there_is_named(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], first: str, second: str
+) -> None:
+    missing = next(path for name in (first, second) if not (path := folders[0].parent / name).exists())
+    run = compare(folders[0].parent / first, folders[0].parent / second)
+    assert run == Ran(2, b"", f"hcdcodec: {missing} cannot be found; check the name\n")
+
+
 @pytest.mark.parametrize("option", ["--picture", "--html"])
 def test_a_report_never_replaces_what_it_is_about(
     compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
@@ -273,6 +292,19 @@ def test_a_report_never_replaces_what_it_is_about(
         assert (run.status, run.err.count("\n")) == (2, 1)
         assert "write the report elsewhere" in run.err
     assert (original.read_bytes(), small.read_bytes()) == (before, lr)
+
+
+@pytest.mark.parametrize("option", ["--picture", "--html"])
+def test_a_report_that_cannot_be_stored_costs_no_figures(
+    compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
+) -> None:
+    original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
+    small.write_bytes(lr)
+    place = original / "report"  # below a file
+    plain, run = compare(original, small), compare(original, small, option, place)
+    assert (plain.status, run.status, run.out) == (0, 1, plain.out)
+    assert run.err.startswith(f"hcdcodec: {place}: a file stands where a directory is needed; ")
+    assert run.err.count("\n") == 1
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -1,6 +1,7 @@
 """People get back what they had: formats, names and turned pictures; and the original is never replaced."""
 
 import io
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,17 @@ def test_the_original_is_never_replaced(put: Callable[..., Path], hcdcodec: Run,
     assert kind_of("in/b.jpg") == "JPEG"
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_the_original_keeps_its_time(put: Callable[..., Path], hcdcodec: Run, name: str) -> None:
+    original = put(f"in/{name}")
+    os.utime(original, (1000, 1000))
+    hcdcodec("encode", *FAST, "in", "small")
+    for words in (("decode", "--format", "source"), ("decode", "--format", "source", "-n"), ("encode", *FAST)):
+        places = ("small", "in") if words[0] == "decode" else ("in", "small")
+        assert hcdcodec(*words, *places).status == 0
+        assert original.stat().st_mtime == 1000
+
+
 def test_the_original_is_never_replaced_by_what_comes_through_a_pipe_or_a_link(
     put: Callable[..., Path], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +132,17 @@ def test_a_changed_original_is_a_file_like_any_other(put: Callable[..., Path], h
     assert refused.status in (0, 1)  # by its time it may be up to date
     assert hcdcodec("decode", "--format", "source", "--force", "small", ".").status == 0
     assert not Path("a.jpg").read_bytes().endswith(b"\0")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.dib", "BMP"), ("a.jpx", "JPEG2000"), ("a.mpo", "JPEG")])
+def test_a_source_of_a_rare_ending_is_named_where_it_becomes_a_png(
+    put: Callable[..., Path], hcdcodec: Run, name: str, kind: str
+) -> None:
+    put(name, format=kind)
+    assert hcdcodec("encode", *FAST, name, "small/").status == 0
+    ran = hcdcodec("decode", "--format", "source", "small", "out/")
+    assert ran.status == 0 and f"warning: {Path(name).suffix} files are not written; stored as PNG" in ran.err
+    assert hcdcodec("decode", f"small/{name}.hcd.png", f"b{Path(name).suffix}").status == 2
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,15 @@ def test_work_goes_on_where_nobody_can_be_told(folder: Path, end: str) -> None:
     assert run(folder, f"$HCDCODEC encode -v in small --exclude d.png {' '.join(FAST)} {end}").returncode == 0
 
 
+@pytest.mark.parametrize(
+    "command", ["encode --files-from - small", "verify --files-from -", "encode - small/a.hcd.png"]
+)
+def test_a_closed_standard_input_is_a_wrong_call(folder: Path, command: str) -> None:
+    ran = run(folder, f"$HCDCODEC {command} <&-")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert ran.stderr.startswith("hcdcodec: standard input is closed")
+
+
 def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
     ran = run(folder, f"$HCDCODEC encode --json in small {' '.join(FAST)} | true")
     assert ran.stderr == ""

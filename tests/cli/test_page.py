@@ -168,8 +168,11 @@ def test_a_folder_has_files_that_load_when_they_are_seen(exhibit: Exhibit, tmp_p
 
 def test_a_page_of_something_else_stays(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<html>my holidays</html>")
-    with pytest.raises(UsageError, match="a page of something else; name another folder"):
-        page_at(str(tmp_path))
+    for given in (tmp_path, tmp_path / "index.html"):
+        with pytest.raises(UsageError, match="something else than a page of ours; write the report elsewhere"):
+            page_at(str(given))
+    (tmp_path / "index.html").write_bytes(b"")  # as mktemp makes it
+    assert page_at(str(tmp_path / "index.html")).file == tmp_path / "index.html"
 
 
 def test_compare_writes_a_folder(hcdcodec: Callable[..., Ran], draw: Draw, here: Path) -> None:

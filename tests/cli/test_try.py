@@ -115,6 +115,12 @@ def test_the_page_replaces_no_picture(attempt: Callable[..., Ran], photos: Path)
     assert (photos / "a.png").read_bytes() == before
 
 
+def test_a_page_that_cannot_be_stored_costs_no_figures(attempt: Callable[..., Ran], photos: Path) -> None:
+    run = attempt("photos/a.png", "--html", "photos/b.jpg/page.html")
+    assert run.status == 1 and "the picture would take" in run.out.decode()
+    assert run.err.startswith("hcdcodec: photos/b.jpg/page.html: a file stands where a directory is needed; ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
@@ -151,8 +157,9 @@ def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Callable[..., Ran], photos
     assert "about" not in again.err  # nothing is left to do
 
 
-def test_a_dry_run_converts_when_asked(hcdcodec: Callable[..., Ran], here: Path, draw: Draw) -> None:
-    Image.fromarray(draw(64, 48).astype(np.uint16) * 256).save(here / "deep.png")
-    ran = hcdcodec("encode", *FAST, "--dry-run", "-v", "--convert", "deep.png", "small/")
-    assert (ran.status, "8 bits" in ran.err) == (0, False)
-    assert re.search(r" -> about \d+ bytes \(", ran.err)
+def test_a_dry_run_converts_as_the_run_would(hcdcodec: Callable[..., Ran], here: Path) -> None:
+    Image.fromarray(np.full((24, 20), 40000, np.uint16)).save("deep.png")
+    plain = hcdcodec("encode", *FAST, "-n", "-v", "deep.png", "small/")
+    assert "; --convert rounds it to 8 bits" in plain.err
+    foretold = hcdcodec("encode", *FAST, "-n", "-v", "--convert", "deep.png", "small/")
+    assert "--convert" not in foretold.err and " bytes -> about " in foretold.err

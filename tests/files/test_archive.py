@@ -1,5 +1,6 @@
 """Archives that bring their weights along: what is exported, what is found again, and what is refused."""
 
+import errno
 import io
 import json
 import os
@@ -108,6 +109,30 @@ def test_weights_that_are_nowhere_fail(small: Path, hcdcodec: Run) -> None:
     ran = hcdcodec("models", "export", "small")
     assert (ran.status, ran.err.count("\n")) == (1, 1)
     assert "for 2 files: needs the crn x4 weights" in ran.err
+
+
+def test_a_manifest_without_its_file_fails_alone(small: Path, hcdcodec: Run) -> None:
+    shutil.rmtree(small / ".hcdcodec")
+    Path("own/own.safetensors").unlink()
+    ran = hcdcodec("models", "export", "small", "--weights-dir", "own")
+    assert (ran.status, ran.err.count("\n")) == (1, 1)
+    assert "cannot read the weights own/own.safetensors (No such file or directory); install them again" in ran.err
+    assert (small / ".hcdcodec/decode.py").is_file()
+
+
+def test_failures_say_what_they_are_about(small: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.rmtree(small / ".hcdcodec")
+    (small / ".hcdcodec").write_text("a file")
+    ran = hcdcodec("models", "export", "small", "--weights-dir", "own")
+    assert (ran.status, ran.err.count("\n")) == (1, 2)
+    assert "hcdcodec: small: decode.py: a file stands where a directory is needed; " in ran.err
+
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("hcdcodec.files.disk.SlicedFile", refuse)
+    ran = hcdcodec("models", "export", "small")
+    assert ran.status == 1 and "a.png.hcd.png: cannot be read (permission denied); check who may read it" in ran.err
 
 
 def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hcdcodec.batch.freshness import Freshness, Wanted, confirm, judge_stamp
+from hcdcodec.batch.freshness import Freshness, Standing, Wanted, confirm, judge_stamp
 from hcdcodec.batch.stamp import Stamp
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
@@ -254,7 +254,7 @@ def test_the_digest_of_an_unchanged_source_is_asked_once(job: Job) -> None:
     assert job.source is not None and job.target is not None
     job.source.chmod(0o600)
     assert judge(job) is Freshness.FRESH
-    confirm(job)
+    confirm(job, Standing(Freshness.FRESH))
     assert judge_stamp(job, STAMP, Wanted(SETTINGS), checksum=False, digest_of=never_asked) is Freshness.FRESH
     assert job.target.stat().st_mtime == 2000
 

@@ -66,6 +66,17 @@ def test_deep_samples_are_refused_or_rounded(data: bytes, samples: Samples) -> N
     assert picture.warnings == ("rounded to 8 bits a channel",)
 
 
+def test_a_tiff_of_12_bits_has_4096_levels() -> None:
+    samples = deep(1, 34) >> np.uint16(4)
+    first, second = samples[:, ::2], samples[:, 1::2]  # two samples stand in three bytes
+    parts = (first >> 4, (first & 15) << 4 | second >> 8, second & 255)
+    pixels = np.stack(parts, -1).astype(np.uint8).tobytes()
+    tags = ((256, 34), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 1), (279, len(pixels)))
+    listed = b"".join(struct.pack("<HHIHxx", tag, 3, 1, value) for tag, value in tags)
+    data = struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + struct.pack("<H", len(tags)) + listed + bytes(4)
+    assert np.array_equal(read_picture(data, convert=True).pixels, rounded(samples, 4095))
+
+
 def test_the_transparent_colour_of_a_deep_png_has_16_bits() -> None:
     samples = np.array([[7, 8, 7 * 257]], np.uint16)
     picture = read_picture(png(samples, 0, (b"tRNS", b"\0\7")), convert=True)

@@ -5,6 +5,7 @@ import io
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,24 @@ def test_what_does_not_fit_into_a_jpeg_is_named() -> None:
     assert warning == "JPEG cannot hold its texts and colour profile and EXIF and XMP; decode to PNG to keep them"
 
 
+@pytest.mark.parametrize("fmt", Format)
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        png_chunks.Chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(70_000))),  # short in the PNG, long in a JPEG
+        png_chunks.Chunk(b"zTXt", b"Comment\0\0broken"),
+        png_chunks.Chunk(b"iTXt", b"Comment\0\5"),
+        png_chunks.Chunk(b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(b"\niptc\n       2\nzz\n")),
+    ],
+)
+def test_texts_that_a_format_does_not_hold_cost_no_picture(fmt: Format, chunk: png_chunks.Chunk) -> None:
+    picture = Picture(PIXELS, None, Metadata(chunks=(chunk,)))
+    kept = read_picture(write_picture(picture, fmt)).metadata.chunks
+    assert chunk in kept or losses(picture.metadata, fmt) == (
+        f"{fmt.upper()} cannot hold its texts; decode to PNG to keep them",
+    )
+
+
 @pytest.mark.parametrize(
     ("fmt", "picture"),
     [
@@ -153,6 +172,23 @@ def test_heic_is_turned_when_it_is_read_and_says_so() -> None:
 def test_several_pictures_in_a_heic_are_refused() -> None:
     with pytest.raises(PictureError, match="several frames"):
         read_picture(heic(save_all=True, append_images=[Image.fromarray(PIXELS[::-1])]))
+
+
+PNM = {
+    "P4": (b"P4 9 2\n", 4), "P5": (b"P5 3 2 255\n", 6), "P5, 16 bits": (b"P5 3 2 65535\n", 12),
+    "P6": (b"P6 3 2 100\n", 18), "P6, 16 bits": (b"P6 3 2 1023\n", 36),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("head", "size"), PNM.values(), ids=PNM)
+@pytest.mark.parametrize("between", [b"", b"\n"])
+def test_several_pictures_in_a_pnm_are_refused(head: bytes, size: int, between: bytes) -> None:
+    one = head + bytes(size)
+    with pytest.raises(PictureError, match="several frames"):
+        read_picture(one + between + one, convert=True)
+    assert read_picture(one + between, convert=True).height == 2
+    # Pixels that look like a head are no head.
+    assert read_picture(head + (b"P6 1 1 255 " * 4)[:size], convert=True).height == 2
 
 
 def test_a_colour_space_without_profile_becomes_a_chunk_unless_it_is_the_usual_one() -> None:

@@ -169,6 +169,32 @@ def test_what_a_manifest_says_does_not_steer_the_terminal(tmp_path: Path, hcdcod
     assert b"MIT" in shown and b"\x1b" not in shown and b"\nx" not in shown
 
 
+@pytest.mark.parametrize("command", ["encode a.png small/", "status a.png small/", "verify small", "models list"])
+@pytest.mark.parametrize("name", ["nowhere", "empty", ""])
+def test_a_named_folder_without_weights_is_a_wrong_call(
+    command: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hcdcodec: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    ran = hcdcodec(*command.split(), "--weights-dir", name)
+    assert (ran.status, ran.out, ran.err.count("\n")) == (2, b"", 1)
+    assert f"{name or '.'} holds no manifest.json; name a folder" in ran.err
+
+
+def test_a_folder_of_the_environment_without_weights_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("HCDCODEC_WEIGHTS", str(tmp_path / "nowhere"))
+    for _ in range(2):
+        assert identify("crn", 4).hash.startswith("e648860ab903")
+    assert caplog.messages == [f"hcdcodec: {tmp_path / 'nowhere'} holds no manifest.json; its weights are left out"]
+
+
+def test_weights_that_are_not_there_need_a_folder_with_a_manifest() -> None:
+    with pytest.raises(ModelError, match=r"only e648860ab903 can be found; name the folder .* manifest.json with"):
+        identify("crn@0000", 4)
+
+
 # --- broken ones among others -----------------------------------------------------------------------------------------
 
 

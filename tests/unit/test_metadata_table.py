@@ -107,6 +107,39 @@ def tiff(tag: int, kind: int, value: object) -> bytes:
     return saved("TIFF", tiffinfo=tags)
 
 
+def jp2_with_profile() -> bytes:
+    """Build a JPEG 2000 with a profile in the place of the number of a colour space."""
+    data, colr = saved("JPEG2000"), b"colr\2\0\0" + ICC
+    start, at = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    (whole,), (old,) = (struct.unpack_from(">I", data, place) for place in (start, at))
+    size = struct.pack(">I", whole + 4 + len(colr) - old)
+    return data[:start] + size + data[start + 4 : at] + struct.pack(">I", 4 + len(colr)) + colr + data[at + old :]
+
+
+def bmp_with_profile() -> bytes:
+    """Build a BMP whose header, of version 5, names a profile behind the pixels."""
+    data = saved("BMP")
+    head, pixels = data[18:54], data[54:]
+    about = struct.pack("<16x4s48x4I", b"DEBM", 4, 124 + len(pixels), len(ICC), 0)
+    body = struct.pack("<I", 124) + head + about + pixels + ICC
+    return struct.pack("<2sIII", b"BM", 14 + len(body), 0, 14 + 124) + body
+
+
+def gif(application: bytes, payload: bytes) -> bytes:
+    data = saved("GIF")
+    colours = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    blocks = (application, *(payload[at : at + 255] for at in range(0, len(payload), 255)))
+    parts = (bytes((len(block),)) + block for block in blocks)
+    return data[:colours] + b"\x21\xff" + b"".join(parts) + b"\0" + data[colours:]
+
+
+def wide_avif() -> bytes:
+    """Build an AVIF that says Display P3 by a number."""
+    data = saved("AVIF")
+    at = data.index(b"nclx") + 4
+    return data[:at] + struct.pack(">HH", 12, 13) + data[at + 4 :]
+
+
 def extended_xmp() -> bytes:
     note = b' xmlns:xmpNote="http://ns.adobe.com/xmp/note/" xmpNote:HasExtendedXMP="%s"' % GUID
     main = b"http://ns.adobe.com/xap/1.0/\0" + XMP.replace(b' rdf:about=""', b' rdf:about=""' + note)
@@ -172,12 +205,14 @@ plugins.require(Format.HEIC)
 plugins.require(Format.JXL)
 REPACKED = repacked()
 ICCS = {kind: saved(kind, icc_profile=ICC) for kind in ("PNG", "JPEG", "WEBP", "TIFF", "AVIF", "HEIF")}
-ICCS |= {"JPEG as JXL": REPACKED}
+ICCS |= {"JPEG as JXL": REPACKED, "JPEG 2000": jp2_with_profile(), "BMP": bmp_with_profile()}
+ICCS |= {"GIF": gif(b"ICCRGBG1012", ICC)}
 EXIFS = {kind: saved(kind, exif=b"Exif\0\0" + exif()) for kind in ("PNG", "JPEG", "WEBP", "AVIF", "TIFF", "HEIF")}
 EXIFS |= {"JXL": saved("JXL", exif=bytes(4) + exif()), "JPEG as JXL": REPACKED}
 XMPS = {kind: saved(kind, xmp=XMP) for kind in ("JPEG", "WEBP", "AVIF", "HEIF", "JXL")}
 XMPS |= {"JPEG as JXL": REPACKED}
 XMPS |= {"TIFF": tiff(700, 1, XMP), "PNG": png((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP))}
+XMPS |= {"GIF": gif(b"XMP DataXMP", XMP)}
 IPTCS = {
     "JPEG": jpeg(segment(0xED, b"Photoshop 3.0\x008BIM\4\4\0\0" + struct.pack(">I", len(IPTC)) + IPTC)),
     "TIFF": tiff(33723, 7, IPTC),
@@ -199,6 +234,7 @@ KINDS = (
     *(Kind("density", name, data, dpi, 300) for name, data in DENSITIES.items()),
     Kind("colour space", "PNG", png(*COLOUR), lambda found: chunk_of(found, b"gAMA", b"cICP"),
          b"".join(chunk.payload for chunk in COLOUR)),
+    Kind("colour space", "AVIF", wide_avif(), lambda found: chunk_of(found, b"cICP"), b"\14\15\0\1"),
     Kind("content credentials (C2PA)", "JPEG", jpeg(segment(0xEB, b"JP\0\1"))),
     Kind("content credentials (C2PA)", "PNG", png((b"caBX", b"x"))),
     Kind("a chunk that nobody knows", "PNG", png((b"vpAg", b"x"))),

@@ -1,5 +1,6 @@
 """Targets: what is chosen reaches them, is the best that does, and is what that quality always gives."""
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -173,3 +174,17 @@ def test_files_in_memory_can_be_too_large_as_well(draw: Draw) -> None:
         hcdcodec.encode(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(max_bytes=100))
     result = hcdcodec.encode_report(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(psnr=99))
     assert result.remark.startswith("99 dB cannot be reached; stored with ")
+
+
+@pytest.mark.parametrize("kind", ["png", "webp", "jxl"])
+def test_no_container_has_more_bytes_than_allowed(draw: Draw, kind: str) -> None:
+    if kind == "jxl":
+        pytest.importorskip("pillow_jxl")
+    options = {"backbone": "bicubic", "effort": 0, "container": kind}
+    buffer = io.BytesIO()
+    Image.fromarray(draw(24, 32, 4)).save(buffer, "PNG")
+    source = buffer.getvalue()  # its size and digest stand in the header, of which WebP and JPEG XL hold a packed copy
+    sizes = {len(hcdcodec.encode(source, quality=quality, **options)) for quality in RUNGS}  # type: ignore[arg-type]
+    for limit in range(max(sizes), min(sizes) - 1, -3):
+        made = hcdcodec.encode(source, quality=Target(max_bytes=limit), **options)  # type: ignore[arg-type]
+        assert len(made) <= limit
