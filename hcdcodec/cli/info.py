@@ -61,7 +61,7 @@ class _Sums:
         size = _size(self.bytes, self.pixels, 0 if self.sourceless else self.source_bytes, "their sources")
         others = {"failed": self.failed, "ignored": self.ignored}
         counts = [f"{count} {what}" for what, count in others.items() if count]
-        return ", ".join([f"{self.files} small files", size, *counts])
+        return ", ".join([f"{self.files} small file{'s' * (self.files != 1)}", size, *counts])
 
 
 @click.command(

@@ -76,7 +76,7 @@ def tables(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> "tupl
             tuple(_codec_row(one, _at(tried, one.setting)) for one in estimates),
         ),
         Table(
-            f"Today {_pictures(first)} take {format_bytes(first.source_bytes)}:",
+            f"Today {_pictures(first)} {'take' if first.files != 1 else 'takes'} {format_bytes(first.source_bytes)}:",
             ("scale", "quality", "bytes", "in 9 of 10 cases", "share", "time", "worst", ""),
             tuple(_folder_row(one, _at(tried, one.setting)) for one in estimates),
         ),

@@ -71,8 +71,9 @@ def search(
             file that the user must know about; the file is a problem then.
         destination: directory that every walk leaves out; it need not exist.
         listed: whether `sources` is a list of files. Then directories are ignored, and names keep their relative path.
-        exclude: shell patterns of files and directories that a walk leaves out. A pattern without a slash is compared
-            with the last part of a name, and one with a slash with the whole name relative to SRC.
+        exclude: shell patterns of files, and of directories in a walk, that are left out. A pattern without a slash is
+            compared with the last part of a name. One with a slash is compared with the whole name: relative to SRC in
+            a walk, and as the user gave it for a file.
 
     Raises:
         UsageError: the only source cannot be used, a directory is its own destination, or a listed name leads out of
@@ -136,10 +137,12 @@ class _Finder:
         except (OSError, ValueError) as error:
             self._add_problem(name, f"{_explain(error)}; check the name")
             return
+        path = Path(name)
         if stat.S_ISDIR(mode):
-            self._add_directory(Path(name), listed=listed)
+            self._add_directory(path, listed=listed)
+        elif stat.S_ISREG(mode) and self._is_excluded(path.name, name):
+            self.findings.ignored.append(Remark(name, "excluded"))
         elif stat.S_ISREG(mode):
-            path = Path(name)
             self.findings.found.append(FoundFile(path, _make_key(path) if listed else path.name, named=True))
         else:
             self._add_problem(name, "a pipe, socket or device; feed it through standard input, as -")
@@ -156,7 +159,7 @@ class _Finder:
         pending = self._list_entries(top)
         while pending:  # a list as the stack, since a tree can be deeper than Python's limit on recursion
             entry = pending.pop()
-            if self._is_excluded(entry, top):
+            if self._is_excluded(entry.name, os.path.relpath(entry.path, top) if self.exclude else ""):
                 self.findings.ignored.append(Remark(entry.path, "excluded"))
             # A link to a directory goes to `_add_entry`, which ignores it: links can lead back into the same tree.
             elif not entry.is_dir(follow_symlinks=False):
@@ -166,9 +169,8 @@ class _Finder:
             elif self.own is None or identity(entry.path) != self.own:
                 pending += self._list_entries(entry.path)
 
-    def _is_excluded(self, entry: "os.DirEntry[str]", top: Path) -> bool:
-        key = os.path.relpath(entry.path, top) if self.exclude else ""
-        return any(fnmatchcase(key if "/" in glob else entry.name, glob.removesuffix("/")) for glob in self.exclude)
+    def _is_excluded(self, name: str, key: str) -> bool:
+        return any(fnmatchcase(key if "/" in glob else name, glob.removesuffix("/")) for glob in self.exclude)
 
     def _list_entries(self, folder: Path | str) -> list["os.DirEntry[str]"]:
         try:

@@ -203,6 +203,14 @@ def test_what_is_excluded_is_left_out_and_counted(here: Path, globs: list[str], 
     assert not plan.problems and all(why == "excluded" for _, why in plan.ignored) and plan.ignored
 
 
+@pytest.mark.parametrize("listed", [False, True])
+def test_named_files_can_be_excluded_too(here: Path, listed: bool) -> None:
+    put("in/a.png", "in/b.png", "in/c.jpg")
+    plan = encode(["in/a.png", "in/b.png", "in/c.jpg"], "out", listed=listed, exclude=["*.jpg", "*/b.png"])
+    assert [job.name for job in plan.jobs] == ["in/a.png"]
+    assert {(path, why) for path, why in plan.ignored} == {("in/b.png", "excluded"), ("in/c.jpg", "excluded")}
+
+
 def test_reconstructions_are_no_originals(here: Path) -> None:
     mark = png_chunks.Chunk(b"hcDS", bytes(8))
     restored = write_picture(Picture(np.zeros((2, 2, 3), np.uint8)), Format.PNG)
