@@ -148,7 +148,7 @@ SCALE = option(
     default=Arguments.scale,
     metavar="N",
     group=Group.QUALITY,
-    help="4: the small picture has a quarter of the width. 2: half of it, about four times the bytes, 6 to 8 dB closer. "
+    help="4: the small picture has a quarter of the width. 2: half of it, about four times the bytes, 6 to 8 dB more. "
     "8: an eighth, for photographs of many megapixels.",
 )
 BACKBONE = option(
