@@ -172,7 +172,8 @@ def judge_restored(job: Job, options: DecodeOptions, files: FileOptions) -> Stan
         _judge(job, read_decoded_stamp, Wanted(options.settings), files) if is_marked else _judge_by_time(job, files)
     )
     if standing.state is Freshness.FRESH and job.named and job.source and read_encoded_stamp(job.source) is None:
-        # By its time the result could be of this file. Nothing is of it: decoding will say what is wrong with it.
+        # The result is newer than this file, but it was made from another one, since this one is no small file.
+        # Decoding it will say so.
         return Standing(Freshness.MISSING)
     return standing
 

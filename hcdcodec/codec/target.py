@@ -64,8 +64,8 @@ def reach(
         target: the target.
         level: preset of oxipng that will write the file.
         optimise: makes the smallest PNG file of pixels, in this process or in another one.
-        source_size: as the header of the file will hold it.
-        source_digest: likewise.
+        source_size: bytes of the source. The header of the file will hold this number.
+        source_digest: digest of the source, which it will hold, too.
 
     Returns:
         The picture at the wanted quality, or at the quality that comes closest.

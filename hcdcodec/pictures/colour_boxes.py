@@ -1,7 +1,6 @@
 """Read what JPEG 2000 and AVIF files say about their colours, which Pillow does not return.
 
-    file      = boxes
-    box       = size u32 | type 4 letters | payload; size 1: the size follows as u64; size 0: up to the end
+    file      = boxes, see `hcdcodec.pictures.boxes`
     JPEG 2000 = jp2h, in it colr: method u8, 2 bytes, then a profile if the method is 2 or 3
     AVIF      = meta: 4 bytes, then iprp, in it ipco, in it colr: "nclx", primaries u16, transfer u16, ...; or a profile
     number    = big-endian
@@ -9,11 +8,13 @@
 Source: ISO/IEC 15444-1, annex I.5.3; ISO/IEC 14496-12, section 12.1.5; ISO/IEC 23008-12, section 6.5.5.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator
-from itertools import islice
 
-_BOXES_MOST = 1 << 12
+from hcdcodec.errors import DamagedError
+from hcdcodec.pictures.boxes import walk_boxes
+
 _PROFILES = (2, 3)  # methods of JPEG 2000: a restricted profile, any profile
 
 
@@ -34,24 +35,11 @@ def read_colour_space(data: bytes) -> tuple[int, int] | None:
 
 
 def _find(data: bytes, *path: bytes) -> Iterator[bytes]:
-    """Yield the payloads of the boxes at a path; nothing where lengths are wrong."""
+    """Yield the payloads of the boxes at a path, up to the first length that is wrong."""
     first, *rest = path
-    for kind, payload in islice(_boxes(data), _BOXES_MOST):
-        if kind == first and rest:
-            yield from _find(payload[4:] if kind == b"meta" else payload, *rest)
-        elif kind == first:
-            yield payload
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = 0
-    while position + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, position)
-        start = position + 8
-        if size == 1:
-            size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-        end = position + size if size else len(data)
-        if not start <= end <= len(data):
-            return
-        yield kind, data[start:end]
-        position = end
+    with contextlib.suppress(DamagedError):  # whoever decodes the picture will say so
+        for box in walk_boxes(data, ""):
+            if box.type == first and rest:
+                yield from _find(box.payload[4:] if first == b"meta" else box.payload, *rest)
+            elif box.type == first:
+                yield box.payload

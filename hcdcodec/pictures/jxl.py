@@ -11,37 +11,29 @@ Source: ISO/IEC 18181-2, section 9.
 """
 
 import importlib
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import plugins
+from hcdcodec.pictures.boxes import Box, walk_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, JxlHead, read_head
 from hcdcodec.pictures.metadata import PAYLOAD_MAX, Metadata
 from hcdcodec.pictures.orientation import mark_upright
 from hcdcodec.pictures.picture import Levels
 from hcdcodec.pictures.png_chunks import Chunk
 
+_NAME = "JPEG XL"
 _BEGIN = b"\0\0\0\x0cJXL \r\n\x87\n"
 _STORAGE = (b"JXL ", b"ftyp", b"jxlc", b"jxlp", b"jxll", b"jxli", b"jbrd")
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-_COUNT_MAX = 1 << 12
 _SRGB = tuple(
     name.encode("utf-16-be") for name in ("sRGB", "RGB_D65_SRG_Per_SRG", "Gra_D65_Rel_SRG", "Gra_D65_Per_SRG")
 )
 """The names that libjxl gives to the profiles which it makes of a mere 'sRGB', for colours and for grey."""
-
-
-class Box(NamedTuple):
-    """One box."""
-
-    type: bytes
-    payload: bytes
 
 
 @dataclass(frozen=True)
@@ -110,7 +102,7 @@ def _refuse(head: JxlHead) -> None:
 
 def _read_metadata(data: bytes, icc: bytes) -> tuple[Metadata, tuple[str, ...]]:
     payloads, lost = dict[bytes, bytes](), list[str]()
-    for box in _boxes(data) if data.startswith(_BEGIN) else ():
+    for box in walk_boxes(data, _NAME) if data.startswith(_BEGIN) else ():
         if box.type == b"brob":
             box = Box(box.payload[:4], _unpack(box.payload[4:]) if box.payload[:4] in (b"Exif", b"xml ") else b"")
         if box.type in (b"Exif", b"xml "):
@@ -143,24 +135,8 @@ def _codestream(data: bytes) -> bytes:
     if data.startswith(SIGNATURE):
         return data
     head = b""
-    for box in _boxes(data):
+    for box in walk_boxes(data, _NAME):
         if box.type == b"jxlc":
             return box.payload
         head += box.payload[4:] if box.type == b"jxlp" else b""
     return head
-
-
-def _boxes(data: bytes) -> Iterator[Box]:
-    position, left = 0, _COUNT_MAX
-    while position < len(data):
-        if left == 0 or position + 8 > len(data):
-            raise DamagedError("JPEG XL is truncated, or consists of too many boxes; fetch the file again")
-        size, kind = struct.unpack_from(">I4s", data, position)
-        start = position + 8
-        if size == 1:
-            size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-        end = position + size if size else len(data)
-        if not start <= end <= len(data):
-            raise DamagedError("JPEG XL is truncated, or a length in it is wrong; fetch the file again")
-        yield Box(kind, data[start:end])
-        position, left = end, left - 1

@@ -1,0 +1,50 @@
+"""Walk through the boxes of which JPEG XL, JPEG 2000 and AVIF files consist.
+
+    file   = boxes
+    box    = size of the whole box u32 | type 4 letters | payload
+             size 1: the size follows as u64; size 0: up to the end of the file
+    number = big-endian
+
+Source: ISO/IEC 14496-12, section 4.2; ISO/IEC 15444-1, annex I.4.
+"""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from hcdcodec.errors import DamagedError
+
+_COUNT_MAX = 1 << 12
+"""Boxes of a file: each takes memory, however small it is."""
+
+
+class Box(NamedTuple):
+    """One box, type and payload."""
+
+    type: bytes
+    payload: bytes
+
+
+def walk_boxes(data: bytes, name: str) -> Iterator[Box]:
+    """Yield the boxes of a file, or of a payload that holds boxes.
+
+    Args:
+        data: the boxes.
+        name: of the format, for messages.
+
+    Raises:
+        DamagedError: a length is wrong, or there are too many boxes. Boxes before that are yielded.
+    """
+    position, left = 0, _COUNT_MAX
+    while position < len(data):
+        if left == 0 or position + 8 > len(data):
+            raise DamagedError(f"{name} is truncated, or consists of too many boxes; fetch the file again")
+        size, kind = struct.unpack_from(">I4s", data, position)
+        start = position + 8
+        if size == 1:
+            size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
+        end = position + size if size else len(data)
+        if not start <= end <= len(data):
+            raise DamagedError(f"{name} is truncated, or a length in it is wrong; fetch the file again")
+        yield Box(kind, data[start:end])
+        position, left = end, left - 1
