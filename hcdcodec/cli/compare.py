@@ -79,7 +79,7 @@ def compare(
     from hcdcodec.compare import pairs, ssimulacra2
     from hcdcodec.compare.exhibit import Heading, exhibit_of
     from hcdcodec.compare.page import page_at
-    from hcdcodec.compare.sheet import table
+    from hcdcodec.compare.sheet import check_place, table
 
     found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
@@ -89,6 +89,8 @@ def compare(
     if given["ssimulacra2"]:
         ssimulacra2.check_installed()
     page = page_at(html_page) if html_page is not None else None
+    if picture is not None:
+        check_place(picture)
     _check_reports([path for path in (picture, page.file if page else None) if path is not None], found)
     restore = _make_restore(other, given["weights_dir"], archive_weights=given["archive_weights"])
     compared: list[Figures] = []

@@ -3,19 +3,27 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.compare.overview import mean
 from hcdcodec.compare.pairs import Comparison, Figures
+from hcdcodec.errors import UsageError
+from hcdcodec.files import disk
+from hcdcodec.files.find import is_file
 from hcdcodec.files.names import printable
 from hcdcodec.files.picture_names import Format
+from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.pictures.writing import write_picture
 
 AMPLIFICATION = 8
 """Factor on errors; without it, an error of a few levels would be invisible."""
+
+_MARK, _HEAD = png_chunks.Chunk(b"tEXt", b"Software\0hcdcodec compare"), 1024
+"""By this our sheets are known. It stands in their first bytes."""
 
 _GAP, _CAPTION, _TEXT = 8, 24, 14
 _WIDTH_MIN = 320
@@ -72,7 +80,18 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
         draw.text((left, top + 4), panel.caption, "black", font)
         # 0 is nearest neighbour, so that the samples stay visible.
         canvas.paste(Image.fromarray(_as_rgb(panel.pixels)).resize((width, height), 0), (left, top + _CAPTION))
-    return write_picture(Picture(np.asarray(canvas)), Format.PNG)
+    return write_picture(Picture(np.asarray(canvas)), Format.PNG, marks=(_MARK,))
+
+
+def check_place(path: Path) -> None:
+    """Check that a sheet replaces nothing but another sheet.
+
+    Raises:
+        UsageError: a file that is not ours stands there.
+    """
+    # An empty file is a name that a script has reserved, as mktemp does.
+    if is_file(path) and _MARK.payload not in (disk.read(path)[:_HEAD] or _MARK.payload):
+        raise UsageError(f"{printable(str(path))} is something else than a sheet of ours; write the report elsewhere")
 
 
 def table(compared: Sequence[Figures]) -> str:

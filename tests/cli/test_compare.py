@@ -294,6 +294,19 @@ def test_a_report_never_replaces_what_it_is_about(
     assert (original.read_bytes(), small.read_bytes()) == (before, lr)
 
 
+def test_a_sheet_replaces_only_a_sheet(compare: Callable[..., Ran], tmp_path: Path) -> None:
+    original = save(tmp_path / "a.png", ORIGINAL)
+    other = save(tmp_path / "b.png", 255 - ORIGINAL)
+    (empty := tmp_path / "empty").touch()
+    before = other.read_bytes()
+    run = compare(original, original, "--picture", other)
+    assert run == Ran(2, b"", f"hcdcodec: {other} is something else than a sheet of ours; write the report elsewhere\n")
+    assert other.read_bytes() == before
+    for _ in range(2):
+        assert compare(original, original, "--picture", empty).status == 0
+        assert empty.read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize("option", ["--picture", "--html"])
 def test_a_report_that_cannot_be_stored_costs_no_figures(
     compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
