@@ -46,7 +46,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         if path.exists() and not path.is_file():
-            raise ModelError(f"the weights {path} are no file; name a .safetensors file or a weights directory")
+            raise ModelError(f"the weights {path} are no file; name a .safetensors file")
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:  # KeyError: a number type that torch does not have
         raise ModelError(f"cannot read the weights {path} ({error}); install them again") from error
