@@ -22,7 +22,7 @@ from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, Paper, Search, search_of
 from hcdcodec.codec.source import Source, read_anything
 from hcdcodec.codec.target import reach, remark
-from hcdcodec.engine.devices import memory_errors
+from hcdcodec.engine.devices import memory_errors, own_modes
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
@@ -115,11 +115,12 @@ def encode_report(
     source = read_anything(pixels, options, _whole(max_pixels, "max_pixels"))
     picture = source.picture
     level = quality if isinstance(quality, Target) else _whole(quality, "quality")
-    engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
-    check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
-    start = time.perf_counter()
-    with memory_errors(), engine.at_work():
-        encoded = _encode(engine, source, options, level)
+    with own_modes():
+        engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
+        check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
+        start = time.perf_counter()
+        with memory_errors(), engine.at_work():
+            encoded = _encode(engine, source, options, level)
     header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
     refined = encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
@@ -191,7 +192,7 @@ def decode(
         MemoryError: there is too little memory for this picture.
     """
     packed = unpack(_content(data), max_pixels=_whole(max_pixels, "max_pixels"))
-    with memory_errors():
+    with memory_errors(), own_modes():
         engine = _engines(str(device), _directory(weights_dir)).get(packed.header)
         with engine.at_work():
             picture = decode_picture(engine, packed)

@@ -22,10 +22,18 @@ def memory_errors() -> Iterator[None]:
 
 
 def precise(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractContextManager[None]:
-    """Return the context that makes convolutions on a device use `dtype`."""
+    """Return the context that makes convolutions on a device use `dtype`, whatever a caller in Python has chosen."""
     if dtype == torch.float32:
-        return contextlib.nullcontext()
+        return torch.autocast(device.type, enabled=False)
     return torch.autocast(device.type, dtype)
+
+
+@contextlib.contextmanager
+def own_modes() -> Iterator[None]:
+    """Compute as in a new process: in some modes of torch, no gradients come, or tensors stand on other devices."""
+    place = contextlib.nullcontext() if torch.get_default_device().type == "cpu" else torch.device("cpu")
+    with torch.inference_mode(False), place:
+        yield
 
 
 class Precision(StrEnum):

@@ -98,7 +98,8 @@ class Engine:
             (C, H / scale, W / scale) float32 in [0, 1] on the device, not rounded.
         """
         scale = self.backbone.scale
-        lr = torch.empty(canvas.shape[0], canvas.shape[1] // scale, canvas.shape[2] // scale, device=self.device)
+        sides = canvas.shape[1] // scale, canvas.shape[2] // scale
+        lr = torch.empty(canvas.shape[0], *sides, dtype=torch.float32, device=self.device)
         with torch.inference_mode(), precise(self.device, torch.float32):
             for tile in tiles:
                 rows, columns = tile.window.times(scale).slices()

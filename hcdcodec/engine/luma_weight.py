@@ -9,7 +9,9 @@ import torch
 
 from hcdcodec.pictures.metrics import LUMA
 
-_Y = torch.nn.functional.normalize(torch.tensor(LUMA), dim=0)
+# This module may be imported while torch has another default, or makes tensors that no gradient may use.
+with torch.inference_mode(False):
+    _Y = torch.nn.functional.normalize(torch.tensor(LUMA, dtype=torch.float32, device="cpu"), dim=0)
 
 
 def weighed(residual: torch.Tensor, weight: torch.Tensor | float) -> torch.Tensor:

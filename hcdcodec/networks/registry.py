@@ -166,7 +166,8 @@ def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:
         ModelError: they do not agree; the message names the first differences.
     """
     check_fit(network, state)
-    network.load_state_dict(state)
+    # Before the values are copied: torch's default type, which the caller may have changed, could not hold them.
+    network.float().load_state_dict(state)
 
 
 def check_fit(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:

@@ -5,6 +5,8 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from conftest import Draw
 from PIL import ExifTags, Image, ImageCms
 
 import hcdcodec as package
+from hcdcodec import api
 from hcdcodec.format.container import unpack
 
 FAST: dict[str, Any] = {"backbone": "bicubic", "effort": 0}
@@ -189,6 +192,57 @@ def test_what_is_no_content_is_our_own_error(data: Any, options: dict[str, Any])
 def test_a_device_that_there_is_none_of_is_a_usage_error() -> None:
     with pytest.raises(package.UsageError, match="no device is called 'toaster'; "):
         package.load_backbone("bicubic", 4, device="toaster")
+
+
+@contextmanager
+def default(kind: torch.dtype | str) -> Iterator[None]:
+    """Give torch another default type or device."""
+    before = torch.get_default_dtype()
+    torch.set_default_device(kind) if isinstance(kind, str) else torch.set_default_dtype(kind)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+        torch.set_default_device(None)
+
+
+MODES: dict[str, Callable[[], AbstractContextManager[Any]]] = {
+    "no gradients": torch.no_grad,
+    "inference": torch.inference_mode,
+    "bfloat16": lambda: torch.autocast("cpu", torch.bfloat16),
+    "float64": lambda: default(torch.float64),
+    "another device": lambda: default("meta"),  # stands for a GPU: what is made there cannot be used here
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("backbone", "scale"), [("crn", 4), ("irn", 2)])
+def test_modes_of_torch_change_no_file_and_no_pixel(draw: Draw, mode: str, backbone: str, scale: int) -> None:
+    options: dict[str, Any] = {"backbone": backbone, "scale": scale, "effort": 1}
+    pixels = draw(24, 20, 3)
+    data = package.encode(pixels, **options)
+    decoded = package.decode(data)
+    for cache in (api._engine, api._engines):  # so that the network is loaded in this mode, too
+        cache.cache_clear()
+    with MODES[mode]():
+        assert package.encode(pixels, **options) == data
+        assert np.array_equal(package.decode(data), decoded)
+    assert package.encode(pixels, **options) == data
+
+
+INFERENCE = """
+import numpy, torch
+import hcdcodec
+pixels = numpy.random.default_rng(0).integers(0, 256, (24, 20, 3)).astype("uint8")
+with torch.inference_mode():
+    first = hcdcodec.encode(pixels, effort=1)
+assert first == hcdcodec.encode(pixels, effort=1)
+"""
+
+
+def test_the_first_call_may_be_in_a_mode_of_torch() -> None:
+    """That call imports modules, whose tensors must serve later calls."""
+    assert subprocess.run([sys.executable, "-c", INFERENCE], check=False).returncode == 0
 
 
 FORK = """

@@ -67,8 +67,8 @@ class _Ball:
     def __init__(self, base: torch.Tensor, search: Paper, generator: torch.Generator) -> None:
         self.base = base
         self.search = search
-        noise = torch.randn(base.shape, generator=generator).to(base.device)
-        radius = float(torch.rand((), generator=generator)) * search.epsilon
+        noise = torch.randn(base.shape, generator=generator, dtype=torch.float32).to(base.device)
+        radius = float(torch.rand((), generator=generator, dtype=torch.float32)) * search.epsilon
         self.delta = self._project(noise * (radius / noise.norm()))
 
     def moved(self) -> torch.Tensor:

@@ -165,8 +165,8 @@ def _compute_gradients(
     chain, last, width, slopes = _Chain(half), len(backward) - 1, signs.shape[-1] * 8, slopes.contiguous()
     parts = [slice(None)] if weights else _parts(x, width)
     turns = x.new_empty(2, *x[parts[0]].shape[:3], width)
-    by_weights = [torch.empty(3, 3, _outs(u), _ins(u)) for u in backward]
-    by_biases = [torch.empty(_ins(u)) for u in backward]
+    by_weights = [torch.empty(3, 3, _outs(u), _ins(u), dtype=torch.float32) for u in backward]
+    by_biases = [torch.empty(_ins(u), dtype=torch.float32) for u in backward]
     for part in parts:
         slope = slopes[part]
         for index in range(last, -1, -1):
@@ -361,5 +361,5 @@ def _transform(half: bool) -> torch.Tensor:
     a, b = POINTS[half]
     points = Fraction(0), a, -a, b, -b
     lines = [[float(p**j / prod(p - q for q in points if q != p)) for j in range(3)] for p in points]
-    one = torch.tensor([*lines, [0.0, 0.0, 1.0]])
+    one = torch.tensor([*lines, [0.0, 0.0, 1.0]], dtype=torch.float32)
     return torch.kron(one, one)
