@@ -17,6 +17,7 @@ from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.loading import load
 from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, stale_lines, standing_line
 from hcdcodec.errors import UsageError
+from hcdcodec.files.permissions import make_folders
 from hcdcodec.files.plan import shard
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run_plan(
     streams = any(None in (job.source, job.target) for job in jobs)
     visible = not arguments.quiet and may_draw(rows=arguments.as_json, streams=streams)
     with (
-        _lock_destination(plan.root, wanted=arguments.lock),
+        _lock_destination(plan, wanted=arguments.lock),
         _telling_of_interrupts(meter),
         ProgressBar(meter, verb.name.lower(), visible=visible) as bar,
         # Ray prints messages about dead workers to standard output, where they would stand between the rows.
@@ -232,16 +233,24 @@ def _tell_interrupted(meter: "WorkMeter") -> None:
     output.say(f"{over}hcdcodec: interrupted; {done} of {meter.count} done, run it again to go on", output.WARNING)
 
 
+def _mirrored_folder(root: Path, job: "Job") -> Path | None:
+    """Return the source folder that a destination mirrors, as the first result in it shows; None: standard input."""
+    if job.source is None or job.target is None:
+        return None
+    return job.source.absolute().parents[len(job.target.relative_to(root).parts) - 1]
+
+
 @contextmanager
-def _lock_destination(root: Path | None, *, wanted: bool) -> Iterator[None]:
-    """Hold the lock of a destination directory while the body runs."""
-    if not wanted or root is None:
+def _lock_destination(plan: "Plan", *, wanted: bool) -> Iterator[None]:
+    """Hold the lock of a destination directory while the body runs. Without jobs there is nothing to lock."""
+    root = plan.root
+    if not wanted or root is None or not plan.jobs:
         yield
         return
     from filelock import FileLock, Timeout
 
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_folders(root, _mirrored_folder(root, plan.jobs[0]))
     except OSError as error:
         raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
     # filelock warns where a file system has no flock and it uses a weaker lock; users cannot change that.

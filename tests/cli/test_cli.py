@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -203,6 +204,19 @@ def test_75_the_destination_is_locked(put: Callable[..., None], hcdcodec: Run) -
     assert "a.png.hcd.png" in tree("small")
     assert hcdcodec("decode", "small", "out/", "--lock").status == 0
     assert tree("out") - {".hcdcodec.lock"} == {"a.png"}
+
+
+def test_a_locked_destination_is_as_closed_as_its_source(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("private/deep/a.png", "open.png")
+    Path("private").chmod(0o700)
+    assert hcdcodec("encode", "private", "small/", *FAST, "--lock").status == 0
+    assert stat.S_IMODE(Path("small").stat().st_mode) == 0o700
+    assert hcdcodec("decode", "small", "new/out/", "--lock").status == 0
+    assert stat.S_IMODE(Path("new/out").stat().st_mode) == 0o700
+    standard_input(monkeypatch, Path("open.png").read_bytes())
+    assert hcdcodec("encode", "-", "piped/a.hcd.png", *FAST, "--lock").status == 0
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------
