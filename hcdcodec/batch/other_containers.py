@@ -12,6 +12,7 @@ from hcdcodec.batch.stamp import read_encoded_stamp
 from hcdcodec.errors import OutputError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import twins
+from hcdcodec.files.find import is_file
 from hcdcodec.files.job import Job
 
 
@@ -44,5 +45,5 @@ def remove_twins(job: Job, files: FileOptions) -> str:
 def _standing(target: Path) -> Iterator[Path]:
     """Yield our results in other containers. Other files of these names belong to the user."""
     for twin in twins(target):
-        if twin.is_file() and read_encoded_stamp(twin) is not None:
+        if is_file(twin) and read_encoded_stamp(twin) is not None:
             yield twin

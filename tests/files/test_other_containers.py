@@ -46,6 +46,16 @@ def test_names() -> None:
     assert twins(Path("in/a.webp")) == ()
 
 
+@pytest.mark.parametrize("options", [(), ("--force",)])
+def test_a_name_that_would_be_too_long_in_another_container(
+    photo: Path, hcdcodec: Run, options: tuple[str, ...]
+) -> None:
+    longest = photo.rename(photo.with_name("x" * (255 - len(".png.hcd.png")) + ".png"))
+    Path("small").mkdir()
+    assert hcdcodec("encode", "in", "small", *FAST, *options).status == 0
+    assert os.listdir("small") == [longest.name + ".hcd.png"]  # noqa: PTH208
+
+
 def test_there_and_back(photo: Path, kind: str, hcdcodec: Run) -> None:
     assert hcdcodec("encode", "in", "small", *FAST, "--container", kind).status == 0
     assert hcdcodec("encode", "in", "png", *FAST).status == 0
