@@ -6,6 +6,7 @@ second result was made from a PNG and keeps the name of its source. The first on
 In all other cases the jobs that share a name fail, because nobody can know which result the user wants.
 """
 
+import contextlib
 import os
 import unicodedata
 from collections import defaultdict
@@ -98,13 +99,19 @@ def _ignores_case(folder: Path) -> bool:
 
     The test looks up an existing name in the other case. A folder that does not exist behaves like its parent.
     """
-    while not folder.exists():
+    while identity(folder) is None:
         folder = folder.parent
     folder = folder.resolve()
-    with os.scandir(folder) as entries:
-        known = next((Path(entry.path) for entry in entries if entry.name.swapcase() != entry.name), folder)
-    other = known.with_name(known.name.swapcase()) if known.name else known
+    known = folder
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:  # one may write to it and not list it
+        known = next((Path(entry.path) for entry in entries if _swap(entry.name) != entry.name), folder)
+    other = known.with_name(_swap(known.name)) if known.name else known
     return other != known and identity(other) is not None and identity(other) == identity(known)
+
+
+def _swap(name: str) -> str:
+    """Return a name in the other case; only ASCII, since FAT, as Linux mounts it for UTF-8, ignores only that case."""
+    return "".join(sign.swapcase() if sign.isascii() else sign for sign in name)
 
 
 def _explain(rival: Job) -> str:

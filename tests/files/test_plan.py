@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import string
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hcdcodec.errors import UsageError
+from hcdcodec.files import find, meetings
 from hcdcodec.files.job import Job
 from hcdcodec.files.picture_names import Format, format_of
 from hcdcodec.files.plan import Plan, names_from, plan_decode, plan_encode, shard
@@ -245,6 +247,17 @@ def test_links_end_a_walk_nowhere(here: Path) -> None:
     assert plan.problems == ()
 
 
+def test_a_link_that_nobody_can_follow_is_a_problem_in_every_python(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "is_file", os.path.isfile)  # as in Python 3.14
+    put("in/a.jpg")
+    Path("in/link.jpg").symlink_to("x" * 300)
+    plan = encode(["in"], "out")
+    assert ([job.key for job in plan.jobs], plan.ignored) == (["a.jpg"], ())
+    assert plan.problems == (("in/link.jpg", "file name too long; check who may read this file"),)
+
+
 def test_special_files_do_not_hang(here: Path) -> None:
     put("in/a.jpg")
     os.mkfifo("in/pipe")
@@ -358,6 +371,34 @@ def test_names_that_only_some_file_systems_tell_apart(here: Path, first: str, se
     plan = encode(["in"], "out")
     assert not plan.jobs and len(plan.problems) == 2
     assert all("too; rename one of them" in why for _, why in plan.problems)
+
+
+def test_names_that_differ_in_case_go_to_a_folder_that_cannot_be_listed(here: Path) -> None:
+    put("in/x.jpg", "in/X.jpg")
+    if len(list(Path("in").iterdir())) < 2:
+        pytest.skip("this file system cannot hold both")
+    Path("out").mkdir()
+    Path("out").chmod(0o333)
+    with without_privileges(here, *here.parents[:2]):
+        plan = encode(["in"], "out")
+    Path("out").chmod(0o700)
+    assert (len(plan.jobs), plan.problems) == (2, ())
+
+
+def test_a_file_system_that_ignores_only_the_case_of_ascii_is_known(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("in/x.jpg", "in/X.jpg", "out/caf\u00e9.jpg")
+    if len(list(Path("in").iterdir())) < 2:
+        pytest.skip("this file system cannot hold both")
+    names = bytes.maketrans(string.ascii_uppercase.encode(), string.ascii_lowercase.encode())
+
+    def fold(path: Path) -> tuple[int, int] | None:
+        is_there = path.parent.name == "out" and os.fsencode(path.name).translate(names) == os.fsencode("caf\u00e9.jpg")
+        return find.identity("out/caf\u00e9.jpg" if is_there else path)
+
+    monkeypatch.setattr(meetings, "identity", fold)
+    assert len(encode(["in"], "out").problems) == 2
 
 
 def test_a_reconstruction_keeps_the_name_of_its_source_and_another_gives_way(here: Path) -> None:
