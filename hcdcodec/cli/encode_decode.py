@@ -215,7 +215,9 @@ def _prepare_decoding(arguments: Arguments) -> "MakeRunner":
 
     decoding = Decoding((), arguments.decode_options(), arguments.file_options())
     output.hush_archives(quiet=arguments.quiet)
-    return partial(_place_decoding, decoding, arguments.weights_dir, arguments.archive_weights)
+    # Workers on other machines have other working directories.
+    weights_dir = arguments.weights_dir and arguments.weights_dir.absolute()
+    return partial(_place_decoding, decoding, weights_dir, arguments.archive_weights)
 
 
 # Workers on other machines call these two functions, too. Only functions of a module can be pickled.

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.batch.ray_cluster import JobGroup, JobQueue
+from hcdcodec.cli.arguments import Arguments
+from hcdcodec.cli.encode_decode import _prepare_decoding
 from hcdcodec.files.job import Job
 
 
@@ -126,3 +129,10 @@ def test_the_last_picture_of_a_chunk_gets_its_chances_alone() -> None:
         assert alone == JobGroup((1,), deaths)
         queue.requeue(alone)
     assert [outcome.status for outcome in queue.pop_outcomes()] == [Status.DONE, Status.FAILED]
+
+
+def test_workers_in_another_directory_find_the_weights(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = _prepare_decoding(Arguments(paths=("small", "out"), weights_dir=Path("weights")))
+    monkeypatch.chdir("/")
+    files = make(("cpu",))
+    assert isinstance(files, Decoding) and files.engines[0].weights_dir == here / "weights"
