@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from hcdcodec.batch.options import FileOptions
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import PictureError, UsageError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 
@@ -14,9 +14,16 @@ def read_standard_input(jobs: Sequence[Job], files: FileOptions) -> bytes:
     """Read standard input if a job needs it.
 
     The main thread does this before the stages start: a signal cannot end the wait of another thread that reads.
+
+    Raises:
+        UsageError: it cannot be read.
     """
-    wanted = any(job.source is None for job in jobs)
-    return disk.read_stream(sys.stdin.buffer, limit=files.max_bytes) if wanted else b""
+    if not any(job.source is None for job in jobs):
+        return b""
+    try:
+        return disk.read_stream(sys.stdin.buffer, limit=files.max_bytes)
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read ({error.strerror}); redirect it or name a file") from error
 
 
 def read_source_head(job: Job, count: int) -> bytes:

@@ -179,15 +179,15 @@ def read_list(name: str, *, null: bool) -> list[str]:
         UsageError: the list cannot be read.
     """
     separator = b"\0" if null else b"\n"
-    if name == "-":
-        if sys.stdin is None:
-            raise UsageError("standard input is closed; --files-from takes a file of names, or -")
-        return names_from(sys.stdin.buffer, separator)
+    if name == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed; --files-from takes a file of names, or -")
     try:
+        if name == "-":
+            return names_from(sys.stdin.buffer, separator)
         with Path(name).open("rb") as stream:
             return names_from(stream, separator)
     except OSError as error:
-        reason = f"{name} cannot be read ({error.strerror})"
+        reason = f"{'standard input' if name == '-' else name} cannot be read ({error.strerror})"
         raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
 
 

@@ -79,6 +79,13 @@ def test_a_closed_standard_input_is_a_wrong_call(folder: Path, command: str) -> 
     assert ran.stderr.startswith("hcdcodec: standard input is closed")
 
 
+@pytest.mark.parametrize("command", ["encode --files-from - small", "encode - small/a.hcd.png"])
+def test_a_standard_input_that_cannot_be_read_is_a_wrong_call(folder: Path, command: str) -> None:
+    ran = run(folder, f"$HCDCODEC {command} {' '.join(FAST)} 0>/dev/null")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert ran.stderr.startswith("hcdcodec: standard input cannot be read (Bad file descriptor); ")
+
+
 def test_a_reader_that_leaves_is_no_traceback(folder: Path) -> None:
     ran = run(folder, f"$HCDCODEC encode --json in small {' '.join(FAST)} | true")
     assert ran.stderr == ""
