@@ -138,7 +138,7 @@ def hcdcodec(
     """A function that runs the command line in this process, as cron does: standard error is a pipe."""
     from hcdcodec.cli import main
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def run(*arguments: str | Path) -> Ran:
         monkeypatch.setattr(sys, "argv", ["hcdcodec", *map(str, arguments)])
@@ -156,4 +156,5 @@ def hcdcodec(
         return Ran(left.value.code, out, (err + rest).decode(errors="surrogateescape"))
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)

@@ -2,7 +2,7 @@
 
 0    all done, or up to date          3    nothing could start: weights are missing
 1    some failed, or left to do       75   another run holds the destination
-2    the call makes no sense          130, 143   interrupted
+2    the call makes no sense          129, 130, 143   interrupted
 """
 
 import importlib
@@ -56,6 +56,9 @@ def main() -> NoReturn:
     output.prepare()
     # As an exception, SIGTERM runs every `finally`: temporary files go, and half-done writes are finished.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(exits.TERMINATED))
+    # So does a terminal that closes, or a connection that is lost; but `nohup` lets a run go on.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, lambda *_: sys.exit(exits.HUNG_UP))
     # Pillow's warnings about odd files that it can read help nobody, and cron would mail them.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())

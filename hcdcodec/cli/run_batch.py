@@ -222,7 +222,7 @@ def _telling_of_interrupts(meter: "WorkMeter") -> Iterator[None]:
         _tell_interrupted(meter)
         raise click.Abort from error  # of KeyboardInterrupt, click would make an empty line
     except SystemExit as error:
-        if error.code == exits.TERMINATED:
+        if error.code in (exits.TERMINATED, exits.HUNG_UP):
             _tell_interrupted(meter)
         raise
 

@@ -664,7 +664,7 @@ def test_a_reader_that_has_gone_is_a_failure_of_one_line(put: Callable[..., None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_leave_whole_files_and_nothing_else(
     put: Callable[..., None], here: Path, number: signal.Signals, status: int
 ) -> None:
@@ -689,7 +689,7 @@ def test_signals_leave_whole_files_and_nothing_else(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGHUP, 129), (signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_signals_end_the_wait_for_standard_input(here: Path, number: signal.Signals, status: int) -> None:
     command = [sys.executable, "-c", OBEDIENT, "encode", "-", "small.hcd.png", *FAST]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -704,6 +704,19 @@ def test_signals_end_the_wait_for_standard_input(here: Path, number: signal.Sign
         finally:
             process.kill()
     assert not list(here.iterdir())
+
+
+@pytest.mark.slow
+def test_nohup_lets_a_run_go_on(here: Path) -> None:
+    command = ["nohup", sys.executable, "-c", OBEDIENT, "encode", "-", "small.hcd.png", *FAST]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None and process.stderr is not None
+        process.stdin.write(bytes(300_000))
+        process.stdin.flush()
+        process.send_signal(signal.SIGHUP)
+        process.stdin.close()
+        assert b"standard input: not a picture" in process.stderr.read()
+    assert process.returncode == 1
 
 
 @pytest.mark.parametrize(("raised", "status"), [("SystemExit(143)", 143), ("KeyboardInterrupt", 130)])
