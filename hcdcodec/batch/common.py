@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from hcdcodec.batch.options import FileOptions
-from hcdcodec.errors import PictureError, UsageError
+from hcdcodec.errors import OutputError, PictureError, UsageError
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 
@@ -58,11 +58,19 @@ def store_result(job: Job, data: bytes, status: os.stat_result | None, files: Fi
     if job.source is not None and status is not None:
         disk.check_unchanged(job.source, status)
     if job.target is None:
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        _write_standard_output(data)
         return ""
     disk.write_atomic(job.target, data, source=job.source)
     # Set the times after the rename: another run removes temporary files that look old.
     if files.preserve and status and not disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns)):
         return "stored with the time of now, since the file system allows no other"
     return ""
+
+
+def _write_standard_output(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"standard output cannot be written ({reason}); check where it goes") from error

@@ -62,6 +62,12 @@ def test_a_full_standard_output_is_one_line_and_status_1(folder: Path, command: 
     assert (ran.returncode, ran.stderr.count("\n")) == (1, 1), ran.stderr
 
 
+def test_a_picture_that_does_not_fit_into_standard_output_names_it(folder: Path) -> None:
+    ran = run(folder, f"$HCDCODEC encode in/a.png - {' '.join(FAST)} >/dev/full")
+    why = "standard output cannot be written (no space left on device); check where it goes"
+    assert (ran.returncode, ran.stderr) == (1, f"hcdcodec: in/a.png: {why}\n")
+
+
 @pytest.mark.parametrize("end", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_work_goes_on_where_nobody_can_be_told(folder: Path, end: str) -> None:
     (folder / "in/d.png").write_bytes(b"words")
