@@ -65,11 +65,13 @@ def _file_content(given: object, max_pixels: int) -> bytes | None:
 
 def _split(pixels: object) -> Picture:
     """Split an array, or what numpy takes for one, into colour and alpha."""
+    refusal = f"{type(pixels).__name__} is no picture; pass a path, bytes, an image or a uint8 array"
     try:
         array = np.asarray(pixels)
     except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths, a tensor on a GPU
-        kind = type(pixels).__name__
-        raise PictureError(f"{kind} is no picture; pass a path, bytes, an image or a uint8 array") from error
+        raise PictureError(refusal) from error
+    if array.dtype == object:  # an open file, for example
+        raise PictureError(refusal)
     channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
     if array.dtype != np.uint8 or channels not in _CHANNELS or not array.size:
         raise PictureError(f"{array.dtype} array of shape {array.shape} is no picture; pass (H, W[, 2|3|4]) uint8")

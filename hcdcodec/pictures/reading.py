@@ -74,6 +74,8 @@ def read_image(image: Image.Image, *, strip: Collection[Strip] = (), upright: bo
             formats.load(image)
             if image.mode not in _MODES:
                 raise PictureError(f"a Pillow image of mode {image.mode} cannot be stored; convert it to RGB first")
+            if 0 in image.size:
+                raise PictureError("a Pillow image without pixels cannot be stored; give one with rows and columns")
             pixels, alpha = _arrays(image)
             metadata = Metadata.from_pillow(image)
     except DamagedError as error:

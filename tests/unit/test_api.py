@@ -1,6 +1,7 @@
 """The functions of the library: odd arguments work or end in our own errors, and so do forks and shortages."""
 
 import inspect
+import io
 import os
 import pickle
 import subprocess
@@ -125,6 +126,17 @@ def test_images_of_every_mode_are_taken(draw: Draw, mode: str) -> None:
 def test_images_of_other_modes_are_refused(mode: str) -> None:
     with pytest.raises(package.PictureError, match=f"mode {mode} cannot be stored; convert it to RGB first"):
         package.encode(Image.new(mode, (8, 8)), **FAST)
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(package.PictureError, match="without pixels"):
+        package.encode(Image.new("RGB", (0, 3)), **FAST)
+
+
+def test_an_open_file_is_refused_by_its_kind() -> None:
+    file: Any = io.BytesIO(b"")
+    with pytest.raises(package.PictureError, match="BytesIO is no picture; pass a path, bytes"):
+        package.encode(file, **FAST)
 
 
 def test_options_of_reading(photo: Path) -> None:
