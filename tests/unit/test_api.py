@@ -201,9 +201,12 @@ def test_what_is_no_content_is_our_own_error(data: Any, options: dict[str, Any])
         package.decode(data, **options)
 
 
-def test_a_device_that_there_is_none_of_is_a_usage_error() -> None:
-    with pytest.raises(package.UsageError, match="no device is called 'toaster'; "):
-        package.load_backbone("bicubic", 4, device="toaster")
+@pytest.mark.parametrize(
+    ("device", "words"), [("toaster", "no device is called 'toaster'; "), ("cuda:99", "device 'cuda:99' is not there ")]
+)
+def test_a_device_that_there_is_none_of_is_a_usage_error(device: str, words: str) -> None:
+    with pytest.raises(package.UsageError, match=words):
+        package.load_backbone("crn", 4, device=device)
 
 
 @contextmanager
