@@ -28,6 +28,21 @@ def precise(device: torch.device, dtype: torch.dtype) -> contextlib.AbstractCont
     return torch.autocast(device.type, dtype)
 
 
+def forbid_short_products(device: torch.device) -> None:
+    """Make products of float32 exact on a device from now on: shorter ones would move decoded pixels.
+
+    These are settings of the whole process. A caller in Python may have changed them since the last picture.
+    """
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+        return
+    torch.set_float32_matmul_precision("highest")
+    # PyTorch 2.9 and later have a setting of its own for convolutions.
+    if (convolutions := getattr(torch.backends.mkldnn, "conv", None)) is not None:
+        convolutions.fp32_precision = "ieee"
+
+
 @contextlib.contextmanager
 def own_modes() -> Iterator[None]:
     """Compute as in a new process: in some modes of torch, no gradients come, or tensors stand on other devices."""

@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 
-from hcdcodec.engine.devices import Precision, fast_type, find_device, precise, usual_batch_px
+from hcdcodec.engine.devices import Precision, fast_type, find_device, forbid_short_products, precise, usual_batch_px
 from hcdcodec.engine.grey import as_channels, as_rgb
 from hcdcodec.engine.tile_batches import (
     Batch,
@@ -76,6 +76,7 @@ class Engine:
 
     def at_work(self) -> contextlib.AbstractContextManager[object]:
         """Return the context for computing. On a GPU, engines do not wait for each other: each has a stream."""
+        forbid_short_products(self.device)
         if self.stream is None:
             return contextlib.nullcontext()
         self.stream.wait_stream(torch.cuda.default_stream(self.device))  # which may still be moving the network
@@ -177,10 +178,8 @@ def engine_for(
     """
     place, batch_px = find_device(device), batch_px or usual_batch_px(device)
     fast = fast_type(precision, place, backbone)
+    forbid_short_products(place)
     if place.type == "cuda":
-        # The reference decode is float32 on every device; TF32 would flip levels.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
         stream = torch.cuda.Stream(place)
         return Engine(backbone.to(place), place, fast, batch_px, is_compiled, stream=stream)
     return Engine(backbone.to(place), place, fast, batch_px, is_compiled)

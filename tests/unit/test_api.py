@@ -245,6 +245,24 @@ def test_modes_of_torch_change_no_file_and_no_pixel(draw: Draw, mode: str, backb
     assert package.encode(pixels, **options) == data
 
 
+@pytest.mark.parametrize("call", ["encode", "decode"])
+def test_products_are_exact_though_the_caller_allows_short_ones(draw: Draw, call: str) -> None:
+    """Processors that multiply bfloat16 fast use it then in convolutions of PyTorch, and that moves pixels."""
+    pixels = draw(24, 20, 3)
+    options: dict[str, Any] = {"backbone": "irn", "scale": 2, "effort": 0}
+    data = package.encode(pixels, **options)
+    decoded = package.decode(data)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        if call == "encode":
+            assert package.encode(pixels, **options) == data
+        else:
+            assert np.array_equal(package.decode(data), decoded)
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 INFERENCE = """
 import numpy, torch
 import hcdcodec
