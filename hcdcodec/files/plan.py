@@ -193,6 +193,7 @@ def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool
     _check_arguments(sources, destination, listed=listed)
     place = _place(sources, destination, rule, listed=listed)
     if not listed and sources[0] == _STANDARD_STREAM:
+        _check_input_survives(place.file)
         return Plan((Job(None, place.file, "standard input", "", named=True),), root=place.folder)
     findings = search(sources, rule.refuse, destination=place.root, listed=listed, exclude=exclude)
     jobs = [Job(f.path, place.make_target(f.key, rule), str(f.path), f.key, f.named) for f in findings.found]
@@ -244,6 +245,16 @@ def _check_file(path: Path, rule: _Rule, source: str) -> Path:
             f"{path} would hold {(format_of(suffix) or suffix[1:]).upper()} data; let its name end in {suffix}"
         )
     return path
+
+
+def _check_input_survives(target: Path | None) -> None:
+    """Refuse to replace the file that standard input is read from, which is a source like any other."""
+    try:
+        status = os.fstat(0)
+    except OSError:  # it is closed
+        return
+    if target is not None and identity(target) == (status.st_dev, status.st_ino):
+        raise UsageError(f"{target} is standard input, and its result would replace it; name another destination")
 
 
 def _check_sources_survive(jobs: Sequence[Job], settled: Sequence[Job]) -> None:

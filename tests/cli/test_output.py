@@ -85,6 +85,15 @@ def test_a_closed_standard_input_is_a_wrong_call(folder: Path, command: str) -> 
     assert ran.stderr.startswith("hcdcodec: standard input is closed")
 
 
+@pytest.mark.parametrize("command", [f"encode --force {' '.join(FAST)}", "decode --force"])
+def test_the_file_behind_standard_input_is_never_replaced(folder: Path, command: str) -> None:
+    before = (folder / "in/a.png").read_bytes()
+    ran = run(folder, f"$HCDCODEC {command} - in/a.png <in/a.png")
+    assert (ran.returncode, ran.stderr.count("\n")) == (2, 1), ran.stderr
+    assert "in/a.png is standard input, and its result would replace it; " in ran.stderr
+    assert (folder / "in/a.png").read_bytes() == before
+
+
 @pytest.mark.parametrize("command", ["encode --files-from - small", "encode - small/a.hcd.png"])
 def test_a_standard_input_that_cannot_be_read_is_a_wrong_call(folder: Path, command: str) -> None:
     ran = run(folder, f"$HCDCODEC {command} {' '.join(FAST)} 0>/dev/null")
