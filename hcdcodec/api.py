@@ -115,11 +115,11 @@ def encode_report(
     source = read_anything(pixels, options, _whole(max_pixels, "max_pixels"))
     picture = source.picture
     level = quality if isinstance(quality, Target) else _whole(quality, "quality")
-    with own_modes():
+    with memory_errors(), own_modes():
         engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
         check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
         start = time.perf_counter()
-        with memory_errors(), engine.at_work():
+        with engine.at_work():
             encoded = _encode(engine, source, options, level)
     header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
     refined = encoded.refined

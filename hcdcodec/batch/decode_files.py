@@ -120,7 +120,9 @@ class Decoding:
         # The headers of one group may name several networks; results go back to the order of the group.
         start, groups = time.perf_counter(), dict[Engine, list[int]]()
         for index, package in enumerate(packages):
-            groups.setdefault(engines.get(package.packed.header, package.folders), []).append(index)
+            with memory_errors():
+                engine = engines.get(package.packed.header, package.folders)
+            groups.setdefault(engine, []).append(index)
         made = dict[int, Picture]()
         for engine, members in groups.items():
             with memory_errors(), engine.at_work():

@@ -85,6 +85,10 @@ def main() -> NoReturn:
         sys.exit(_status_of(error))
     except MemoryError:
         sys.exit(_leave_short())
+    except ImportError as error:  # a package that is broken, or that does not fit into memory
+        reason = printable(next(iter(str(error).split("\n")), ""))
+        output.fail(f"hcdcodec: a package cannot be loaded ({reason}); free some memory, or install hcdcodec again")
+        sys.exit(exits.FAILED)
     except RuntimeError as error:
         sys.exit(_leave_broken(error))
     sys.exit(output.finish(0))

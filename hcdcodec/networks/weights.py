@@ -43,6 +43,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
     Raises:
         ModelError: the file cannot be read or is empty, or a value is not finite or has a type without a hash.
+        MemoryError: there is too little memory for it.
     """
     try:
         if path.exists() and not path.is_file():
@@ -50,6 +51,10 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         state = load_file(path)
     except (OSError, SafetensorError, KeyError) as error:  # KeyError: a number type that torch does not have
         raise ModelError(f"cannot read the weights {path} ({error}); install them again") from error
+    except RuntimeError as error:  # torch maps the file into memory
+        if "Cannot allocate memory" in str(error):
+            raise MemoryError from error
+        raise ModelError(f"cannot read the weights {path} ({error}); copy them to another disk") from error
     check_weights(state, str(path))
     return state
 

@@ -21,6 +21,7 @@ from filelock import FileLock
 from PIL import Image
 
 import hcdcodec as package
+from hcdcodec import api
 from hcdcodec.cli.command import cli
 
 Run = Callable[..., Ran]
@@ -717,6 +718,40 @@ def test_nohup_lets_a_run_go_on(here: Path) -> None:
         process.stdin.close()
         assert b"standard input: not a picture" in process.stderr.read()
     assert process.returncode == 1
+
+
+def test_a_package_that_cannot_be_loaded_is_one_line() -> None:
+    code = """
+from hcdcodec.cli import command
+
+def load(**_):
+    raise ImportError("libtorch_cpu.so: failed to map segment from shared object\\nand more")
+
+command.cli.main = load
+command.main()
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr.count("\n")) == (1, 1)
+    assert "(libtorch_cpu.so: failed to map segment from shared object); free some memory" in ran.stderr
+
+
+def test_weights_that_do_not_fit_into_memory_are_one_line(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hcdcodec.networks import weights
+
+    def map_file(path: Path) -> None:
+        raise RuntimeError(f"unable to mmap 5856324 bytes from file <{path}>: Cannot allocate memory (12)")
+
+    put("a.png")
+    assert hcdcodec("encode", "-e0", "a.png", "small/").status == 0
+    monkeypatch.setattr(weights, "load_file", map_file)
+    api._engine.cache_clear()
+    for command in (("encode", "-e0", "a.png", "other/"), ("decode", "small", "out/")):
+        ran = hcdcodec(*command)
+        assert (ran.status, ran.err.count("\n")) == (1, 1) and "not enough memory" in ran.err
+    with pytest.raises(MemoryError):
+        package.encode("a.png", effort=0)
 
 
 @pytest.mark.parametrize(("raised", "status"), [("SystemExit(143)", 143), ("KeyboardInterrupt", 130)])
