@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
-from PIL import Image, PpmImagePlugin, TiffImagePlugin
+from PIL import ExifTags, Image, PpmImagePlugin, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, HcdError, PictureError
 from hcdcodec.files.picture_names import Format
@@ -39,6 +39,7 @@ _MAGIC = re.compile(
 _NEXT_PNM = re.compile(rb"\s*P[1-7]\s")
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
+_ON_ITS_SIDE = (5, 6, 7, 8)  # orientations by which rows become columns
 _LIMIT = threading.Lock()  # guards Pillow's limit, which is one variable for the whole process
 _LARGE_PX = 1 << 24
 _LARGE = threading.Lock()
@@ -88,9 +89,15 @@ def open_lazily(data: bytes) -> Image.Image:
 
 def load(image: Image.Image) -> Image.Image:
     """Decode the pixels, without a limit on their number."""
+    is_on_its_side = (
+        isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
+    )
     # Only Pillow's TIFF reader asks for the limit again. The others need no lock, so they can decode side by side.
     with _no_limit() if image.format == "TIFF" else nullcontext():
         image.load()
+    # Pillow has turned the pixels of a TIFF, and not its density.
+    if is_on_its_side and "dpi" in image.info:
+        image.info["dpi"] = image.info["dpi"][::-1]
     return image
 
 

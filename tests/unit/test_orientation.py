@@ -11,7 +11,7 @@ from hcdcodec.pictures.metadata import Metadata, Strip
 from hcdcodec.pictures.orientation import read_orientation, turn_upright
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.png_chunks import Chunk
-from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.reading import read_image, read_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 13, 3)).astype(np.uint8)
 
@@ -56,6 +56,17 @@ def test_density_is_turned_too() -> None:
         turned = turn_upright(Picture(PIXELS, None, Metadata(exif=exif(orientation), chunks=chunks)))
         assert turned.metadata.chunks[0].payload == struct.pack(">IIB", *expected, 1)
         assert turned.metadata.chunks[1] == chunks[1]
+
+
+@pytest.mark.parametrize(("orientation", "expected"), [(1, (200, 100)), (3, (200, 100)), (6, (100, 200))])
+def test_the_density_of_a_tiff_is_turned_with_its_pixels(orientation: int, expected: tuple[int, int]) -> None:
+    buffer, block = io.BytesIO(), Image.Exif()
+    block[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(PIXELS).save(buffer, "TIFF", exif=block, dpi=(200, 100))
+    opened = Image.open(io.BytesIO(buffer.getvalue()))
+    for picture in (read_picture(buffer.getvalue()), read_image(opened), read_image(opened)):
+        assert picture.metadata.dpi == pytest.approx(expected, abs=0.1)
+        assert picture.height == (13 if orientation == 6 else 9)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
