@@ -64,9 +64,9 @@ def find_loss(image: Image.Image, data: bytes) -> Loss | None:
     is_deep = depth > 8
     if kind in ("CMYK", "LAB") and not is_deep:
         return Loss[kind]
-    is_signed = kind == "I" and image.mode == "I" and image.format != "PPM"
+    is_signed = formats.has_signed_samples(image) or (kind == "I" and image.mode == "I" and image.format != "PPM")
     if kind in ("CMYK", "LAB", "F") or is_signed or depth > 16:
-        name = {"F": "floating-point", "I": "signed or 32-bit"}.get(kind, f"{depth}-bit {kind}")
+        name = "floating-point" if kind == "F" else "signed or 32-bit" if is_signed else f"{depth}-bit {kind}"
         raise PictureError(f"{name} picture cannot be stored; convert it to 8-bit RGB or grey first")
     if formats.count_channels(image) > len(image.getbands()):
         raise PictureError("picture with a channel of unknown meaning cannot be stored; convert it to 8-bit RGB first")

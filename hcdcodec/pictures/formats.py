@@ -39,6 +39,7 @@ _MAGIC = re.compile(
 _NEXT_PNM = re.compile(rb"\s*P[1-7]\s")
 _TIFF_BITS_PER_SAMPLE = 258
 _TIFF_SAMPLES_PER_PIXEL = 277
+_TIFF_SAMPLE_FORMAT, _SIGNED = 339, 2
 _ON_ITS_SIDE = (5, 6, 7, 8)  # orientations by which rows become columns
 _LIMIT = threading.Lock()  # guards Pillow's limit, which is one variable for the whole process
 _LARGE_PX = 1 << 24
@@ -157,6 +158,11 @@ def count_bits(image: Image.Image, data: bytes) -> int:
 def count_channels(image: Image.Image) -> int:
     """Return the number of channels in a TIFF, of which Pillow can leave some out; 0 for other formats."""
     return int(image.tag_v2.get(_TIFF_SAMPLES_PER_PIXEL, 1)) if isinstance(image, TiffImagePlugin.TiffImageFile) else 0
+
+
+def has_signed_samples(image: Image.Image) -> bool:
+    """Tell whether a TIFF has samples below zero, which Pillow takes for high levels where they have 8 bits."""
+    return isinstance(image, TiffImagePlugin.TiffImageFile) and _SIGNED in image.tag_v2.get(_TIFF_SAMPLE_FORMAT, ())
 
 
 def _jpeg2000_bits(size_marker: bytes) -> int:

@@ -112,6 +112,8 @@ def test_deep_avif_is_read_as_its_decoder_rounds_it() -> None:
             "32-bit picture cannot be stored; convert it to 8",
         ),
         (saved(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"), "floating-point picture cannot be stored; "),
+        # Samples of 8 bits with a sign: Pillow would read -1 as 255.
+        (saved(Image.new("L", (4, 4)), "TIFF", tiffinfo={339: 2}), "signed or 32-bit picture cannot be stored; "),
     ],
 )
 def test_what_no_option_helps_is_refused_in_any_case(data: bytes, words: str) -> None:
