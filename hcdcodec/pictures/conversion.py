@@ -41,7 +41,7 @@ class Loss(enum.Enum):
     def refusal(self) -> str:
         """Return the reason for which a picture is refused unless the user wants it converted."""
         remedy = "rounds it to 8 bits" if self is Loss.DEPTH else "makes sRGB of it"
-        return f"{self.value} cannot be stored as it is; --convert {remedy}"
+        return f"{self.value} cannot be stored as it is; encode --convert {remedy}"
 
     @property
     def warning(self) -> str:

@@ -95,7 +95,7 @@ def _refuse(head: JxlHead) -> None:
         raise PictureError("JPEG XL has several frames, or a preview; save each as a single picture")
     if head.bits != 8:  # pillow-jxl-plugin would cut them
         kind = f"{head.bits}-bit" if head.bits else "floating-point"
-        raise PictureError(f"{kind} JPEG XL cannot be rounded; make a 16-bit PNG of it, which --convert takes")
+        raise PictureError(f"{kind} JPEG XL cannot be rounded; make a 16-bit PNG of it, which encode --convert takes")
     if head.extra_channels > 1:
         raise PictureError("picture with a channel of unknown meaning cannot be stored; convert it to 8-bit RGB first")
 

@@ -160,6 +160,6 @@ def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Callable[..., Ran], photos
 def test_a_dry_run_converts_as_the_run_would(hcdcodec: Callable[..., Ran], here: Path) -> None:
     Image.fromarray(np.full((24, 20), 40000, np.uint16)).save("deep.png")
     plain = hcdcodec("encode", *FAST, "-n", "-v", "deep.png", "small/")
-    assert "; --convert rounds it to 8 bits" in plain.err
+    assert "; encode --convert rounds it to 8 bits" in plain.err
     foretold = hcdcodec("encode", *FAST, "-n", "-v", "--convert", "deep.png", "small/")
     assert "--convert" not in foretold.err and " bytes -> about " in foretold.err

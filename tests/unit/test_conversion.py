@@ -15,7 +15,7 @@ from hcdcodec.pictures.metadata import Strip
 from hcdcodec.pictures.picture import Mode
 from hcdcodec.pictures.reading import read_picture
 
-DEEP = "picture of more than 8 bits a channel cannot be stored as it is; --convert rounds it to 8 bits"
+DEEP = "picture of more than 8 bits a channel cannot be stored as it is; encode --convert rounds it to 8 bits"
 
 
 def rounded(samples: Samples, most: int = 65535) -> npt.NDArray[np.uint8]:
@@ -126,7 +126,7 @@ def test_lab_becomes_srgb() -> None:
     converted = ImageCms.profileToProfile(colours, SRGB, LAB, outputMode="LAB")
     assert converted is not None
     data = saved(converted, "TIFF")
-    with pytest.raises(PictureError, match="Lab picture cannot be stored as it is; --convert makes sRGB of it"):
+    with pytest.raises(PictureError, match="Lab picture cannot be stored as it is; encode --convert makes sRGB of it"):
         read_picture(data)
     picture = read_picture(data, convert=True)
     assert picture.mode is Mode.RGB and picture.metadata.icc is None
@@ -139,7 +139,7 @@ def test_lab_becomes_srgb() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk_goes_through_its_profile_and_not_without_one(kind: str) -> None:
     inks = Image.new("CMYK", (8, 8), (0, 200, 220, 20))
-    with pytest.raises(PictureError, match="CMYK picture cannot be stored as it is; --convert makes sRGB of it"):
+    with pytest.raises(PictureError, match="CMYK picture cannot be stored as it is; encode --convert makes sRGB of it"):
         read_picture(saved(inks, kind))
     with pytest.raises(PictureError, match="CMYK picture has no profile"):
         read_picture(saved(inks, kind), convert=True)

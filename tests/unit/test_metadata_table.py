@@ -331,7 +331,7 @@ def turned(orientation: int, size: tuple[int, int]) -> str:
 
 def conversion_cell(data: bytes) -> str:
     """Return what becomes of a picture that 8-bit grey or RGB cannot hold."""
-    with pytest.raises(PictureError, match=r"; --convert "):
+    with pytest.raises(PictureError, match=r"; encode --convert "):
         read_picture(data)
     assert read_picture(data, convert=True).warnings
     return "refused, converted with --convert"
