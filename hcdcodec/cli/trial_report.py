@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hcdcodec.cli.report import format_time
+from hcdcodec.cli.report import format_time, name_members
 from hcdcodec.files.names import printable
 from hcdcodec.files.sizes import format_bytes
 from hcdcodec.format.grid import DEFAULT_QUALITY
@@ -22,7 +22,7 @@ def attempt_row(attempt: "Attempt") -> dict[str, Any]:
     small = attempt.small
     return {
         "kind": "picture",
-        "name": printable(str(attempt.path)),
+        **name_members("name", str(attempt.path)),
         "scale": attempt.setting.scale,
         "quality": attempt.setting.quality,
         "whole": attempt.piece.share == 1,
@@ -52,7 +52,7 @@ def folder_rows(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> 
             "bytes_high": round(one.bytes.high),
             "share": round(one.share, 4),
             "seconds": round(one.seconds),
-            "worst": {"name": printable(str(worst.path)), "psnr": _round_finite(worst.small.psnr)},
+            "worst": {**name_members("name", str(worst.path)), "psnr": _round_finite(worst.small.psnr)},
         }
 
 
@@ -94,10 +94,11 @@ def sentence(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> str
     one = advised(estimates)
     rows = _at(tried, one.setting)
     worst = _format_psnr(_worst(rows).small.psnr)
+    judged = "it" if one.files == 1 else f"the worst of {len(rows)}"
     scale = f"scale {one.setting.scale} and " if len({one.setting.scale for one in estimates}) > 1 else ""
     words = (
         f"At {scale}quality {one.setting.quality}, {_pictures(one)} would take {_format_share(one.share)} of today's "
-        f"bytes, about {format_time(one.seconds)}; the worst of {len(rows)} came out at {worst}"
+        f"bytes, about {format_time(one.seconds)}; {judged} came out at {worst}"
     )
     needed = _reference_share(rows)
     return words + (
@@ -147,7 +148,7 @@ def _pieces(tried: "Sequence[Attempt]", estimate: "Estimate") -> str:
     rows = _at(tried, estimate.setting)
     parts = sum(attempt.piece.share < 1 for attempt in rows)
     middles = f" ({parts} large, by the middle)" if parts else ""
-    return f"{len(rows)} of {estimate.files} pictures{middles}"
+    return f"{len(rows)} of {estimate.files} picture{'s' * (estimate.files != 1)}{middles}"
 
 
 def _pictures(estimate: "Estimate") -> str:

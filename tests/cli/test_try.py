@@ -1,6 +1,7 @@
 """hcdcodec try: tables, rows, a sentence and a page about a few pictures."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -91,10 +92,22 @@ def test_named_pictures_are_tried(attempt: Callable[..., Ran], photos: Path) -> 
     assert {row["name"] for row in rows if row["kind"] == "picture"} == {"photos/a.png", "photos/b.jpg"}
 
 
+def test_rows_have_the_exact_names(attempt: Callable[..., Ran], photos: Path) -> None:
+    names = [b"photos/a\n\xc2\xa0.png", b"photos/\xff.png"]
+    for name in names:
+        Path(os.fsdecode(name)).write_bytes((photos / "a.png").read_bytes())
+    for name, base64 in zip(names, (None, "cGhvdG9zL/8ucG5n"), strict=True):
+        picture, folder = map(json.loads, attempt(os.fsdecode(name), "--json", "-Q", "75").out.splitlines())
+        for row in (picture, folder["worst"]):
+            assert row["name"] == name.decode(errors="backslashreplace")
+            assert row.get("name_base64") == base64
+
+
 def test_of_large_pictures_the_middle_is_tried(attempt: Callable[..., Ran], here: Path) -> None:
     Image.fromarray(np.zeros((700, 900), np.uint8)).save("large.png")
     run = attempt("large.png", "-Q", "75")
-    assert "means of 1 of 1 pictures (1 large, by the middle)" in run.out.decode()
+    assert "means of 1 of 1 picture (1 large, by the middle)" in run.out.decode()
+    assert "; it came out at no error" in run.out.decode()
     row = json.loads(attempt("large.png", "--json", "-Q", "75").out.splitlines()[0])
     assert (row["whole"], row["psnr"]) == (False, None)
     assert row["pixels"] <= 1 << 19
