@@ -10,13 +10,20 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.grid import grid_of
+from hcdcodec.format.layout import make_raw
+from hcdcodec.format.oxipng_worker import optimise
+from hcdcodec.format.png_container import ALPHA_CHUNK
 from hcdcodec.format.srgb_profile import is_srgb
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Levels, Picture
 
 HEADER_BYTES = 283
 """Bytes of the header and of its copy, with their frames, in a PNG."""
+
+_EXACT_PX, _QUICK_LEVEL = 1 << 20, 0
+"""Alpha is stored exactly and does not follow the LR, so it is packed as in a file; above so many pixels quicker."""
 
 
 @dataclass(frozen=True, order=True)
@@ -46,12 +53,18 @@ class Measured:
 
 def measure(picture: Picture, source_bytes: int, settings: tuple[Setting, ...]) -> Measured:
     """Measure a picture at some settings."""
-    alpha = 0 if picture.alpha is None else len(_deflate(Image.fromarray(picture.alpha)))
+    alpha = 0 if picture.alpha is None else _alpha_bytes(picture.alpha)
     # The header names this profile, and the file does not store it.
     stored = replace(picture.metadata, icc=None) if is_srgb(picture.metadata.icc) else picture.metadata
     metadata = len(png_chunks.join(stored.to_chunks(compact=True)))
     sizes = tuple(lr_bytes(picture.pixels, setting) for setting in settings)
     return Measured(picture.pixel_count, source_bytes, HEADER_BYTES + metadata + alpha, sizes)
+
+
+def _alpha_bytes(alpha: Levels) -> int:
+    """Return the bytes of the chunk of an alpha plane; of a large one usually a few more than will be stored."""
+    plane = optimise(make_raw(alpha, PNG_LEVEL if alpha.size <= _EXACT_PX else _QUICK_LEVEL))
+    return len(png_chunks.join([png_chunks.Chunk(ALPHA_CHUNK, plane)]))
 
 
 def lr_bytes(pixels: Levels, setting: Setting) -> int:

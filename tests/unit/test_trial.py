@@ -11,6 +11,9 @@ from PIL import Image
 
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import search_of
+from hcdcodec.format.container import PNG_LEVEL
+from hcdcodec.format.layout import make_raw
+from hcdcodec.format.oxipng_worker import optimise
 from hcdcodec.format.srgb_profile import make_srgb
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import psnr
@@ -102,6 +105,15 @@ def test_alpha_and_metadata_count(draw: Draw) -> None:
     assert (
         measure(Picture(pixels, metadata=Metadata(exif=b"II*\0" + bytes(500))), 1, settings).fixed_bytes == plain + 516
     )
+
+
+@pytest.mark.parametrize("side", [200, 1100])
+def test_a_mask_is_measured_as_it_is_stored(side: int) -> None:
+    rows, columns = np.mgrid[:side, :side] - side / 2
+    mask = np.clip(128 * (side / 3 - np.hypot(rows, columns)), 0, 255).astype(np.uint8)
+    measured, plain = (measure(Picture(mask, alpha), 1, ()).fixed_bytes for alpha in (mask, None))
+    stored = 12 + len(optimise(make_raw(mask, PNG_LEVEL)))
+    assert measured - plain == (stored if side == 200 else pytest.approx(stored, rel=0.05))
 
 
 def test_a_profile_that_is_only_named_takes_nothing(draw: Draw) -> None:
