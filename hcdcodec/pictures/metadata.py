@@ -40,8 +40,12 @@ _RESOLUTION_UNITS = (2, 3)  # inch, centimetre; 1 is none
 # A TIFF mixes EXIF with the tags that describe its storage. These tags describe the picture.
 _TIFF_TAGS = tuple(
     ExifTags.Base[name]
-    for name in ("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "HostComputer", "Copyright")
-)
+    for name in (
+        "ProcessingSoftware", "DocumentName", "ImageDescription", "Make", "Model", "PageName", "Software", "DateTime",
+        "Artist", "HostComputer", "Rating", "RatingPercent", "Copyright", "XPTitle", "XPComment", "XPAuthor",
+        "XPKeywords", "XPSubject",
+    )
+)  # fmt: skip
 _TIFF_GROUPS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
 
 

@@ -351,6 +351,17 @@ def test_tiff_carries_icc_xmp_density_and_the_tags_of_exif(block: bytes | None) 
     assert (again.metadata.exif is not None) is (block is not None)
 
 
+def test_tiff_carries_titles_keywords_and_ratings_both_ways() -> None:
+    block, title = Image.Exif(), "Café\0".encode("utf-16-le")
+    block.update({ExifTags.Base.XPTitle: title, ExifTags.Base.XPKeywords: title})
+    block.update({ExifTags.Base.Rating: 4, ExifTags.Base.DocumentName: "scan 7"})
+    data = write_picture(Picture(noise(4, 4, 3), None, Metadata(exif=block.tobytes()[6:])), Format.TIFF)
+    for exif_of in (data, write_picture(read_picture(data), Format.PNG)):
+        with Image.open(io.BytesIO(exif_of)) as image:
+            found = image.getexif()
+        assert {tag: found.get(tag) for tag in block} == dict(block)
+
+
 def test_tiff_keeps_the_orientation_tag() -> None:
     data = write_picture(Picture(noise(4, 6, 3), None, Metadata(exif=exif(orientation=6))), Format.TIFF)
     with Image.open(io.BytesIO(data)) as image:
