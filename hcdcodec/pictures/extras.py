@@ -7,6 +7,7 @@
     content credentials (C2PA), unknown parts    warning: they are about other bytes, or nobody knows about what
     ICC profile     JPEG 2000, BMP               carried
     EXIF and XMP of JPEG 2000; XMP, ICC of GIF   warning
+    place on a map, layers       TIFF            warning: the picture is complete without them
     several views   multi-picture JPEG           refused: each view is a picture of its own
     camera raw      TIFF                         refused: the picture that would be read is a preview
 
@@ -42,6 +43,10 @@ _GIF_PARTS = {
     b"\x21\xff\x0bXMP DataXMP": (Strip.XMP, "XMP"),
     b"\x21\xff\x0bICCRGBG1012": (Strip.ICC, "colour profile"),
 }
+_MAP_PLACE = "place on a map (GeoTIFF)"
+# OGC GeoTIFF 1.1, annex B: the picture's scale, its tie points, its transformation, and the keys of the map.
+_TIFF_PARTS = {33550: _MAP_PLACE, 33922: _MAP_PLACE, 34264: _MAP_PLACE, 34735: _MAP_PLACE}
+_TIFF_PARTS |= {37724: "stack of layers (Photoshop)"}  # beside them stands the picture of all layers together
 _BMP_HEADER, _BMP_V5 = 14, 124  # where the second header of a BMP begins; its size where it can name a profile
 _BMP_EMBEDDED = b"DEBM"
 _JUMBF_SEGMENT = 0xEB  # ITU-T T.86 reserves APP11 for JPEG XT and JUMBF, in which C2PA stands
@@ -162,7 +167,8 @@ def _extras_of_jpeg(jpeg: Jpeg) -> Extras:
 
 def _extras_of_tiff(directory: tiff.Directory) -> Extras:
     tiff.check_is_picture(directory)
-    return Extras(_iptc_chunk(directory.value(tiff.IPTC)))
+    lost = dict.fromkeys(name for tag, name in _TIFF_PARTS.items() if tag in directory.entries)
+    return Extras(_iptc_chunk(directory.value(tiff.IPTC)), warnings=tuple(map(_warn_about_part, lost)))
 
 
 def _iptc_chunk(iptc: bytes) -> tuple[Chunk, ...]:

@@ -239,6 +239,8 @@ KINDS = (
     Kind("content credentials (C2PA)", "PNG", png((b"caBX", b"x"))),
     Kind("a chunk that nobody knows", "PNG", png((b"vpAg", b"x"))),
     Kind("EXIF, XMP", "JPEG 2000", saved("JPEG2000") + b"\0\0\0\x1cuuidJpgTiffExif->JP2II*\0"),
+    Kind("place on a map (GeoTIFF)", "TIFF", tiff(34735, 3, (1, 1, 0, 0))),
+    Kind("layers (Photoshop)", "TIFF", tiff(37724, 7, b"Adobe Photoshop Document Data Block\0")),
     Kind("a damaged chunk", "PNG", BROKEN),
     Kind("gain or depth map, preview", "JPEG", several(0x030000, 0)),
     Kind("film", "JPEG", jpeg(tail=bytes(4) + b"ftypmp42")),
