@@ -4,13 +4,14 @@ A reconstruction is any picture file of the same size. An LR of ours is decoded 
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
 
 import numpy as np
 
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import HcdError, PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.find import is_directory, is_file, search, status_of
@@ -150,21 +151,24 @@ def compare_pair(
     if pair.other is None:
         raise PictureError("has no counterpart in the other folder; encode or decode it first")
     limit = disk.most_bytes(max_pixels)
-    source, data = disk.read(pair.original, limit=limit), disk.read(pair.other, limit=limit)
+    source = disk.read(pair.original, limit=limit)
     container.refuse_encoded(source)
+    with _naming(pair.other):
+        data = disk.read(pair.other, limit=limit)
     is_lr, is_decoded = container.is_ours(data), read_lr_digest(data) is not None
     # What we have made was converted where 8-bit grey or RGB could not hold it.
     picture = read_picture(source, max_pixels=max_pixels, convert=is_lr or is_decoded)
-    if is_lr:
-        packed = container.unpack(data, max_pixels=max_pixels)
-        lr: Levels | None
-        size: int | None
-        restored, scale = restore(packed, pair.other), packed.header.scale
-        lr, size, settings = packed.lr, len(data), _settings_of(packed.header)
-    else:
-        restored, scale = read_picture(data, max_pixels=max_pixels), DEFAULT_BORDER
-        # A PNG that we decoded says nothing about cost: its small file is what a user would store.
-        lr, size, settings = None, None if is_decoded else len(data), ""
+    with _naming(pair.other):
+        if is_lr:
+            packed = container.unpack(data, max_pixels=max_pixels)
+            lr: Levels | None
+            size: int | None
+            restored, scale = restore(packed, pair.other), packed.header.scale
+            lr, size, settings = packed.lr, len(data), _settings_of(packed.header)
+        else:
+            restored, scale = read_picture(data, max_pixels=max_pixels), DEFAULT_BORDER
+            # A PNG that we decoded says nothing about cost: its small file is what a user would store.
+            lr, size, settings = None, None if is_decoded else len(data), ""
     picture = _turn_like(picture, restored)
     original, decoded = picture.pixels, restored.pixels
     scores = metrics.score(original, decoded, border=scale if border is None else border)
@@ -172,6 +176,19 @@ def compare_pair(
     # Expanded, because a grey original can come back as RGB.
     figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
     return Comparison(figures, original, decoded, lr, len(source), settings, picture.metadata)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the name of a file in front of an error about it; the caller names the original, which is another one.
+
+    Raises:
+        HcdError: of the same kind.
+    """
+    try:
+        yield
+    except HcdError as error:
+        raise type(error)(f"{path}: {error}") from error
 
 
 def _turn_like(picture: Picture, restored: Picture) -> Picture:

@@ -160,6 +160,16 @@ def test_what_was_converted_is_compared(
     assert "cannot be stored as it is; encode --convert" in compare(tmp_path / "in", out).err
 
 
+def test_an_error_names_the_file_that_it_is_about(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
+    path, short, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "short.png", tmp_path / "a.hcd.png"
+    short.write_bytes(path.read_bytes()[:-30])
+    small.write_bytes(lr[:-30])
+    for other, words in ((short, "truncated"), (small, "truncated"), (tmp_path / "none.png", "no such file")):
+        run = compare(path, other)
+        assert run.err.startswith(f"hcdcodec: {path}: {other}: ") and words in run.err
+        assert compare(other, path).err.startswith(f"hcdcodec: {other}: ")
+
+
 @pytest.mark.parametrize(("height", "factor"), [(10, 320), (30, 136), (5000, 1)])
 def test_narrow_pictures_are_enlarged_within_reason(
     compare: Callable[..., Ran], tmp_path: Path, height: int, factor: int
