@@ -30,13 +30,13 @@ class Curve:
     Between two files the logarithm of the bytes is linear in dB, as in the benchmarks.
 
     Args:
-        codec: one that is available.
+        codec: one that is available. If it does not hold a picture so large, it makes no file.
         picture: without alpha and metadata.
     """
 
     def __init__(self, codec: Codec, picture: Picture) -> None:
         self.codec, self._picture = codec, picture
-        self._settings = sorted(codec.settings)
+        self._settings = sorted(codec.settings) if codec.holds(picture.pixels) else []
         self._made: dict[int, Point] = {}
 
     def psnr_at(self, size: float) -> float | None:

@@ -1,6 +1,7 @@
 """The codecs that ours is compared with: their real encoders, as Pillow and its plugins carry them."""
 
 import io
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,14 @@ try:
     HAS_JXL = True
 except ImportError:
     HAS_JXL = False
+
+
+_SIDES = {"WEBP": 16383, "JPEG": 65500, "AVIF": 65536}
+"""Largest number of pixels a side, by Pillow's name; see `hcdcodec.pictures.writing`."""
+
+
+def _fits(kind: str, height: int, width: int) -> bool:
+    return max(height, width) <= _SIDES.get(kind, math.inf)
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,10 @@ class Codec:
     def short(self) -> str:
         """Return the name that people know the format by."""
         return {"WEBP": "WebP", "JXL": "JPEG XL"}.get(self.kind, self.kind)
+
+    def holds(self, pixels: Levels) -> bool:
+        """Tell whether the format holds a picture of this size."""
+        return _fits(self.kind, *pixels.shape[:2])
 
     def travel(self, picture: Picture, setting: int) -> tuple[float, Levels]:
         """Return (bpp, decoded pixels) of a picture."""
@@ -117,9 +130,14 @@ class Thumbnail:
     options: Mapping[str, object]
     available: bool
 
-    def bytes(self, pixels: Levels, scale: int) -> int:
-        """Return the size of a bicubic thumbnail of the LR's size, of (H, W) or (H, W, 3)."""
+    def bytes(self, pixels: Levels, scale: int) -> float:
+        """Return the size of a bicubic thumbnail of the LR's size, of (H, W) or (H, W, 3).
+
+        It is infinite where the format does not hold a thumbnail so large.
+        """
         height, width = (-(-side // scale) for side in pixels.shape[:2])
+        if not _fits(self.kind, height, width):
+            return math.inf
         buffer = io.BytesIO()
         small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
         small.save(buffer, self.kind, **self.options)

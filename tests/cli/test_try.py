@@ -113,6 +113,21 @@ def test_of_large_pictures_the_middle_is_tried(attempt: Callable[..., Ran], here
     assert row["pixels"] <= 1 << 19
 
 
+@pytest.mark.parametrize(
+    ("width", "missing"),
+    [(17000, {"WebP"}), (40000, {"WebP", "thumbnail + AVIF"}), (70000, {"JPEG", "WebP", "AVIF", "thumbnail + AVIF"})],
+)
+def test_codecs_that_hold_no_picture_so_wide_are_left_out(
+    attempt: Callable[..., Ran], here: Path, draw: Draw, width: int, missing: set[str]
+) -> None:
+    Image.fromarray(np.resize(draw(4, 100), (4, width))).save("wide.png")
+    run = attempt("wide.png", "-Q", "100", "-s", "2", "--json", "--html", "page.html")
+    assert (run.status, run.err) == (0, "")
+    others = {one["codec"]: one["psnr"] for one in json.loads(run.out.splitlines()[0])["others"]}
+    assert all(others[name] is None for name in missing), others
+    assert "wide.png" in Path("page.html").read_text()
+
+
 def test_the_page_shows_what_was_tried(attempt: Callable[..., Ran], photos: Path) -> None:
     run = attempt("photos", "--html", "page.html")
     page = Path("page.html").read_text()
