@@ -1,5 +1,6 @@
 """What one codec makes of one picture: PSNR at a number of bytes, and bytes at a PSNR."""
 
+import contextlib
 import math
 from bisect import bisect_left
 from collections.abc import Callable
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hcdcodec.errors import DamagedError
+from hcdcodec.pictures.formats import pillow_reads
 from hcdcodec.pictures.metrics import psnr
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.trial.rivals import Codec
@@ -51,8 +54,10 @@ class Curve:
 
     def largest(self, size: float) -> Point | None:
         """Return the best file that was made with at most so many bytes; None where even the smallest has more."""
-        place = bisect_left(range(len(self._settings)), True, key=lambda at: self._point(at).bytes > size)
-        return self._point(place - 1) if place else None
+        with contextlib.suppress(DamagedError):
+            place = bisect_left(range(len(self._settings)), True, key=lambda at: self._point(at).bytes > size)
+            return self._point(place - 1) if place else None
+        return None
 
     def decode(self, point: Point) -> Levels:
         """Return the pixels of a file; they are made again, since those of all files would fill the memory."""
@@ -62,7 +67,10 @@ class Curve:
         self, given: Callable[[Point], float], value: float, wanted: Callable[[Point], float]
     ) -> float | None:
         places = range(len(self._settings))
-        place = bisect_left(places, value, key=lambda at: given(self._point(at)))
+        try:
+            place = bisect_left(places, value, key=lambda at: given(self._point(at)))
+        except DamagedError:
+            return None
         if place == len(places):
             return None
         upper = self._point(place)
@@ -74,7 +82,9 @@ class Curve:
     def _point(self, place: int) -> Point:
         if place not in self._made:
             setting = self._settings[place]
-            bpp, pixels = self.codec.travel(self._picture, setting)
+            # Some encoders fail: Pillow gives a progressive JPEG of noise, a few rows high, too small a buffer.
+            with pillow_reads():
+                bpp, pixels = self.codec.travel(self._picture, setting)
             error = min(_MOST_DB, psnr(self._picture.pixels, pixels))
             self._made[place] = Point(setting, bpp * self._picture.pixel_count / 8, error)
         return self._made[place]
