@@ -11,15 +11,33 @@ import importlib
 import io
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from hcdcodec.errors import UsageError
+from hcdcodec.files import disk
+from hcdcodec.files.find import is_file
+from hcdcodec.files.names import printable
 from hcdcodec.networks.base import Backbone
 
 OPSET = 17
+
+_MARK = b"\n\nmodel_hash\x12@"
+"""By this our files are known: the property model_hash as it stands in the file, with its length and that of a hash."""
+
+
+def check_place(path: Path) -> None:
+    """Check that a network replaces nothing but another network of ours.
+
+    Raises:
+        UsageError: a file that is not ours stands there.
+    """
+    # An empty file is a name that a script has reserved, as mktemp does.
+    if is_file(path) and _MARK not in (disk.read(path) or _MARK):
+        raise UsageError(f"{printable(str(path))} is something else than a network of ours; write the ONNX elsewhere")
 
 
 class _Decoder(nn.Module):

@@ -51,3 +51,16 @@ def test_the_command_writes_it(hcdcodec: Callable[..., Ran], here: Path) -> None
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(b"crn x2 790051669205: decoder.onnx")
     assert onnxruntime.InferenceSession("decoder.onnx").get_inputs()[0].name == "lr"
+
+
+def test_only_a_network_of_ours_is_replaced(hcdcodec: Callable[..., Ran], here: Path) -> None:
+    def export() -> Ran:
+        return hcdcodec("models", "export", "--onnx", "decoder.onnx", "--scale", "2", "--backbone", "bicubic")
+
+    Path("decoder.onnx").write_bytes(b"")  # as mktemp makes it
+    assert [export().status for _ in range(2)] == [0, 0]
+    Path("decoder.onnx").write_bytes(b'a photograph, or {"model_hash": 1}')
+    ran = export()
+    said = "decoder.onnx is something else than a network of ours; write the ONNX elsewhere"
+    assert (ran.status, ran.out) == (2, b"") and said in ran.err
+    assert Path("decoder.onnx").read_bytes().startswith(b"a photograph")
