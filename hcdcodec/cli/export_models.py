@@ -66,7 +66,8 @@ def _export(directory: Path, weights_dir: Path | None) -> int:
             output.say(message(str(directory), f"{need}, for {count} file{'s' * (count > 1)}: {error}"))
             complete = False
     if not needs.counts:
-        output.write(printable(f"{directory} needs no weights"))
+        if complete:  # else nobody knows what the files need that could not be read
+            output.write(printable(f"{directory} needs no weights"))
         return 0 if complete else exits.FAILED
     try:
         output.write(printable(f"a decoder on numpy and Pillow alone: {export_decoder(directory)}"))
@@ -95,11 +96,12 @@ def advise_export(network: "Backbone", root: Path | None) -> None:
         root: directory of the results; None: standard output.
     """
     from hcdcodec.batch.export_weights import Need, exported_path
+    from hcdcodec.files.find import is_file
     from hcdcodec.networks.archive import NAMES
     from hcdcodec.networks.manifest import is_shipped
 
     need = Need(network.name, network.scale, network.model_hash[:32])
-    if is_shipped(network.model_hash) or (root is not None and exported_path(root, need).is_file()):
+    if is_shipped(network.model_hash) or (root is not None and is_file(exported_path(root, need))):
         return
     advice = f"'hcdcodec models export {root or 'DIR'}' copies them beside the small files"
     if network.name not in NAMES:

@@ -141,6 +141,35 @@ def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> Non
     assert not Path("plain/.hcdcodec").exists()
 
 
+def test_what_cannot_be_read_may_need_weights(small: Path, hcdcodec: Run) -> None:
+    Path("broken").mkdir()
+    Path("broken/a.png.hcd.png").write_bytes((small / "a.png.hcd.png").read_bytes()[:60])
+    ran = hcdcodec("models", "export", "broken")
+    assert (ran.status, ran.out) == (1, b"") and "PNG is truncated; fetch the file again" in ran.err
+
+
+def test_a_folder_of_weights_that_cannot_be_looked_into_fails_alone(
+    small: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where somebody else has made it, with a strict umask."""
+    lstat, stat = os.lstat, os.stat
+
+    def strict(ask: Callable[..., os.stat_result]) -> Callable[..., os.stat_result]:
+        def asked(path: str, *given: object, **named: object) -> os.stat_result:
+            if ".hcdcodec/" in str(path):
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return ask(path, *given, **named)
+
+        return asked
+
+    monkeypatch.setattr("os.lstat", strict(lstat))
+    monkeypatch.setattr("os.stat", strict(stat))
+    ran = hcdcodec("encode", "-e0", "--weights-dir", "own", "photos", "small/")
+    assert ran.status == 0 and "'hcdcodec models export small' copies them" in ran.err
+    ran = hcdcodec("models", "export", "--weights-dir", "own", "small")
+    assert "check where the output of this command goes" not in ran.err
+
+
 @pytest.mark.parametrize("linked", [".hcdcodec", ".hcdcodec/decode.py"])
 def test_nothing_is_written_through_links(small: Path, hcdcodec: Run, linked: str) -> None:
     """Whoever made the archive would choose what is replaced."""
