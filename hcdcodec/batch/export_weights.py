@@ -9,8 +9,8 @@ from pathlib import Path
 
 from hcdcodec.errors import ContainerError, ModelError, OutputError, UsageError
 from hcdcodec.files import disk
-from hcdcodec.files.encoded_names import is_encoded
 from hcdcodec.files.find import ARCHIVE_FOLDER, Remark, is_directory, search
+from hcdcodec.files.small_files import refuse_other
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.networks import archive
@@ -58,7 +58,7 @@ def survey_archive(directory: Path) -> Needs:
     """
     if not is_directory(directory):
         raise UsageError(f"{directory} is no directory; name the folder of the small files")
-    findings = search([str(directory)], _refuse, destination=None, listed=False)
+    findings = search([str(directory)], refuse_other, destination=None, listed=False)
     counts, problems = Counter[Need](), list(findings.problems)
     for found in findings.found:
         try:
@@ -140,7 +140,3 @@ def _is_there(target: Path, need: Need) -> bool:
 def _read_header(path: Path) -> Header:
     with disk.SlicedFile(path) as file:
         return container.peek(file)
-
-
-def _refuse(path: Path) -> str | None:
-    return None if is_encoded(path.name) else "no small file"

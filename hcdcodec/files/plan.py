@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hcdcodec.errors import UsageError
-from hcdcodec.files.encoded_names import Container, is_encoded, source_name
+from hcdcodec.files.encoded_names import Container, source_name
 from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
 from hcdcodec.files.job import Job
 from hcdcodec.files.meetings import settle_meetings
 from hcdcodec.files.picture_names import Format, FormatChoice, ending_of, format_of, is_picture_name
+from hcdcodec.files.small_files import refuse_other
 
 _STANDARD_STREAM = "-"
 _CONTAINER_SUFFIXES = frozenset(f".{container}" for container in Container)
@@ -86,7 +87,7 @@ def plan_decode(sources: Sequence[str], destination: str, *, choice: FormatChoic
 
     if choice == "source" and not listed and _STANDARD_STREAM in (*sources, destination):
         raise UsageError("the format of a source goes by its name, and - has none; name files, or choose a format")
-    rule = _Rule(suffix_of, lambda name: _decode_name(name, suffix_of(name)), _refuse_other_names, choice)
+    rule = _Rule(suffix_of, lambda name: _decode_name(name, suffix_of(name)), refuse_other, choice)
     return _plan(sources, destination, rule, listed=listed, exclude=())
 
 
@@ -102,7 +103,7 @@ def plan_read(names: Sequence[str], *, listed: bool = False) -> Plan:
         if not is_directory(name):
             jobs.append(Job(Path(name), None, name, name, named=not listed))
             continue
-        findings = search([name], _refuse_other_names, destination=None, listed=listed)
+        findings = search([name], refuse_other, destination=None, listed=listed)
         jobs += [Job(f.path, None, str(f.path), f.key, named=False) for f in findings.found]
         ignored += findings.ignored
         problems += findings.problems
@@ -137,10 +138,6 @@ def shard(jobs: Iterable[Job], index: int, count: int) -> tuple[Job, ...]:
 def _share(key: str, count: int) -> int:
     # Not `hash`: Python gives other values in every process.
     return 1 + int.from_bytes(hashlib.sha256(os.fsencode(key)).digest()[:8]) % count
-
-
-def _refuse_other_names(path: Path) -> str | None:
-    return None if is_encoded(path.name) else f"not named *{', *'.join(c.suffix for c in Container)}"
 
 
 def _decode_name(name: str, suffix: str) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from hcdcodec.errors import PictureError
 from hcdcodec.files.disk import read_head
 from hcdcodec.files.encoded_names import is_encoded
+from hcdcodec.files.small_files import APPLE_DOUBLE
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 
 _RESTORED_AT = 37  # position of the type of the second chunk: decoding puts its mark right behind IHDR
-_APPLE_DOUBLE = b"\0\5\x16\7"  # start of "._photo.jpg", where macOS keeps attributes of photo.jpg on some disks
 
 # Names of pictures: formats that are read, and other formats.
 _PICTURE_SUFFIXES = frozenset((
@@ -49,7 +49,7 @@ def refuse_source(path: Path) -> str | None:
     is_raw = path.suffix.lower() in _RAW_SUFFIXES
     if sniff(head) and not is_raw:
         return None
-    if not (is_raw or path.suffix.lower() in _PICTURE_SUFFIXES) or head.startswith(_APPLE_DOUBLE):
+    if not (is_raw or path.suffix.lower() in _PICTURE_SUFFIXES) or head.startswith(APPLE_DOUBLE):
         return "no picture"
     if not head.strip(b"\0"):
         raise PictureError(f"{'holds nothing but zeros' if head else 'is empty'}; fetch it again, or --exclude it")

@@ -67,6 +67,17 @@ def test_folders_are_walked_as_decode_walks_them(small: list[str], hcdcodec: Run
     assert [row.get("file", row.get("name")) for row in rows] == [small[2], small[0]]
 
 
+@pytest.mark.parametrize("command", [["verify"], ["info"], ["decode"], ["models", "export"]])
+def test_walks_pass_over_what_macos_keeps_beside_files(small: list[str], hcdcodec: Run, command: list[str]) -> None:
+    """On disks of other systems it keeps attributes of photo.jpg in ._photo.jpg."""
+    path = Path(small[0])
+    path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+    path.with_name(f"._b{path.name}").write_bytes(path.read_bytes())  # a small file all the same
+    ran = hcdcodec(*command, "small", *(["out/"] if command == ["decode"] else []))
+    assert (ran.status, ran.err) == (0, "")
+    assert hcdcodec("verify", "-v", "small").err.splitlines()[0] == "4 verified, 2 ignored"
+
+
 def test_verify_of_a_folder_names_failures_alone(small: list[str], hcdcodec: Run) -> None:
     assert hcdcodec("verify", "small") == Ran(0, b"", "")
     Path(small[2]).write_bytes(b"words")
