@@ -14,6 +14,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from PIL import Image
 
 HEADER = struct.Struct(">4s3B16s16sII2BHHBIf3BBQ8s8s16s")
 COPY = re.compile(rb"SENEQ[A-Za-z0-9+/]{137}==")  # 106 bytes that begin with HCDC and version 1, in base64
-PACKED = re.compile(rb"hcdcodec(?:\0\0| header )(x.*)", re.DOTALL)  # a zlib stream in zTXt or behind EXIF
+PACKED = re.compile(rb"hcdcodec(?:\0\0|\0\x01\0[^\0]*\0[^\0]*\0| header )(x.*)", re.DOTALL)  # in zTXt, iTXt, or EXIF
 
 
 def parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -36,8 +37,7 @@ def parts(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 def find_header(data: bytes) -> bytes:
     """Return the header from its own chunk, or from its copy in a text or behind EXIF."""
     for name, payload in sorted(parts(data), key=lambda part: part[0] != b"hcDC"):
-        found = PACKED.search(payload) if name in (b"zTXt", b"EXIF") else None
-        text = zlib.decompress(found[1]) if found else payload
+        text = zlib.decompress(found[1]) if (found := PACKED.search(payload)) else payload
         if name in (b"hcDC", b"EXIF") and text.startswith(b"HCDC"):
             return text[: HEADER.size]
         if name in (b"tEXt", b"zTXt", b"iTXt", b"EXIF") and (found := COPY.search(text)):
@@ -49,14 +49,15 @@ def read_weights(model_hash: bytes) -> Mapping[str, np.ndarray]:
     """Return the tensors that a header names. Names of files do not matter: the hash of the tensors does."""
     for path in sorted(Path(__file__).parent.glob("*.safetensors")):
         data, weights, digest = path.read_bytes(), {}, hashlib.sha256()
-        table = json.loads(data[8 : (start := 8 + int.from_bytes(data[:8], "little"))])
-        for name in sorted(table.keys() - {"__metadata__"}):
-            begin, end = (start + offset for offset in table[name]["data_offsets"])
-            stored = np.frombuffer(data[begin:end], {"F16": "<f2"}.get(table[name]["dtype"], "<f4"))
-            weights[name] = stored.reshape(table[name]["shape"])
-            digest.update(f"{name}\0{stored.dtype.name}\0{weights[name].shape}\0".encode() + data[begin:end])
-        if digest.digest().startswith(model_hash):
-            return weights
+        with suppress(ValueError):  # a broken file
+            table = json.loads(data[8 : (start := 8 + int.from_bytes(data[:8], "little"))])
+            for name in sorted(table.keys() - {"__metadata__"}):
+                begin, end = (start + offset for offset in table[name]["data_offsets"])
+                stored = np.frombuffer(data[begin:end], {"F16": "<f2"}.get(table[name]["dtype"], "<f4"))
+                weights[name] = stored.reshape(table[name]["shape"])
+                digest.update(f"{name}\0{stored.dtype.name}\0{weights[name].shape}\0".encode() + data[begin:end])
+            if digest.digest().startswith(model_hash):
+                return weights
     sys.exit(f"there are no weights {model_hash.hex()} beside decode.py; copy them there")
 
 
@@ -81,8 +82,7 @@ def crn(lr: np.ndarray, weights: Mapping[str, np.ndarray], scale: int) -> np.nda
     for k in range(sum(name.startswith("decoder.body.") for name in weights) // 2):
         v = v + convolve(v, weights, f"decoder.body.{k}", 0.2)
     for axis in (0, 1):
-        last = lr.shape[axis] - 1
-        place = np.clip((np.arange((last + 1) * scale) + 0.5) / scale - 0.5, 0, last)
+        place = np.clip((np.arange(lr.shape[axis] * scale) + 0.5) / scale - 0.5, 0, lr.shape[axis] - 1)
         share = (place % 1).astype(np.float32).reshape(-1, *[1] * (2 - axis))
         before, after = lr.take(np.floor(place).astype(int), axis), lr.take(np.ceil(place).astype(int), axis)
         lr = before * (1 - share) + after * share
@@ -134,17 +134,17 @@ def decode(data: bytes) -> np.ndarray:
     for rows, kept_rows, place_rows in spans(lr.shape[0], tile, halo, scale):
         for columns, kept_columns, place_columns in spans(lr.shape[1], tile, halo, scale):
             hr = network(lr[rows, columns], weights, scale)[kept_rows, kept_columns]
-            hr = np.clip(hr if mode else hr.mean(axis=2, keepdims=True), 0, 1)
-            made[place_rows, place_columns] = np.rint(hr * 255)
+            made[place_rows, place_columns] = np.rint(np.clip(hr if mode else hr.mean(2, keepdims=True), 0, 1) * 255)
     made = made[:height, :width]
     if flags & 1:
-        plane = next(payload for name, payload in parts(data) if name == b"hcDA")
+        plane = dict(parts(data)).get(b"hcDA") or sys.exit("the alpha plane is missing; restore the file from a copy")
         made = np.dstack((made, np.asarray(Image.open(io.BytesIO(plane)).convert("L"))))
     return made[..., 0] if made.shape[2] == 1 else made
 
 
 if __name__ == "__main__":
     small = Path(sys.argv[1]).read_bytes() if len(sys.argv) == 3 else sys.exit(__doc__)
-    about, pixels = Image.open(io.BytesIO(small)).info, Image.fromarray(decode(small))
+    pixels, about = Image.fromarray(decode(small)), Image.open(io.BytesIO(small)).info
     with Path(sys.argv[2]).open("xb") as file:  # x: it never replaces a file
-        pixels.save(file, "PNG", icc_profile=about.get("icc_profile"), exif=about.get("exif", b""))
+        exif = about.get("exif", b"").partition(b"hcdcodec header ")[0]
+        pixels.save(file, "PNG", icc_profile=about.get("icc_profile"), exif=exif)

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import shutil
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT, Draw
+from PIL import ExifTags, Image
 
 from hcdcodec import decode
 from hcdcodec.codec.encode import encode_pictures
@@ -107,6 +109,8 @@ def test_it_finds_the_header_in_its_copies(reference: Any, make: Callable[..., b
     packed = png_chunks.Chunk(b"zTXt", b"hcdcodec\0\0" + zlib.compress(text))
     assert png_text.read_text(packed, limit=1000) == text
     check(reference, png_chunks.build(packed if chunk.type == b"tEXt" else chunk for chunk in chunks))
+    packed = png_chunks.Chunk(b"iTXt", b"hcdcodec\0\1\0en\0\0" + zlib.compress(text))
+    check(reference, png_chunks.build(packed if chunk.type == b"tEXt" else chunk for chunk in chunks))
     webp = make(kind=Container.WEBP)
     check(reference, webp.replace(b"hcDC", b"junk"))
 
@@ -123,3 +127,39 @@ def test_it_refuses_what_it_cannot_decode(reference: Any, make: Callable[..., by
     other = next(c for c in png_chunks.walk(make(channels=1)) if c.type == b"hcDC")
     with pytest.raises(SystemExit, match="pixels were changed"):
         reference.decode(png_chunks.build(other if c.type == b"hcDC" else c for c in png_chunks.walk(data)))
+    chunks = [c for c in png_chunks.walk(make(channels=4)) if c.type != b"hcDA"]
+    with pytest.raises(SystemExit, match="the alpha plane is missing"):
+        reference.decode(png_chunks.build(chunks))
+
+
+def test_broken_files_beside_the_weights_do_not_matter(reference: Any, make: Callable[..., bytes]) -> None:
+    folder = Path(reference.__file__).parent
+    (folder / "._a.safetensors").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")  # as macOS makes it
+    (folder / "-empty.safetensors").write_bytes(b"")
+    (folder / "-cut.safetensors").write_bytes((folder / "0.safetensors").read_bytes()[:-8])
+    check(reference, make())
+
+
+@pytest.mark.parametrize("kind", [Container.PNG, Container.WEBP])
+def test_exif_comes_back_without_the_copy_of_the_header(
+    reference: Any, make: Callable[..., bytes], kind: Container, tmp_path: Path
+) -> None:
+    packed = container.unpack(make())
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Maker"
+    data = container.pack(
+        packed.header, packed.lr, alpha=None, metadata=Metadata(exif=exif.tobytes()[6:]), level=0, kind=kind
+    )
+    (tmp_path / "small").write_bytes(data)
+    subprocess.run([sys.executable, reference.__file__, "small", "large.png"], cwd=tmp_path, check=True)
+    with Image.open(tmp_path / "large.png") as image:
+        assert image.info["exif"] == exif.tobytes()
+
+
+def test_jpeg_xl_is_refused_in_one_line(reference: Any, make: Callable[..., bytes], tmp_path: Path) -> None:
+    pytest.importorskip("pillow_jxl")
+    (tmp_path / "small").write_bytes(make(kind=Container.JXL))
+    ran = subprocess.run(
+        [sys.executable, reference.__file__, "small", "large.png"], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stderr) == (1, b"this is no PNG or WebP with a header of hcdcodec\n")
