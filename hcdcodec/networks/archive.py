@@ -71,6 +71,8 @@ class ArchiveWeights:
 
     _hashes: dict[Path, str] = field(default_factory=dict)
     """Model hash of each file that was read; empty where it is no file of weights."""
+    _known: set[tuple[str, str]] = field(default_factory=set)
+    """Networks that `has` has found, by name and first digits of the model hash."""
 
     def load(self, name: str, scale: int, prefix: str, folders: Sequence[Path]) -> Backbone | None:
         """Return the network that a header names, with weights from the first folder that has them.
@@ -95,8 +97,13 @@ class ArchiveWeights:
         return None
 
     def has(self, name: str, prefix: str, folders: Sequence[Path]) -> bool:
-        """Tell whether a folder has the weights that `load` would take; their limits and sizes are not looked at."""
-        return any(True for _ in self._find(name, prefix, folders))
+        """Tell whether a folder has the weights that `load` would take; their limits and sizes are not looked at.
+
+        What this run has found in one folder counts for all, since decoding loads each network once.
+        """
+        if (name, prefix) not in self._known and any(True for _ in self._find(name, prefix, folders)):
+            self._known.add((name, prefix))
+        return (name, prefix) in self._known
 
     def _find(self, name: str, prefix: str, folders: Sequence[Path]) -> Iterator[tuple[Path, State]]:
         """Yield files with the wanted hash, and their tensors."""

@@ -244,6 +244,17 @@ def test_info_says_where_the_weights_are(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("info", "alone.hcd.png", *own).out.decode().count("(installed)") == 1
 
 
+def test_info_finds_them_where_many_archives_stand_in_one_folder(
+    small: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "FILES_MAX", 2)
+    for number in range(4):
+        shutil.copytree(small, f"all/{number}")
+    assert hcdcodec("verify", "all").status == 0
+    rows = [json.loads(row) for row in hcdcodec("info", "--json", "all").out.splitlines()]
+    assert len(rows) == 8 and all(row["in_archive"] for row in rows)
+
+
 def test_folders_above_the_source_do_not_count(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("decode", "small/sub", "no/").status == 1
     assert hcdcodec("compare", "photos/sub", "small/sub").status == 1
