@@ -2,7 +2,8 @@
 
 import errno
 import os
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -43,10 +44,12 @@ class Needs:
 
     Attributes:
         counts: number of files by the network that they name; networks without weights are left out.
+        folders: folders of these files, and those above them in the archive; they may have the weights already.
         problems: files and folders that cannot be read.
     """
 
     counts: Counter[Need]
+    folders: Mapping[Need, Iterable[Path]]
     problems: tuple[Remark, ...]
 
 
@@ -59,7 +62,7 @@ def survey_archive(directory: Path) -> Needs:
     if not is_directory(directory):
         raise UsageError(f"{directory} is no directory; name the folder of the small files")
     findings = search([str(directory)], refuse_other, destination=None, listed=False)
-    counts, problems = Counter[Need](), list(findings.problems)
+    counts, folders, problems = Counter[Need](), defaultdict[Need, dict[Path, None]](dict), list(findings.problems)
     for found in findings.found:
         try:
             header = _read_header(found.path)
@@ -72,10 +75,12 @@ def survey_archive(directory: Path) -> Needs:
             continue
         # A network that this release does not know has weights, too.
         if header.backbone not in FAMILIES or FAMILIES[header.backbone].has_weights:
-            counts[Need(header.backbone, header.scale, header.model_hash.hex())] += 1
+            need = Need(header.backbone, header.scale, header.model_hash.hex())
+            counts[need] += 1
+            folders[need].update(dict.fromkeys(archive.folders_above(found.path, len(Path(found.key).parts))))
     if not findings.found and not problems:
         raise UsageError(f"there is no small file in {directory}; name the folder of the small files")
-    return Needs(counts, tuple(problems))
+    return Needs(counts, folders, tuple(problems))
 
 
 def exported_path(directory: Path, need: Need) -> Path:
@@ -83,19 +88,25 @@ def exported_path(directory: Path, need: Need) -> Path:
     return directory / ARCHIVE_FOLDER / f"{need.prefix}.safetensors"
 
 
-def export_weights(need: Need, directory: Path, weights_dir: Path | None) -> Path:
-    """Copy installed weights into an archive, if it does not have them yet.
+def export_weights(need: Need, directory: Path, weights_dir: Path | None, folders: Iterable[Path] = ()) -> Path:
+    """Copy weights into an archive, if it does not have them there yet.
+
+    Args:
+        need: the network.
+        directory: folder of the archive.
+        weights_dir: directory to search for weights before all others.
+        folders: folders of the archive that may have them in their own `.hcdcodec`; searched after all others.
 
     Returns:
         Path of the copy.
 
     Raises:
-        ModelError: the weights are not installed, or are such as decoding does not take from an archive.
+        ModelError: the weights are nowhere, or are such as decoding does not take from an archive.
         OutputError: they cannot be written.
     """
     target = exported_path(directory, need)
     if not _is_there(target, need):
-        data = _read_installed(find(need.name, need.scale, need.prefix, weights_dir)[0])
+        data = _read_found(need, weights_dir, tuple(folders))
         state = archive.read_state(data)
         if state is None:
             limit = f"{archive.BYTES_MAX // 1_000_000} MB of 16 or 32-bit floats"
@@ -115,6 +126,17 @@ def export_decoder(directory: Path) -> Path:
     target = directory / ARCHIVE_FOLDER / "decode.py"
     _store(target, (files("hcdcodec") / "docs" / "decode.py").read_bytes())
     return target
+
+
+def _read_found(need: Need, weights_dir: Path | None, folders: Sequence[Path]) -> bytes:
+    """Return the file of installed weights; where there is none, one that came with a part of the archive."""
+    try:
+        return _read_installed(find(need.name, need.scale, need.prefix, weights_dir)[0])
+    except ModelError:
+        path = archive.ArchiveWeights().path_of(need.name, need.prefix, folders)
+        if path is None:
+            raise
+        return archive.read_plain(path)
 
 
 def _read_installed(path: Path) -> bytes:

@@ -60,7 +60,7 @@ def _export(directory: Path, weights_dir: Path | None) -> int:
     complete = not needs.problems
     for need, count in sorted(needs.counts.items(), key=lambda item: str(item[0])):
         try:
-            path = export_weights(need, directory, weights_dir)
+            path = export_weights(need, directory, weights_dir, needs.folders[need])
             output.write(printable(f"{need}, for {count} file{'s' * (count > 1)}: {path}"))
         except HcdError as error:
             output.say(message(str(directory), f"{need}, for {count} file{'s' * (count > 1)}: {error}"))

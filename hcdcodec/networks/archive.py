@@ -101,9 +101,13 @@ class ArchiveWeights:
 
         What this run has found in one folder counts for all, since decoding loads each network once.
         """
-        if (name, prefix) not in self._known and any(True for _ in self._find(name, prefix, folders)):
+        if (name, prefix) not in self._known and self.path_of(name, prefix, folders) is not None:
             self._known.add((name, prefix))
         return (name, prefix) in self._known
+
+    def path_of(self, name: str, prefix: str, folders: Sequence[Path]) -> Path | None:
+        """Return the file that `load` would take; None where there is none."""
+        return next((path for path, _ in self._find(name, prefix, folders)), None)
 
     def _find(self, name: str, prefix: str, folders: Sequence[Path]) -> Iterator[tuple[Path, State]]:
         """Yield files with the wanted hash, and their tensors."""

@@ -135,6 +135,20 @@ def test_failures_say_what_they_are_about(small: Path, hcdcodec: Run, monkeypatc
     assert ran.status == 1 and "a.png.hcd.png: cannot be read (permission denied); check who may read it" in ran.err
 
 
+def test_weights_that_a_part_of_the_archive_has_are_copied(small: Path, hcdcodec: Run) -> None:
+    """As where the archives of two years come into one folder, on a computer that never had these weights."""
+    Path("all").mkdir()
+    (copy,) = copies(small)
+    content = copy.read_bytes()
+    copy.rename(copy.with_name("under another name"))
+    for year in ("2024", "2025"):
+        shutil.copytree(small, f"all/{year}")
+    for folder in (small, Path("all")):
+        ran = hcdcodec("models", "export", folder)
+        assert (ran.status, ran.err) == (0, "")
+        assert [copy.read_bytes() for copy in copies(folder)] == [content]
+
+
 def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("encode", "-e0", "-b", "bicubic", "photos", "plain/").status == 0
     assert hcdcodec("models", "export", "plain") == Ran(0, b"plain needs no weights\n", "")
