@@ -151,6 +151,7 @@ def _store(target: Path, data: bytes) -> None:
     for path in (target.parent, target):
         if os.path.islink(path):  # noqa: PTH114  (`is_symlink` raises where the folder cannot be looked into)
             raise OutputError(f"{path} is a link; remove it")
+    disk.sweep(target.parent)
     disk.write_atomic(target, data)
 
 

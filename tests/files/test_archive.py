@@ -149,6 +149,15 @@ def test_weights_that_a_part_of_the_archive_has_are_copied(small: Path, hcdcodec
         assert [copy.read_bytes() for copy in copies(folder)] == [content]
 
 
+def test_what_a_killed_run_has_left_is_removed(small: Path, hcdcodec: Run) -> None:
+    left = [small / ".hcdcodec" / f".hcd-{age}.tmp" for age in ("old", "young")]
+    for path in left:
+        path.touch()
+    os.utime(left[0], (0, 0))
+    assert hcdcodec("models", "export", "--weights-dir", "own", "small").status == 0
+    assert [path.exists() for path in left] == [False, True]
+
+
 def test_archives_without_weights_get_nothing(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("encode", "-e0", "-b", "bicubic", "photos", "plain/").status == 0
     assert hcdcodec("models", "export", "plain") == Ran(0, b"plain needs no weights\n", "")
