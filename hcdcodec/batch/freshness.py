@@ -27,7 +27,7 @@ from hcdcodec.batch.other_containers import refuse_twin
 from hcdcodec.batch.stamp import Stamp, read_decoded_stamp, read_encoded_stamp
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.settings import name_change, settings_digest
-from hcdcodec.errors import ContainerError, OutputError
+from hcdcodec.errors import ContainerError, DamagedError, OutputError, UnsupportedError
 from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
 from hcdcodec.files.job import Job
@@ -258,7 +258,7 @@ def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files
     stamp = read(job.target) if job.target is not None and _is_file(job) else None
     state = judge_stamp(job, stamp, wanted, checksum=files.checksum, digest_of=lambda path: _digest(path, files))
     if state is Freshness.FOREIGN:
-        raise _foreign(job)
+        raise _unreadable(job) if read is read_encoded_stamp else _foreign(job)
     reason = wanted.explain_stale(stamp) if stamp and state is Freshness.STALE else ""
     return Standing(state, reason, stamp)
 
@@ -282,6 +282,19 @@ def _is_original(job: Job, header: Header | None) -> bool:
 
 def _original(job: Job) -> OutputError:
     return OutputError(f"{job.target} is the original that it was made from, and stays; name another destination")
+
+
+def _unreadable(job: Job) -> OutputError:
+    """Return the error about a file without a record at the target of an encoding: it may be damaged, or newer."""
+    try:
+        with disk.SlicedFile(Path(str(job.target))) as file:
+            container.peek(file)
+    except (DamagedError, UnsupportedError) as error:
+        reason = str(error).partition(";")[0]
+        return OutputError(f"{job.target} exists and cannot be read ({reason}); move it away or use --force")
+    except (ContainerError, OSError):
+        pass
+    return _foreign(job)
 
 
 def _foreign(job: Job) -> OutputError:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hcdcodec.batch.other_containers import remove_twins
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container, is_encoded, source_name, twins
 from hcdcodec.format import container
+from hcdcodec.pictures import png_chunks
 
 Run = Callable[..., Ran]
 
@@ -54,6 +56,33 @@ def test_a_name_that_would_be_too_long_in_another_container(
     Path("small").mkdir()
     assert hcdcodec("encode", "in", "small", *FAST, *options).status == 0
     assert os.listdir("small") == [longest.name + ".hcd.png"]  # noqa: PTH208
+
+
+@pytest.mark.parametrize("kind", Container)
+def test_a_result_that_cannot_be_read_says_why(photo: Path, kind: Container, hcdcodec: Run) -> None:
+    """It was made by hcdcodec, so a message must not say that it was not."""
+    if kind is Container.JXL:
+        pytest.importorskip("pillow_jxl")
+    arguments = ("encode", "in", "small", *FAST, "--container", kind)
+    assert hcdcodec(*arguments).status == 0
+    small = Path("small", f"a.png.hcd.{kind}")
+    whole = small.read_bytes()
+    small.write_bytes(whole[: whole.index(b"HCDC") + 9])
+    said = f"hcdcodec: {photo.relative_to(Path.cwd())}: {small} exists and cannot be read ("
+    for command in (arguments, ("status", *arguments[1:])):
+        ran = hcdcodec(*command)
+        assert ran.status == 1 and ran.err.startswith(said) and "); move it away or use --force\n" in ran.err
+    newer = whole.replace(b"HCDC\1", b"HCDC\2")
+    if kind is not Container.PNG:
+        at = newer.index(b"hcDC") + (8 if kind is Container.WEBP else 4)
+        newer = newer[: at + 106] + zlib.crc32(newer[at : at + 106]).to_bytes(4, "big") + newer[at + 110 :]
+    else:
+        chunks = png_chunks.walk(whole)
+        newer = png_chunks.build(c._replace(payload=c.payload.replace(b"HCDC\1", b"HCDC\2")) for c in chunks)
+    small.write_bytes(newer)
+    ran = hcdcodec(*arguments)
+    assert ran.status == 1 and "cannot be read (format version 2 is unknown)" in ran.err
+    assert small.read_bytes() == newer
 
 
 def test_there_and_back(photo: Path, kind: str, hcdcodec: Run) -> None:
