@@ -17,6 +17,7 @@ from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import SMALL_FILES, WEIGHTS_DIR
 from hcdcodec.cli.report import message, name_members
 from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.files.find import is_file
 from hcdcodec.files.job import Job
 from hcdcodec.files.names import printable
 from hcdcodec.files.sizes import format_bytes
@@ -120,13 +121,14 @@ def info(
 
 def _is_installed(weights_dir: Path | None, backbone: str, scale: int, model_hash: str) -> bool:
     """Tell whether the network that a file needs is here. This needs no torch: the manifest has the hash."""
-    from hcdcodec.networks.manifest import identify
+    from hcdcodec.networks.manifest import NO_WEIGHTS, find, identify
 
     try:
-        identify(f"{backbone}@{model_hash}", scale, weights_dir)
+        network = identify(f"{backbone}@{model_hash}", scale, weights_dir)
+        # A manifest may name a file that a user has removed.
+        return network.hash == NO_WEIGHTS or is_file(find(backbone, scale, model_hash, weights_dir)[0])
     except (ModelError, UsageError):  # UsageError: this release does not know the network
         return False
-    return True
 
 
 def _archives() -> "ArchiveWeights":

@@ -267,6 +267,14 @@ def test_info_says_where_the_weights_are(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("info", "alone.hcd.png", *own).out.decode().count("(installed)") == 1
 
 
+def test_info_does_not_take_a_manifest_for_weights(small: Path, hcdcodec: Run) -> None:
+    Path("own/own.safetensors").unlink()
+    rows = hcdcodec("info", "--json", "--weights-dir", "own", "small").out.splitlines()
+    assert [(json.loads(row)["installed"], json.loads(row)["in_archive"]) for row in rows] == [(False, True)] * 2
+    shutil.rmtree(small / ".hcdcodec")
+    assert b"(not installed)" in hcdcodec("info", "--weights-dir", "own", "small").out
+
+
 def test_info_finds_them_where_many_archives_stand_in_one_folder(
     small: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
