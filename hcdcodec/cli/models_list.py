@@ -11,6 +11,7 @@ from hcdcodec.cli import output
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import option
 from hcdcodec.cli.options import WEIGHTS_DIR
+from hcdcodec.files.find import is_file
 from hcdcodec.files.names import printable
 from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.families import FAMILIES, Family
@@ -21,6 +22,7 @@ PSNR, SECONDS = (f"photos middles of 256/{measure}/defaults" for measure in ("PS
 """The figures that columns compare, since all shipped weights have them; benchmarks/speed/models.py measures them."""
 
 _HEADS = ("network", "weights", "s/MP", "dB", "")
+_LOST = "but its file is missing"
 _NOTE = """\
 s/MP: seconds to encode a megapixel with the defaults, on two CPU cores
 dB: PSNR-RGB of the middles of the photographs in tests/data, where no other set is named
@@ -66,13 +68,14 @@ def _table(entries: Sequence[Found]) -> Iterator[str]:
 def _rows(name: str, family: Family, own: Sequence[Found]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each installed file, and one for each scale without any."""
     taken = set[int]()
-    for _, entry in own:
+    for path, entry in own:
+        state = _state(entry, is_taken=entry.scale not in taken)
         yield (
             f"{name} x{entry.scale}",
             entry.hash[:12],
             f"{entry.measured[SECONDS]:.3g}" if SECONDS in entry.measured else "",
             _figure(entry),
-            _state(entry, is_taken=entry.scale not in taken),
+            state if is_file(path) else f"{state}, {_LOST}",
         )
         taken.add(entry.scale)
     for scale in sorted(set(family.scales) - taken):
@@ -125,7 +128,8 @@ def _chapter(path: Path, entry: Entry) -> str:
     more = [entry.origin["network"]] if "network" in entry.origin else []
     more += ["experimental"] if entry.experimental else []
     figures = (f"{figure}: {value}{_unit(figure)}" for figure, value in entry.measured.items())
-    lines = (title, *(f"      {line}" for line in (path, *more, *figures)))
+    place = str(path) if is_file(path) else f"{path}, {_LOST}"
+    lines = (title, *(f"      {line}" for line in (place, *more, *figures)))
     return "".join(f"{printable(line)}\n" for line in lines)
 
 

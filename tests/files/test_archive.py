@@ -267,8 +267,10 @@ def test_info_says_where_the_weights_are(small: Path, hcdcodec: Run) -> None:
     assert hcdcodec("info", "alone.hcd.png", *own).out.decode().count("(installed)") == 1
 
 
-def test_info_does_not_take_a_manifest_for_weights(small: Path, hcdcodec: Run) -> None:
+def test_a_manifest_is_not_taken_for_weights(small: Path, hcdcodec: Run) -> None:
     Path("own/own.safetensors").unlink()
+    for verbose in ([], ["-v"]):
+        assert hcdcodec("models", "list", *verbose, "--weights-dir", "own").out.count(b", but its file is missing") == 1
     rows = hcdcodec("info", "--json", "--weights-dir", "own", "small").out.splitlines()
     assert [(json.loads(row)["installed"], json.loads(row)["in_archive"]) for row in rows] == [(False, True)] * 2
     shutil.rmtree(small / ".hcdcodec")

@@ -131,6 +131,7 @@ def test_list_says_one_line_a_network(tmp_path: Path, hcdcodec: Run) -> None:
         {**ENTRY, "name": "irn", "experimental": True, "measured": {"chart/PSNR/z zeros": 9.5, "chart/LR": 40.0}},
         {**ENTRY, "name": "sr", "scale": 3, "origin": {"network": "SwinIR"}},
     ]
+    (tmp_path / ENTRY["file"]).touch()
     lines = hcdcodec("models", "list", "--weights-dir", put(tmp_path, {"models": entries})).out.decode().splitlines()
     assert lines[0].split() == ["network", "weights", "s/MP", "dB"]
     said = [line.split(maxsplit=2) for line in lines[1:] if line.startswith(("crn x4", "irn x4", "sr"))]
