@@ -287,7 +287,7 @@ def _original(job: Job) -> OutputError:
 def _unreadable(job: Job) -> OutputError:
     """Return the error about a file without a record at the target of an encoding: it may be damaged, or newer."""
     try:
-        with disk.SlicedFile(Path(str(job.target))) as file:
+        with disk.SlicedFile(job.target or Path()) as file:
             container.peek(file)
     except (DamagedError, UnsupportedError) as error:
         reason = str(error).partition(";")[0]
