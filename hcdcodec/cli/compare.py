@@ -136,6 +136,7 @@ def _write_sheet(result: "Comparison", path: str) -> None:
     from hcdcodec.compare.sheet import panels_of, sheet
     from hcdcodec.files import disk
 
+    disk.sweep(Path(path).parent)
     disk.write_atomic(Path(path), sheet(panels_of(result)))
 
 

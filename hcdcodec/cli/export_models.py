@@ -78,13 +78,14 @@ def _export(directory: Path, weights_dir: Path | None) -> int:
 
 
 def _write_onnx(path: Path, backbone: str, scale: int, weights_dir: Path | None) -> None:
-    from hcdcodec.files.disk import write_atomic
+    from hcdcodec.files import disk
     from hcdcodec.networks.onnx_export import check_place, onnx_of
     from hcdcodec.networks.registry import load_backbone
 
     check_place(path)
     network = load_backbone(backbone, scale, weights_dir=weights_dir)
-    write_atomic(path, onnx_of(network))
+    disk.sweep(path.parent)
+    disk.write_atomic(path, onnx_of(network))
     output.write(printable(f"{network.name} x{scale} {network.model_hash[:12]}: {path}"))
 
 

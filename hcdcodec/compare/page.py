@@ -97,6 +97,8 @@ class Page:
         style, script = _read("page.css"), _read("page.js")
         template = environment.from_string(_read("page.html"))
         text = template.render(heading=heading, sections=sections, style=style, script=script)
+        for folder in filter(None, (self.file.parent, self._pictures)):
+            disk.sweep(folder)
         disk.write_atomic(self.file, text.encode())
 
     def _place(self, stem: str, version: Version, icc: bytes | None) -> str:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from hcdcodec.errors import ModelError, OutputError
-from hcdcodec.files.disk import write_atomic
+from hcdcodec.files.disk import sweep, write_atomic
 from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.manifest import read_manifest, write_manifest
 
@@ -108,6 +108,7 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
 
 def _add(data: bytes, entry: Entry, directory: Path) -> None:
     """Write a file and its entry, in an order in which no entry ever names a file with other content."""
+    sweep(directory)
     path = directory / entry.file
     kept = [old for old in read_manifest(directory) if (old.file, old.hash) != (entry.file, entry.hash)]
     if any(old.file == entry.file for old in kept):

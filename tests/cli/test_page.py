@@ -2,6 +2,7 @@
 
 import base64
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -181,7 +182,14 @@ def test_compare_writes_a_folder(hcdcodec: Callable[..., Ran], draw: Draw, here:
         Image.fromarray(draw(HEIGHT, WIDTH, 3, seed=ord(name[0]))).save(here / "in" / name)
     run = hcdcodec("encode", "--backbone", "bicubic", "--effort", "0", "in", "small/")
     assert run.status == 0, run.err
+    left = [here / folder / ".hcd-0123456789abcdef.tmp" for folder in ("page", "page/index_files", ".")]
+    for path in left:  # as a killed run leaves it
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+        os.utime(path, (0, 0))
     assert hcdcodec("compare", "in", "small", "--html", "page/").status == 0
+    assert hcdcodec("compare", "in/a.png", "small/a.png.hcd.png", "--picture", "sheet.png").status == 0
+    assert not any(path.exists() for path in left)
     text = (here / "page/index.html").read_text()
     assert len(list((here / "page/index_files").iterdir())) == 6
     assert "bicubic x4, quality" in text and "33x24" in text

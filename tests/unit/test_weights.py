@@ -56,6 +56,14 @@ def test_weights_that_somebody_removed_do_not_hinder(tmp_path: Path) -> None:
     assert [entry.hash for entry in read_manifest(tmp_path)] == [new]
 
 
+def test_what_a_killed_run_has_left_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".hcd-0123456789abcdef.tmp"
+    left.touch()
+    os.utime(left, (0, 0))
+    put(1, tmp_path, "a.safetensors")
+    assert not left.exists()
+
+
 def test_a_broken_manifest_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{models")
     with pytest.raises(ModelError, match="is not a manifest"):
