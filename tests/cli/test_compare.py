@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -192,6 +193,16 @@ def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders:
     assert lines[1]["psnr_rgb"] == round(expected.psnr_rgb, 4)
     assert run.status == 1
     assert run.err == "hcdcodec: c.png: has no counterpart in the other folder; encode or decode it first\n"
+
+
+@pytest.mark.parametrize("name", ["a.png.hcd.png", "deep/b.jpg"])
+def test_a_failure_says_which_of_the_two_files_it_is_about(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], name: str
+) -> None:
+    other = folders[1] / name
+    other.write_bytes(other.read_bytes()[:90])
+    run = compare(*folders)
+    assert run.status == 1 and re.search(rf"^hcdcodec: \S+: {re.escape(str(other))}: .+; .+$", run.err, re.MULTILINE)
 
 
 def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
