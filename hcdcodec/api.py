@@ -243,7 +243,8 @@ def _whole(number: int, name: str) -> int:
 
 def _directory(given: Path | str | None) -> Path | None:
     try:
-        return None if given is None else Path(os.fsdecode(given))
+        # Absolute, since networks are kept by it and a caller may go to another directory.
+        return None if given is None else Path(os.fsdecode(given)).absolute()
     except TypeError as error:
         raise UsageError(f"weights_dir {given!r} is no path; pass a str or a Path") from error
 

@@ -20,6 +20,9 @@ from PIL import ExifTags, Image, ImageCms
 import hcdcodec as package
 from hcdcodec import api
 from hcdcodec.format.container import unpack
+from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.weights import install, model_hash
 
 FAST: dict[str, Any] = {"backbone": "bicubic", "effort": 0}
 
@@ -325,3 +328,18 @@ sys.exit(1)
 @pytest.mark.parametrize("what", ["encode", "decode"])
 def test_too_little_memory_is_a_memory_error(what: str) -> None:
     assert subprocess.run([sys.executable, "-c", SHORTAGE, what], check=False).returncode == 0
+
+
+def test_a_relative_weights_dir_is_that_of_the_moment(
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks are kept from call to call, and the same name led to those of the directory before."""
+    used = []
+    for number in range(2):
+        state = Crn(2, width=8, encoder_depth=1, decoder_depth=1 + number).state_dict()
+        folder = tmp_path / str(number)
+        install(state, Entry("crn", 2, "own.safetensors", model_hash(state), 1), folder / "trained")
+        monkeypatch.chdir(folder)
+        data = package.encode(draw(8, 8, 3), scale=2, effort=0, weights_dir="trained")
+        used.append((unpack(data).header.model_hash.hex(), model_hash(state)[:32]))
+    assert all(found == wanted for found, wanted in used)
