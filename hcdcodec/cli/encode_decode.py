@@ -150,9 +150,9 @@ def decode(**given: Any) -> None:
 def status(**given: Any) -> None:
     """Show which pictures encode has left to do.
 
-    Give the same SRC, DST and options as to encode. Missing: never encoded, or failed, or not stored by
-    --skip-if-larger. Stale: the source has changed since, or was encoded with other options. The exit status is 0 if
-    all is up to date, else 1.
+    Give the same SRC and DST as to encode, and the same of the options below. Missing: never encoded, or failed, or not
+    stored by --skip-if-larger. Stale: the source has changed since, or was encoded with other options. The exit status
+    is 0 if all is up to date, else 1.
     """
     arguments = Arguments(**given)
     run_batch.print_status(_plan_encode(arguments), _judge_encoded(arguments), arguments)
