@@ -28,9 +28,11 @@ Run = Callable[..., Ran]
 
 FAST = ("-b", "bicubic", "-e", "0")
 SCRIPT = Path(sys.executable).with_name("hcdcodec")
-# A shell that starts jobs in the background lets them ignore SIGINT, and what they start inherits that.
+# A shell that starts jobs in the background lets them ignore SIGINT, nohup SIGHUP, and what they start inherits that.
+MAIN = "from hcdcodec.cli import main; main()"
 OBEDIENT = (
-    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from hcdcodec.cli import main; main()"
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    f"signal.signal(signal.SIGHUP, signal.SIG_DFL); {MAIN}"
 )
 
 
@@ -709,7 +711,7 @@ def test_signals_end_the_wait_for_standard_input(here: Path, number: signal.Sign
 
 @pytest.mark.slow
 def test_nohup_lets_a_run_go_on(here: Path) -> None:
-    command = ["nohup", sys.executable, "-c", OBEDIENT, "encode", "-", "small.hcd.png", *FAST]
+    command = ["nohup", sys.executable, "-c", MAIN, "encode", "-", "small.hcd.png", *FAST]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None and process.stderr is not None
         process.stdin.write(bytes(300_000))
