@@ -36,6 +36,25 @@ class Batch:
     hr: torch.Tensor
     grid: torch.Tensor
 
+    def __getitem__(self, crops: slice) -> "Batch":
+        """Return some of the crops."""
+        return Batch(self.hr[crops], self.grid[crops])
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Crops whose LRs are searched.
+
+    Attributes:
+        batch: what they are.
+        state: where their search stands.
+        bit_value: (B, 1, 1, 1), what a bit costs there; 0 before the first step.
+    """
+
+    batch: Batch
+    state: SteState
+    bit_value: torch.Tensor | float = 0.0
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -70,46 +89,51 @@ class Objective:
     downscale: Callable[[torch.Tensor], torch.Tensor]
     upscale: Callable[[torch.Tensor], torch.Tensor]
 
-    def losses(self, batch: Batch, searched: int, likeness_db: float) -> Losses:
-        """Return the loss of a batch.
+    def losses(self, batch: Batch, searched: Searched | None, likeness_db: float) -> Losses:
+        """Return the loss of some crops.
 
         Args:
-            batch: crops and their grids.
-            searched: how many of its first crops have their LR searched before the decoder sees it.
+            batch: crops whose LR the decoder sees as the encoder gives it. They train both.
+            searched: crops whose LR the decoder sees after some steps of the search. They train the decoder alone.
             likeness_db: PSNR of the LR against the bicubic one that is asked for.
         """
+        lr, bicubic_lr = self.downscaled(batch)
+        distance = self._log_distance(lr, bicubic_lr)
+        cost = self.recipe.likeness_weight * _excess(distance, likeness_db) + self._bit_cost(lr, batch)
+        if searched:
+            lr = torch.cat((searched.state.lr, lr))
+            batch = Batch(torch.cat((searched.batch.hr, batch.hr)), torch.cat((searched.batch.grid, batch.grid)))
+        error = self._log_error(lr, batch)
+        total = (error.sum() + cost.sum()) / len(error)
+        return Losses(self.recipe.loss_scale * total, error.detach().mean(), distance.detach().mean())
+
+    def downscaled(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the encoder's LRs and the bicubic ones, (B, 3, h, w) each."""
         with precise(batch.hr.device, self.precision):
             lr = self.downscale(batch.hr).float()
-        bicubic_lr = Bicubic(self.recipe.scale).downscale(batch.hr)
-        given = lr
-        if searched:
-            first = Batch(batch.hr[:searched], batch.grid[:searched])
-            given = torch.cat((self.search(lr[:searched].detach(), bicubic_lr[:searched], first), lr[searched:]))
-        error = self._log_error(given, batch).mean()
-        distance = self._log_distance(lr, bicubic_lr)
-        total = error + self.recipe.likeness_weight * _excess(distance, likeness_db).mean()
-        total = total + self._bit_cost(lr, batch).mean()
-        return Losses(self.recipe.loss_scale * total, error.detach(), distance.detach().mean())
+        return lr, Bicubic(self.recipe.scale).downscale(batch.hr)
 
-    def search(self, lr: torch.Tensor, bicubic_lr: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return LRs after some steps of the codec's own search against the decoder as it is.
+    def begin_search(self, batch: Batch) -> Searched:
+        """Return crops with the LRs where the codec's own search begins."""
+        with torch.no_grad():
+            lr, bicubic_lr = self.downscaled(batch)
+        return Searched(batch, begin_ste(lr.clamp(0, 1), batch.grid, bicubic_lr, self._search))
 
-        Args:
-            lr: (B, 3, h, w), the encoder's.
-            bicubic_lr: (B, 3, h, w).
-            batch: what they are of.
-        """
-        recipe = self.recipe
-        search = Ste(recipe.search_steps, recipe.search_pace, per_bit=recipe.bit_weight)
-        state, value = begin_ste(lr.clamp(0, 1), batch.grid, bicubic_lr, search), torch.zeros(())
+    def search(self, crops: Searched, steps: int) -> Searched:
+        """Return crops with LRs that are some steps further, against the decoder as it is."""
+        search, state, value = self._search, crops.state, crops.bit_value
         with _frozen(self.network):
-            for step in range(search.steps):
-                answer = self._answer(state, batch)
+            for step in range(state.count, min(state.count + steps, search.steps)):
+                answer = self._answer(state, crops.batch)
                 if step == 0:
-                    value = bit_value(search.per_bit, batch.grid) * answer.error / 255**2
-                answer = _with_bits(answer, state, value)
-                state = ste_step(state, answer, search, fade(step, search))
-        return state.lr
+                    value = bit_value(search.per_bit, crops.batch.grid) * answer.error / 255**2
+                state = ste_step(state, _with_bits(answer, state, value), search, fade(step, search))
+        return Searched(crops.batch, state, value)
+
+    @property
+    def _search(self) -> Ste:
+        recipe = self.recipe
+        return Ste(recipe.search_steps, recipe.search_pace, per_bit=recipe.bit_weight)
 
     def _answer(self, state: SteState, batch: Batch) -> Answer:
         """Return what the decoder tells of LRs, as `loss_gradient` does."""
@@ -151,7 +175,7 @@ def rounded(lr: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     return lr + (round_to_steps(lr, grid) - lr).detach()
 
 
-def _with_bits(answer: Answer, state: SteState, value: torch.Tensor) -> Answer:
+def _with_bits(answer: Answer, state: SteState, value: torch.Tensor | float) -> Answer:
     """Add the cost of bits to an answer, `value` for each, (B, 1, 1, 1), as `Price` has it."""
     lr = state.rounded.detach().requires_grad_()
     cost = value * estimate_bits(lr, state.steps).view(-1, 1, 1, 1)

@@ -53,10 +53,13 @@ class Recipe:
             nothing may need it to leave the plateau of plain interpolation.
         search_from: part of the time box after which crops are searched before the decoder is updated. Before, the
             decoder changes too fast for searched LRs to mean much, and searching costs about half of the speed.
-        search_share: part of each batch that is searched: these train the decoder for the LRs it will get. The
-            others keep the encoder trained.
-        search_steps: steps of the LR by the default search, each a forward and a backward pass of the decoder; few, so
-            that time is left for updates.
+        search_share: part of each batch that is searched: these crops train the decoder for the LRs it will get, and
+            not the encoder. Bits of an LR that is not the encoder's own would teach it to save them at any error. At
+            least one crop is not searched.
+        search_steps: steps of the LR by the default search, each a forward and a backward pass of the decoder; as many
+            as the codec's default effort takes.
+        search_stride: how many of them an update takes. The LRs are kept and go on some updates later, so an update
+            takes less time, and the decoder sees LRs of all ages; see rotation.py.
         search_pace: `Ste.step_size` there: the largest first step in LR levels.
         bit_weight: `Ste.per_bit` in the loss and in the search: what bits are worth.
         encoder_from: part of the time box after which the decoder holds still, nothing is searched, and the encoder
@@ -90,7 +93,8 @@ class Recipe:
     coarse_from: float = 0.0
     search_from: float = 0.55
     search_share: float = 0.6
-    search_steps: int = 3
+    search_steps: int = 8
+    search_stride: int = 2
     search_pace: float = 5.0
     bit_weight: float = 0.4
     encoder_from: float = 1.0
@@ -104,7 +108,17 @@ class Recipe:
         Raises:
             UsageError: a number makes no sense.
         """
-        positive = ("minutes", "batch", "patch", "learning_rate", "encoder_rate", "clip", "loss_scale", "floor")
+        positive = (
+            "minutes",
+            "batch",
+            "patch",
+            "learning_rate",
+            "encoder_rate",
+            "clip",
+            "loss_scale",
+            "floor",
+            "search_stride",
+        )
         wrong = [name for name in positive if not getattr(self, name) > 0]
         shares = [field.name for field in fields(self) if field.name.endswith(("_share", "_from", "_until"))]
         wrong += [name for name in ("average", *shares) if not 0 <= getattr(self, name) <= 1]

@@ -21,6 +21,7 @@ from hcdcodec.training.gallery import Gallery
 from hcdcodec.training.log import Clock, Meter
 from hcdcodec.training.loss import Batch, Objective
 from hcdcodec.training.recipe import Recipe
+from hcdcodec.training.rotation import Rotation
 from hcdcodec.training.state import read_state
 
 
@@ -71,6 +72,7 @@ class Trainer:
         iteration: updates so far.
         is_decoder_held: only the encoder is trained any more.
         clock: minutes so far.
+        rotation: crops whose search is under way; not saved, since new ones serve as well.
         meter: means since they were last reported.
         start_hash: model hash of the weights that it began with; empty = none.
         start_db: PSNR in dB of the validation pictures before the first update; None = not measured.
@@ -93,6 +95,7 @@ class Trainer:
         self.network = self.engine.backbone
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.objective = _objective(self.network, recipe, self.engine.fast, compiled=machine.compiled)
+        self.rotation = Rotation(self.objective)
         self.optimiser = torch.optim.Adam(
             self.network.parameters(), lr=recipe.learning_rate, betas=(recipe.momentum, recipe.memory), fused=True
         )
@@ -142,8 +145,9 @@ class Trainer:
         if progress < recipe.coarse_from:
             batch = Batch(batch.hr, torch.ones_like(batch.grid))
         searching = recipe.search_steps and recipe.search_from <= progress < recipe.encoder_from
-        searched = int(recipe.batch * recipe.search_share) if searching else 0
-        losses = self.objective.losses(batch, searched, self.likeness_db)
+        count = min(int(recipe.batch * recipe.search_share), recipe.batch - 1) if searching else 0
+        searched = self.rotation.turn(self.iteration, batch[:count]) if count else None
+        losses = self.objective.losses(batch[count:], searched, self.likeness_db)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip)

@@ -30,7 +30,6 @@ from hcdcodec.engine.gradient import loss_gradient
 from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.format.grid import Grid
-from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.manifest import find, read_manifest
@@ -40,8 +39,9 @@ from hcdcodec.tiles import plan
 from hcdcodec.training import run
 from hcdcodec.training.gallery import Gallery, drawn_ahead, read_gallery
 from hcdcodec.training.log import Clock
-from hcdcodec.training.loss import Batch, Losses, Objective, rounded
+from hcdcodec.training.loss import Batch, Losses, Objective, Searched, rounded
 from hcdcodec.training.recipe import Recipe
+from hcdcodec.training.rotation import Rotation
 from hcdcodec.training.run import Rhythm, Trained, read_start, state_path, train
 from hcdcodec.training.state import _fits
 from hcdcodec.training.trainer import Machine, Start, Trainer
@@ -149,7 +149,7 @@ def test_training_searches_as_the_codec_does(draw: Draw, steps: int, grid: int) 
     engine = Engine(network, torch.device("cpu"), torch.float32, 1 << 20)
     planes = torch.from_numpy(draw(48, 64, 3)).permute(2, 0, 1)
     hr = planes[None].float() / 255
-    start, bicubic_lr = network.downscale(hr).clamp(0, 1), Bicubic(2).downscale(hr).clamp(0, 1)
+    start = network.downscale(hr).clamp(0, 1)
 
     subject = Subject(planes, TileTask(48, 64, plan(24, 32, 0, 0)), Grid(grid, grid, grid))
     on_grid = quantise(start[0], subject.grid)
@@ -162,7 +162,9 @@ def test_training_searches_as_the_codec_does(draw: Draw, steps: int, grid: int) 
     recipe = Recipe("crn", 2, 1, search_steps=steps, search_pace=5.0, bit_weight=0.0)
     objective = Objective(network, recipe, torch.float32, network.downscale, network.upscale)
     batch = Batch(hr, torch.full((1, 1, 1, 1), float(grid)))
-    searched = quantise(objective.search(start, bicubic_lr, batch)[0], subject.grid)
+    begun = objective.begin_search(batch)
+    torch.testing.assert_close(begun.state.lr, start)
+    searched = quantise(objective.search(begun, steps).state.lr[0], subject.grid)
     # Sums in another order, and float32 of sizes: some samples lie on the edge between two levels.
     assert (searched == picture.last).float().mean() > 0.995
 
@@ -177,7 +179,7 @@ def test_bits_count_in_training(draw: Draw) -> None:
             objective = Objective(
                 network, Recipe("crn", 2, 1, bit_weight=weight), torch.float32, network.downscale, network.upscale
             )
-            totals.append(objective.losses(batch, 0, 31.0).total)
+            totals.append(objective.losses(batch, None, 31.0).total)
         slopes = [torch.autograd.grad(total, network.encoder.head.weight)[0] for total in totals]
         assert torch.equal(*totals) is not matters and torch.equal(*slopes) is not matters
         if matters:
@@ -185,6 +187,44 @@ def test_bits_count_in_training(draw: Draw) -> None:
             bits = float(estimate_bits(lr, torch.tensor(16.0)))
             expected = 0.01 * 0.4 * 15 * bits / hr.numel()
             assert float((totals[1] - totals[0]).detach()) == pytest.approx(expected, rel=1e-3)
+
+
+def test_searches_go_on_from_update_to_update(draw: Draw) -> None:
+    """Each slot's search is the whole one, in turns; a round has all ages once the slots are full."""
+    network = load_backbone("crn", 2)
+    recipe = Recipe("crn", 2, 1, search_steps=6, search_stride=2)
+    objective = Objective(network, recipe, torch.float32, network.downscale, network.upscale)
+    rotation, ages, grid = Rotation(objective), [], torch.full((1, 1, 1, 1), 4.0)
+    crops = [torch.from_numpy(draw(32, 48, 3)).permute(2, 0, 1)[None].float() / 255 for _ in range(9)]
+    for number, hr in enumerate(crops):
+        ages.append((searched := rotation.turn(number, Batch(hr, grid))).state.count)
+    assert ages == [2, 2, 2, 4, 2, 4, 6, 4, 2]
+    # The first slot has been served by updates 0, 3 and 6.
+    whole = objective.search(objective.begin_search(Batch(crops[0], grid)), 6)
+    fresh, turns = Rotation(objective), []
+    for number in (0, 3, 6):
+        turns.append(searched := fresh.turn(number, Batch(crops[number], grid)))
+    assert torch.equal(searched.batch.hr, crops[0])
+    torch.testing.assert_close(searched.state.lr, whole.state.lr)
+
+
+def test_searched_crops_train_the_decoder_alone(draw: Draw) -> None:
+    """The encoder learns nothing from an LR that is not its own, not even what its bits cost."""
+    network = load_backbone("crn", 2)
+    objective = Objective(network, Recipe("crn", 2, 1), torch.float32, network.downscale, network.upscale)
+    hr, other = (torch.from_numpy(draw(32, 48, 3)).permute(2, 0, 1)[None].float() / 255 for _ in range(2))
+    batch = Batch(hr, torch.full((1, 1, 1, 1), 8.0))
+    searched = objective.search(objective.begin_search(Batch(other, batch.grid)), 2)
+    slopes = []
+    for crops in (None, searched):
+        total = objective.losses(batch, crops, 31.0).total
+        slopes.append(
+            torch.autograd.grad(
+                total, [network.get_parameter(f"{half}.tail.weight") for half in ("encoder", "decoder")]
+            )
+        )
+    torch.testing.assert_close(2 * slopes[1][0], slopes[0][0])
+    assert not torch.allclose(2 * slopes[1][1], slopes[0][1], rtol=0.01)
 
 
 @pytest.mark.parametrize(("name", "scale"), [("crn", 2), ("irn", 2), ("irn", 4), ("hcflow", 4)])
@@ -222,9 +262,9 @@ def test_the_encoder_is_trained_alone_in_the_end(monkeypatch: pytest.MonkeyPatch
     states, searched = [], []
     losses = Objective.losses
 
-    def watched(self: Objective, batch: Batch, count: int, likeness_db: float) -> Losses:
-        searched.append(count)
-        return losses(self, batch, count, likeness_db)
+    def watched(self: Objective, batch: Batch, crops: Searched | None, likeness_db: float) -> Losses:
+        searched.append(len(crops.batch.hr) if crops else 0)
+        return losses(self, batch, crops, likeness_db)
 
     monkeypatch.setattr(Objective, "losses", watched)
     for number, progress in enumerate(moments):
