@@ -88,11 +88,12 @@ def engine_of(given: argparse.Namespace, backbone: str | None = None, scale: int
 def every_backbone(given: argparse.Namespace) -> dict[str, str]:
     """Return label -> name for `engine_of` of all networks that are installed at the scale.
 
-    Of each family the one that encoding takes; of super-resolution networks every one, labelled as the paper does.
+    Of each family the one that encoding takes, unless it is experimental: IRN x4 is too slow here. Of super-resolution
+    networks every one, labelled as the paper does.
     """
     found = {"bicubic": "bicubic"}
     for _, entry in installed(given.weights_dir):
-        if entry.scale != given.scale:
+        if entry.scale != given.scale or entry.experimental:
             continue
         if "network" in entry.origin:
             label = f"Bicubic & {entry.origin['network']} ({entry.origin['imported from']}, {entry.hash[:8]})"

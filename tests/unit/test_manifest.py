@@ -26,6 +26,7 @@ from hcdcodec.networks.manifest import (
     find,
     identify,
     installed,
+    is_shipped,
     read_manifest,
     user_directory,
     write_manifest,
@@ -134,8 +135,8 @@ def test_list_says_one_line_a_network(tmp_path: Path, hcdcodec: Run) -> None:
     (tmp_path / ENTRY["file"]).touch()
     lines = hcdcodec("models", "list", "--weights-dir", put(tmp_path, {"models": entries})).out.decode().splitlines()
     assert lines[0].split() == ["network", "weights", "s/MP", "dB"]
-    said = [line.split(maxsplit=2) for line in lines[1:] if line.startswith(("crn x4", "irn x4", "sr"))]
-    assert [(" ".join(words[:2]), " ".join(words[2].split())) for words in said[:2] + said[3:4] + said[5:]] == [
+    said = [line.split(maxsplit=2) for line in lines[1:] if "ab" * 6 in line or "cd" * 6 in line]
+    assert [(" ".join(words[:2]), " ".join(words[2].split())) for words in said] == [
         ("crn x4", f"{'ab' * 6} 3.62 32.65 default"),
         ("crn x4", f"{'cd' * 6} -b crn@cdcd takes it"),
         ("irn x4", f"{'ab' * 6} chart 9.50 installed, experimental"),
@@ -187,12 +188,12 @@ def test_a_folder_of_the_environment_without_weights_is_told_once(
 ) -> None:
     monkeypatch.setenv("HCDCODEC_WEIGHTS", str(tmp_path / "nowhere"))
     for _ in range(2):
-        assert identify("crn", 4).hash.startswith("e648860ab903")
+        assert is_shipped(identify("crn", 4).hash)
     assert caplog.messages == [f"hcdcodec: {tmp_path / 'nowhere'} holds no manifest.json; its weights are left out"]
 
 
 def test_weights_that_are_not_there_need_a_folder_with_a_manifest() -> None:
-    with pytest.raises(ModelError, match=r"only e648860ab903 can be found; name the folder .* manifest.json with"):
+    with pytest.raises(ModelError, match=r"only .*e648860ab903 can be found; name the folder .* manifest.json with"):
         identify("crn@0000", 4)
 
 
