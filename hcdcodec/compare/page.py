@@ -14,9 +14,8 @@ from jinja2 import Environment
 from hcdcodec.compare.exhibit import Exhibit, Heading, Role, Version
 from hcdcodec.compare.overview import Numbers, cells_of, titles_of, totals_of
 from hcdcodec.compare.placing import embed, put_beside
-from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
-from hcdcodec.files.find import is_directory, is_file
+from hcdcodec.files.find import is_directory
 from hcdcodec.files.names import printable
 from hcdcodec.pictures.orientation import read_orientation, turn
 
@@ -126,9 +125,7 @@ def page_at(given: str) -> Page:
     path = Path(given)
     is_folder = given.endswith("/") or is_directory(path)
     file = path / "index.html" if is_folder else path
-    # An empty file is a name that a script has reserved, as mktemp does.
-    if is_file(file) and _MARK not in (disk.read(file)[:_HEAD] or _MARK):
-        raise UsageError(f"{printable(str(file))} is something else than a page of ours; write the report elsewhere")
+    disk.check_place(file, _MARK, within=_HEAD, kind="page")
     return Page(file, path / "index_files" if is_folder else None)
 
 

@@ -10,9 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.compare.overview import mean
 from hcdcodec.compare.pairs import Comparison, Figures
-from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
-from hcdcodec.files.find import is_file
 from hcdcodec.files.names import printable
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import png_chunks
@@ -89,9 +87,7 @@ def check_place(path: Path) -> None:
     Raises:
         UsageError: a file that is not ours stands there.
     """
-    # An empty file is a name that a script has reserved, as mktemp does.
-    if is_file(path) and _MARK.payload not in (disk.read(path)[:_HEAD] or _MARK.payload):
-        raise UsageError(f"{printable(str(path))} is something else than a sheet of ours; write the report elsewhere")
+    disk.check_place(path, _MARK.payload, within=_HEAD, kind="sheet")
 
 
 def table(compared: Sequence[Figures]) -> str:

@@ -16,8 +16,9 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from hcdcodec.errors import OutputError, PictureError
-from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, status_of
+from hcdcodec.errors import OutputError, PictureError, UsageError
+from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_file, status_of
+from hcdcodec.files.names import printable
 from hcdcodec.files.permissions import create_like, keep_permissions, make_folders
 
 MAX_FILE_BYTES = 9 << 28
@@ -160,6 +161,25 @@ def check_unchanged(path: Path, status: os.stat_result) -> None:
     now = status_of(path)
     if now is not None and _content_marks(now) != _content_marks(status):
         raise PictureError(_CHANGED)
+
+
+def check_place(path: Path, mark: bytes, *, within: int | None = None, kind: str, content: str = "report") -> None:
+    """Check that a file of ours replaces nothing but another one of its kind.
+
+    Args:
+        path: where it goes.
+        mark: bytes by which files of this kind are known.
+        within: how many first bytes of the file hold the mark; None: all.
+        kind: what the message calls a file of this kind.
+        content: what the message calls its content.
+
+    Raises:
+        UsageError: another file stands there.
+    """
+    # An empty file is a name that a script has reserved, as mktemp does.
+    if is_file(path) and mark not in (read(path)[:within] or mark):
+        words = f"{printable(str(path))} is something else than a {kind} of ours"
+        raise UsageError(f"{words}; write the {content} elsewhere")
 
 
 def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None:

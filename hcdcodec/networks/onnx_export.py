@@ -19,8 +19,6 @@ from torch import nn
 
 from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
-from hcdcodec.files.find import is_file
-from hcdcodec.files.names import printable
 from hcdcodec.networks.base import Backbone
 
 OPSET = 17
@@ -35,9 +33,7 @@ def check_place(path: Path) -> None:
     Raises:
         UsageError: a file that is not ours stands there.
     """
-    # An empty file is a name that a script has reserved, as mktemp does.
-    if is_file(path) and _MARK not in (disk.read(path) or _MARK):
-        raise UsageError(f"{printable(str(path))} is something else than a network of ours; write the ONNX elsewhere")
+    disk.check_place(path, _MARK, kind="network", content="ONNX")
 
 
 class _Decoder(nn.Module):

@@ -22,7 +22,9 @@ does not: few programs would show it. So its PSNR hardly grows with the quality.
 benchmarks/choices/decode_formats.py measures all this.
 """
 
-_SIDES = {Format.WEBP: 16383, Format.JPEG: 65500, Format.AVIF: 65536}  # WebP: 14 bits; JPEG: a limit of libjpeg
+SIDES = {Format.WEBP: 16383, Format.JPEG: 65500, Format.AVIF: 65536}
+"""Most pixels a side, where a format has a limit. WebP has 14 bits; the limit of JPEG is one of libjpeg."""
+
 _ORIENTATIONS = range(1, 9)
 
 _RUNS = 3
@@ -52,8 +54,8 @@ def write_picture(
         PictureError: a package is missing.
     """
     plugins.require(fmt)
-    if max(picture.height, picture.width) > _SIDES.get(fmt, 1 << 30):
-        raise OutputError(f"{fmt.upper()} holds at most {_SIDES[fmt]} pixels a side; choose PNG or TIFF")
+    if max(picture.height, picture.width) > SIDES.get(fmt, 1 << 30):
+        raise OutputError(f"{fmt.upper()} holds at most {SIDES[fmt]} pixels a side; choose PNG or TIFF")
     if fmt is Format.PNG:
         data = _save(_to_pillow(picture), "PNG", compress_type=_RUNS)
         return png_chunks.insert(data, (*marks, *picture.metadata.to_chunks(compact=False)))

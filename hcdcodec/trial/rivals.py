@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, features
 
+from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.pictures.writing import SIDES
 
 try:
     import pillow_jxl  # noqa: F401  (registers the format)
@@ -18,12 +20,8 @@ except ImportError:
     HAS_JXL = False
 
 
-_SIDES = {"WEBP": 16383, "JPEG": 65500, "AVIF": 65536}
-"""Largest number of pixels a side, by Pillow's name; see `hcdcodec.pictures.writing`."""
-
-
 def _fits(kind: str, height: int, width: int) -> bool:
-    return max(height, width) <= _SIDES.get(kind, math.inf)
+    return max(height, width) <= SIDES.get(Format(kind.lower()), math.inf)
 
 
 @dataclass(frozen=True)
