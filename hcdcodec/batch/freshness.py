@@ -7,15 +7,17 @@
     not older than its source, by content and by inode       FRESH      skip
     else: another source digest                              STALE      redo
     else: same source digest                                 FRESH      skip, and touch, so that nobody need ask again
+    FRESH, but the end of the file is missing                           refuse
 
 A result that is FRESH but was made by an older release with other weights is OLDER. It is skipped, too.
 
 A file has two times: the last change of its content (mtime) and the last change of its inode (ctime). A program can set
 back the mtime, as `--preserve` does, but not the ctime. So the rule also notices an older file that was moved to the
-place of a source. It reads only the head of a result, and reads a source only where its digest has to decide.
+place of a source. Of a result only head and end are read, and a source only where its digest has to decide.
 """
 
 import enum
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -258,7 +260,9 @@ def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files
     stamp = read(job.target) if job.target is not None and _is_file(job) else None
     state = judge_stamp(job, stamp, wanted, checksum=files.checksum, digest_of=lambda path: _digest(path, files))
     if state is Freshness.FOREIGN:
-        raise _unreadable(job) if read is read_encoded_stamp else _foreign(job)
+        raise _explain_foreign(job) if read is read_encoded_stamp else _foreign(job)
+    if state.is_settled:
+        _check_end(job)
     reason = wanted.explain_stale(stamp) if stamp and state is Freshness.STALE else ""
     return Standing(state, reason, stamp)
 
@@ -284,17 +288,33 @@ def _original(job: Job) -> OutputError:
     return OutputError(f"{job.target} is the original that it was made from, and stays; name another destination")
 
 
-def _unreadable(job: Job) -> OutputError:
+def _check_end(job: Job) -> None:
+    """Refuse a result that was cut off, as by a full disk while somebody copied it: nobody could use it."""
+    try:
+        with disk.SlicedFile(job.target or Path()) as file:
+            container.check_end(file)
+    except DamagedError as error:
+        raise _unreadable(job, str(error)) from error
+    except OSError as error:
+        raise _unreadable(job, os.strerror(error.errno or errno.EIO).lower()) from error
+
+
+def _explain_foreign(job: Job) -> OutputError:
     """Return the error about a file without a record at the target of an encoding: it may be damaged, or newer."""
     try:
         with disk.SlicedFile(job.target or Path()) as file:
             container.peek(file)
     except (DamagedError, UnsupportedError) as error:
-        reason = str(error).partition(";")[0]
-        return OutputError(f"{job.target} exists and cannot be read ({reason}); move it away or use --force")
+        return _unreadable(job, str(error))
     except (ContainerError, OSError):
         pass
     return _foreign(job)
+
+
+def _unreadable(job: Job, reason: str) -> OutputError:
+    return OutputError(
+        f"{job.target} exists and cannot be read ({reason.partition(';')[0]}); move it away or use --force"
+    )
 
 
 def _foreign(job: Job) -> OutputError:

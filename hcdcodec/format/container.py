@@ -197,6 +197,19 @@ def peek(data: Slices) -> Header:
     return Header.from_bytes(_layout_of(data[:_MAGIC_BYTES]).peek(data))
 
 
+def check_end(data: Slices) -> None:
+    """Check that a file is not cut off, without reading it. Damage inside is not found.
+
+    Args:
+        data: a file, in memory or on the disk. It may also be a reconstruction.
+
+    Raises:
+        NotOursError: the file is not a PNG, WebP or JPEG XL.
+        DamagedError: it does not end where it must.
+    """
+    _layout_of(data[:_MAGIC_BYTES]).check_end(data)
+
+
 def container_of(data: Slices) -> Container:
     """Return the container of a file, whether it is one of ours or not.
 

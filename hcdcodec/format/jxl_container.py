@@ -124,6 +124,16 @@ def peek(data: Slices) -> bytes:
     return side_parts.peek_header(data, _frames(data), _PLACES)
 
 
+def check_end(data: Slices) -> None:
+    """Check that a file ends with its last box. Of the boxes only the lengths are read.
+
+    Raises:
+        DamagedError: it does not.
+    """
+    for _ in _frames(data):
+        pass
+
+
 def _walk(data: bytes) -> Iterator[Part]:
     for frame in _frames(data):
         yield Part(frame.type, data[frame.start : frame.end])

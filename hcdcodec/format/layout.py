@@ -93,6 +93,9 @@ class Layout(Protocol):
     def peek(self, data: Slices) -> bytes:
         """Find the header in a file, or in its beginning; raise DamagedError or NotOursError."""
 
+    def check_end(self, data: Slices) -> None:
+        """Raise DamagedError where a file does not end where it must; read little of it."""
+
 
 def make_raw(pixels: Levels, level: int, *, to_grey: bool = True, to_palette: bool = True) -> Raw:
     """Return pixels in the form that oxipng takes; see `Raw`."""

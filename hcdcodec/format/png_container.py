@@ -31,6 +31,7 @@ SIDE_MAX = 2**31 - 1
 HEADER_CHUNK = b"hcDC"
 ALPHA_CHUNK = b"hcDA"
 
+_END = png_chunks.join([png_chunks.Chunk(b"IEND", b"")])
 _HEADS = (1 << 12, 1 << 20)
 """Bytes that are read of a file before all of it."""
 
@@ -104,6 +105,16 @@ def peek(data: Slices) -> bytes:
             with suppress(DamagedError):
                 return _peek(data[:count])
     return _peek(data[:])
+
+
+def check_end(data: Slices) -> None:
+    """Check that a file ends with its last chunk.
+
+    Raises:
+        DamagedError: it does not.
+    """
+    if data[-len(_END) :] != _END:
+        raise DamagedError("PNG is truncated, or there are bytes behind its end; fetch the file again")
 
 
 def _peek(data: bytes) -> bytes:

@@ -83,11 +83,7 @@ def open(data: bytes) -> Opened:
         EditedError: the file has lossy pixels, or frames.
         DamagedError: truncated, lengths or sizes that contradict each other.
     """
-    size = _RIFF.unpack_from(data)[1] + 8 if len(data) >= _RIFF.size else 0
-    if size < len(data):
-        raise DamagedError(f"there are bytes behind the end of the WebP; {RESTORE}")
-    if size > len(data):
-        raise DamagedError("WebP is truncated; fetch the file again")
+    check_end(data)
     parts = tuple(_walk(data))
     header = side_parts.find_header(parts, _PLACES)
     pixels = _pixel_part(parts)
@@ -111,6 +107,19 @@ def peek(data: Slices) -> bytes:
         DamagedError: the file is truncated, or the header fails its checksum.
     """
     return side_parts.peek_header(data, _frames(data), _PLACES)
+
+
+def check_end(data: Slices) -> None:
+    """Check that a file has as many bytes as it says.
+
+    Raises:
+        DamagedError: it does not.
+    """
+    size = _RIFF.unpack(data[: _RIFF.size])[1] + 8 if len(data) >= _RIFF.size else 0
+    if size < len(data):
+        raise DamagedError(f"there are bytes behind the end of the WebP; {RESTORE}")
+    if size > len(data):
+        raise DamagedError("WebP is truncated; fetch the file again")
 
 
 def _walk(data: bytes) -> Iterator[Part]:

@@ -332,6 +332,17 @@ def test_a_run_with_nothing_to_do_reads_only_the_heads_of_results(folder: Folder
     assert bytes_read() - before < min(whole / 20, 6 * (1 << 14))
 
 
+def test_a_reconstruction_that_was_cut_off_is_not_up_to_date(folder: Folder) -> None:
+    folder.put("a.png")
+    folder.encode(), folder.decode()
+    out = folder.path / "out/a.png"
+    cut = out.read_bytes()[:-1]
+    out.write_bytes(cut)
+    (outcome,) = folder.decode()
+    assert outcome.status is Status.FAILED and "cannot be read (PNG is truncated" in outcome.message
+    assert out.read_bytes() == cut
+
+
 def bytes_read() -> int:
     """Return what this process has read so far, from files and from caches."""
     lines = Path("/proc/self/io").read_text().splitlines()

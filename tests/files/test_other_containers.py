@@ -85,6 +85,25 @@ def test_a_result_that_cannot_be_read_says_why(photo: Path, kind: Container, hcd
     assert small.read_bytes() == newer
 
 
+@pytest.mark.parametrize("kind", Container)
+def test_a_result_that_was_cut_off_is_not_up_to_date(photo: Path, kind: Container, hcdcodec: Run) -> None:
+    if kind is Container.JXL:
+        pytest.importorskip("pillow_jxl")
+    arguments = ("in", "small", *FAST, "--container", kind)
+    assert hcdcodec("encode", *arguments).status == 0
+    small = Path("small", f"a.png.hcd.{kind}")
+    whole = small.read_bytes()
+    for cut in (whole[:-1], whole[:-20]):
+        small.write_bytes(cut)
+        for command in ("encode", "status"):
+            ran = hcdcodec(command, *arguments)
+            said = f"hcdcodec: {photo.relative_to(Path.cwd())}: {small} exists and cannot be read ("
+            assert ran.status == 1 and ran.err.startswith(said) and "); move it away or use --force\n" in ran.err
+        assert small.read_bytes() == cut
+    assert hcdcodec("encode", *arguments, "--force").status == 0
+    assert small.read_bytes() == whole
+
+
 def test_there_and_back(photo: Path, kind: str, hcdcodec: Run) -> None:
     assert hcdcodec("encode", "in", "small", *FAST, "--container", kind).status == 0
     assert hcdcodec("encode", "in", "png", *FAST).status == 0
