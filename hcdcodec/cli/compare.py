@@ -15,7 +15,7 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import do_each, reason
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
-from hcdcodec.cli.report import message, name_members
+from hcdcodec.cli.report import failure_members, message, name_members
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -97,6 +97,7 @@ def compare(
     failed = 0
     with CountBar("comparing", len(found), wanted=len(found) > 1) as bar:
         for pair in found:
+            result = None
             try:
                 result = _compare(pair, restore, given)
                 # Before a report of it is stored: a full disk must not cost the figures.
@@ -108,6 +109,8 @@ def compare(
             # A pair that cannot be compared is reported, and the others go on.
             except (HcdError, MemoryError) as error:
                 bar.say(message(pair.name, reason(error)))
+                if as_json and result is None:  # else it has a row already
+                    output.write(json.dumps(failure_members("name", pair.name, reason(error))))
                 failed += 1
                 continue
             finally:

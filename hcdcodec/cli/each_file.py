@@ -1,12 +1,14 @@
 """What commands share that read one file after the other: their files, the loop, the reason of a failure."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import read_list
 from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.files.find import Remark
 from hcdcodec.files.job import Job
 from hcdcodec.files.plan import Plan, plan_read
 
@@ -19,7 +21,7 @@ def reason(error: HcdError | MemoryError) -> str:
 
 
 def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> Plan:
-    """Return the small files behind the arguments of a command, or in its list.
+    """Return the small files behind the arguments of a command, or in its list. A list without a file is a problem.
 
     Raises:
         UsageError: neither is given, or both are.
@@ -30,7 +32,13 @@ def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> P
         return plan_read(paths)
     if paths:
         raise UsageError("files come from arguments or from --files-from, not from both")
-    return plan_read(read_list(files_from, null=null), listed=True)
+    plan = plan_read(read_list(files_from, null=null), listed=True)
+    if plan.jobs or plan.problems:
+        return plan
+    # Not silence, which would say that all files are intact.
+    name = "standard input" if files_from == "-" else files_from
+    why = "there is no file in this list; check what makes it"
+    return replace(plan, problems=(Remark(name, why),))
 
 
 def outcomes_of(plan: Plan, read: Callable[[Job], Outcome]) -> Iterator[Outcome]:

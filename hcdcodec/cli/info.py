@@ -15,7 +15,7 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import outcomes_of, plan_files
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import SMALL_FILES, WEIGHTS_DIR
-from hcdcodec.cli.report import message, name_members
+from hcdcodec.cli.report import failure_members, message, name_members
 from hcdcodec.errors import ModelError, UsageError
 from hcdcodec.files.find import is_file
 from hcdcodec.files.job import Job
@@ -113,6 +113,8 @@ def info(
         if outcome.status is Status.FAILED:
             sums.failed += 1
             output.fail(message(outcome.name, outcome.message))
+            if as_json:
+                output.write(json.dumps(failure_members("file", outcome.name, outcome.message)))
         sums.ignored += outcome.status is Status.IGNORED
     if sums.files + sums.failed > 1 and not as_json and (verbose or output.wants_summary(sys.stderr)):
         output.say(sums.line())

@@ -233,6 +233,11 @@ def json_line(outcome: Outcome) -> str:
     return json.dumps(members, allow_nan=False)
 
 
+def failure_members(member: str, name: str, why: str) -> dict[str, str | None]:
+    """Return a failure for JSON: the name under `member`, and status and message as in `json_line`."""
+    return {**name_members(member, name), "status": Status.FAILED.value, "message": printable(why)}
+
+
 def name_members(member: str, name: str | None) -> dict[str, str | None]:
     """Return a name for JSON, and its exact bytes in base64 where it is not UTF-8."""
     if name is None:

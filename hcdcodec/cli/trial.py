@@ -14,7 +14,7 @@ from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.each_file import do_each, reason
 from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import BACKBONE, DEVICE, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
-from hcdcodec.cli.report import message
+from hcdcodec.cli.report import failure_members, message
 from hcdcodec.codec.search.options import DEFAULT_EFFORT, search_of
 from hcdcodec.errors import UsageError
 from hcdcodec.files import find
@@ -32,13 +32,16 @@ QUALITIES, SCALES, NUMBER = (100, 75, 38), (Arguments.scale,), 12
 
 @dataclass
 class _Failures:
-    """Names what could not be read or tried, above a bar, and counts it."""
+    """Names what could not be read or tried, above a bar and in the rows, and counts it."""
 
+    as_json: bool
     count: int = 0
 
     def add(self, bar: "CountBar", name: str, why: str) -> None:
         """Name one file."""
         bar.say(message(name, why))
+        if self.as_json:
+            output.write(json.dumps({"kind": "picture", **failure_members("name", name, why)}))
         self.count += 1
 
 
@@ -119,7 +122,7 @@ def try_settings(sources: tuple[str, ...], as_json: bool, html_page: str | None,
     from hcdcodec.cli import trial_report
     from hcdcodec.trial.estimate import estimate_all
 
-    engines, failures = _load_engines(given), _Failures()
+    engines, failures = _load_engines(given), _Failures(as_json)
     surveyed = _survey(sources, given, failures)
     page = None if html_page is None else _begin_page(html_page, surveyed.paths)
     tried = list(_try(surveyed, engines, given, failures, as_json=as_json)) if surveyed.measured else []

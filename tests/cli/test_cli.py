@@ -601,6 +601,13 @@ def test_lists_of_names(
     assert tree("again") == tree("small")
 
 
+@pytest.mark.parametrize("command", ["encode", "decode", "status"])
+def test_an_empty_list_leaves_nothing_to_do(here: Path, hcdcodec: Run, command: str) -> None:
+    Path("list").touch()
+    ran = hcdcodec(command, "--files-from", "list", "small")
+    assert (ran.status, ran.err) == (0, "") and not Path("small").exists()
+
+
 def test_shards_share_the_work(put: Callable[..., None], hcdcodec: Run) -> None:
     put(*(f"in/{number}.png" for number in range(12)), size=(4, 4))
     shares = []

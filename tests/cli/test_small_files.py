@@ -106,6 +106,15 @@ def test_names_from_a_list(small: list[str], hcdcodec: Run, command: str, *, nul
     assert "1 ignored" in ran.err  # the folder: `find` lists folders and also the files in them
 
 
+@pytest.mark.parametrize("listed", ["", "small\n"])  # find lists folders, too
+@pytest.mark.parametrize("command", ["info", "verify"])
+def test_a_list_without_files_fails(small: list[str], hcdcodec: Run, command: str, listed: str) -> None:
+    Path("list").write_text(listed)
+    said = "hcdcodec: list: there is no file in this list; check what makes it\n"
+    assert hcdcodec(command, "-q" if command == "verify" else "--json", "--files-from", "list").err == said
+    assert hcdcodec(command, "--files-from", "list").status == 1
+
+
 @pytest.mark.parametrize(("command", "count"), [("info", "3 small files, "), ("verify", "3 verified, 1 ignored\n")])
 def test_a_regular_file_gets_the_count_and_a_pipe_does_not(small: list[str], command: str, count: str) -> None:
     with Path("said").open("wb") as said:
@@ -136,6 +145,14 @@ def test_info_as_json_has_all_fields(small: list[str], hcdcodec: Run) -> None:
     assert rows[0]["source_size"] == Path("photos/a.png").stat().st_size
     listed = hcdcodec("info", "-v", small[0]).out.decode()
     assert set(re.findall(r"^(\w+)", listed, re.MULTILINE)) == set(rows[0])
+
+
+def test_info_as_json_has_a_row_for_what_failed(small: list[str], hcdcodec: Run) -> None:
+    Path(small[0]).write_bytes(b"words")
+    ran = hcdcodec("info", "--json", *small)
+    failed, *rows = (json.loads(line) for line in ran.out.splitlines())
+    assert (ran.status, [row["file"] for row in rows]) == (1, small[1:])
+    assert (failed["file"], failed["status"]) == (small[0], "failed") and failed["message"].startswith("not a PNG")
 
 
 def test_info_is_a_line_that_people_read(draw: Draw, here: Path, hcdcodec: Run, tiny: Tiny) -> None:

@@ -79,6 +79,9 @@ def test_files_that_cannot_be_read_are_named(attempt: Callable[..., Ran], photos
     assert run.status == 1
     assert sorted(line.split(":")[1] for line in run.err.splitlines()) == [" photos/broken.png", " photos/empty.jpg"]
     assert "the 5 pictures would take" in run.out.decode()
+    rows = [json.loads(line) for line in attempt("photos", "--json", "-Q", "75").out.splitlines()]
+    failed = {row["name"]: row["message"] for row in rows if row.get("status") == "failed"}
+    assert sorted(failed) == ["photos/broken.png", "photos/empty.jpg"] and all(failed.values())
 
 
 def test_a_sample_stands_for_the_folder(attempt: Callable[..., Ran], photos: Path) -> None:
