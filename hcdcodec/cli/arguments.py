@@ -94,6 +94,7 @@ class Arguments:
         if self.files_from is None:
             if not sources:
                 raise UsageError(_missing_destination(destination))
+            refuse_null(null=self.null)
             return sources, destination, False
         if sources:
             raise UsageError("sources come from arguments or from --files-from, not from both")
@@ -189,6 +190,16 @@ def read_list(name: str, *, null: bool) -> list[str]:
     except OSError as error:
         reason = f"{'standard input' if name == '-' else name} cannot be read ({error.strerror})"
         raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
+
+
+def refuse_null(*, null: bool) -> None:
+    """Refuse -0 where no list is read.
+
+    Raises:
+        UsageError: it is given.
+    """
+    if null:
+        raise UsageError("-0 says how the names in --files-from end; leave it out, or add --files-from FILE")
 
 
 def _missing_destination(source: str) -> str:

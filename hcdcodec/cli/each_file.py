@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
-from hcdcodec.cli.arguments import read_list
+from hcdcodec.cli.arguments import read_list, refuse_null
 from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files.find import Remark
@@ -29,6 +29,7 @@ def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> P
     if files_from is None and not paths:
         raise UsageError("no file is named; name small files or folders, or give a list of files by --files-from")
     if files_from is None:
+        refuse_null(null=null)
         return plan_read(paths)
     if paths:
         raise UsageError("files come from arguments or from --files-from, not from both")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.groups import Examples, option
@@ -46,6 +47,9 @@ def export_models(
     """
     if directory is None and onnx_file is None:
         raise UsageError("there is nothing to export; name the folder of an archive, or a file with --onnx")
+    source_of = click.get_current_context().get_parameter_source
+    if onnx_file is None and any(source_of(name) is not ParameterSource.DEFAULT for name in ("backbone", "scale")):
+        raise UsageError("--backbone and --scale choose what --onnx writes; leave them out, or add --onnx FILE")
     if onnx_file is not None:
         _write_onnx(onnx_file, backbone, scale, weights_dir)
     sys.exit(0 if directory is None else _export(directory, weights_dir))

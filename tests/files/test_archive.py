@@ -206,7 +206,14 @@ def test_nothing_is_written_through_links(small: Path, hcdcodec: Run, linked: st
 
 
 @pytest.mark.parametrize(
-    ("given", "said"), [([], "nothing to export"), (["nothing"], "no directory"), (["photos"], "no small file")]
+    ("given", "said"),
+    [
+        ([], "nothing to export"),
+        (["nothing"], "no directory"),
+        (["photos"], "no small file"),
+        (["small", "-b", "irn"], "--backbone and --scale choose what --onnx writes; "),
+        (["small", "-s", "4"], "--backbone and --scale choose what --onnx writes; "),
+    ],
 )
 def test_calls_that_make_no_sense(small: Path, hcdcodec: Run, given: list[str], said: str) -> None:
     ran = hcdcodec("models", "export", *given)
