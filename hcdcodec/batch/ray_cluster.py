@@ -133,6 +133,17 @@ class WorkerPlan:
     resources: Mapping[str, int]
 
 
+def check_call(device: str) -> None:
+    """Check what needs no cluster.
+
+    Raises:
+        UsageError: Ray is not installed, or the device is none to choose from.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device {device!r} is for Ray to choose; with --engine ray there are auto, cpu and cuda")
+    _import_ray()
+
+
 def connect(device: str, cores: int) -> WorkerPlan:
     """Connect to the Ray cluster, or start one on this machine if there is none.
 
@@ -143,8 +154,7 @@ def connect(device: str, cores: int) -> WorkerPlan:
     Raises:
         UsageError: Ray is not installed, no cluster answers, or the cluster has no such device.
     """
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device {device!r} is for Ray to choose; with --engine ray there are auto, cpu and cuda")
+    check_call(device)
     nodes = [node["Resources"] for node in _connect().nodes() if node["Alive"]]
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if gpus and device != "cpu":

@@ -73,7 +73,7 @@ def encode(**given: Any) -> None:
     arguments = Arguments(**given)
     plan, judge = _plan_encode(arguments), _judge_encoded(arguments)
     if arguments.dry_run:
-        run_batch.print_plan(plan, judge, Verb.ENCODE, arguments)
+        run_batch.print_plan(plan, judge, partial(_check_encoding, arguments), Verb.ENCODE, arguments)
     run_batch.run_plan(plan, judge, partial(_prepare_encoding, arguments, plan.root), Verb.ENCODE, arguments)
 
 
@@ -131,7 +131,7 @@ def decode(**given: Any) -> None:
         _check_lossy(plan, options)
     judge = partial(judge_restored, options=options, files=arguments.file_options())
     if arguments.dry_run:
-        run_batch.print_plan(plan, judge, Verb.DECODE, arguments)
+        run_batch.print_plan(plan, judge, partial(_check_devices, arguments), Verb.DECODE, arguments)
     run_batch.run_plan(plan, judge, partial(_prepare_decoding, arguments), Verb.DECODE, arguments)
 
 
@@ -184,6 +184,28 @@ def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Standing]":
     earlier = arguments.earlier_options()
     wanted = wanted_of(options, network, target, upgrade=arguments.upgrade, earlier=earlier)
     return partial(judge_lr, wanted=wanted, files=arguments.file_options())
+
+
+def _check_encoding(arguments: Arguments) -> None:
+    """Raise what encoding would raise before its first picture, but load no torch for it."""
+    from hcdcodec.format.container import check_installed
+    from hcdcodec.networks.manifest import check_file
+
+    check_installed(Container(arguments.container))
+    check_file(arguments.backbone, arguments.scale, arguments.weights_dir)
+    _check_devices(arguments)
+
+
+def _check_devices(arguments: Arguments) -> None:
+    """Refuse a device that is not there. Only a name other than these two needs torch."""
+    if arguments.engine == "ray":
+        from hcdcodec.batch import ray_cluster
+
+        ray_cluster.check_call(arguments.device)
+    elif arguments.device not in ("auto", "cpu"):
+        from hcdcodec.engine.devices import take_devices
+
+        take_devices(arguments.device)
 
 
 def _prepare_encoding(arguments: Arguments, root: "Path | None") -> "MakeRunner":

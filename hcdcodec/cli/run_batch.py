@@ -80,12 +80,28 @@ def run_plan(
     sys.exit(report.exit_status)
 
 
-def print_plan(plan: "Plan", judge: "Callable[[Job], Standing]", verb: Verb, arguments: Arguments) -> NoReturn:
-    """Print what a run would do, without doing it; leave with the exit status."""
+def print_plan(
+    plan: "Plan",
+    judge: "Callable[[Job], Standing]",
+    check: Callable[[], None],
+    verb: Verb,
+    arguments: Arguments,
+) -> NoReturn:
+    """Print what a run would do, without doing it; leave with the exit status.
+
+    Args:
+        plan: as for `run_plan`.
+        judge: as for `run_plan`.
+        check: raises what a run would raise before its first picture; called only if there is something to do.
+        verb: as for `run_plan`.
+        arguments: as for `run_plan`.
+    """
     from hcdcodec.cli.dry_run import forecast_line
 
     report = _make_report(verb, arguments)
     todo = _report_standings(plan, judge, report, arguments, listed=True)
+    if todo:
+        check()
     if _wants_summary(arguments):
         output.say(report.summary())
     # Scripts that ask what is left to do do not wait for a forecast that they cannot read.

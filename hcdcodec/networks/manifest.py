@@ -188,6 +188,17 @@ def identify(backbone: str, scale: int, first: Path | str | None = None) -> Netw
     return NetworkId(name, scale, NO_WEIGHTS, NO_WEIGHTS, bool(prefix))
 
 
+def check_file(backbone: str, scale: int, first: Path | str | None = None) -> None:
+    """Check that the file of the weights that `load_backbone` would load is there.
+
+    Raises:
+        ModelError: it is not, or its entry is not.
+    """
+    name, _, prefix = backbone.partition("@")
+    if family_of(name, scale).has_weights and not (path := find(name, scale, prefix, first)[0]).is_file():
+        raise ModelError(f"the weights {path} are missing; install them again")
+
+
 def is_shipped(model_hash: str) -> bool:
     """Tell whether the package has these weights, so that they are there wherever this release is installed."""
     return model_hash in {NO_WEIGHTS, *(entry.hash for entry in read_manifest(_own_directory()))}

@@ -5,6 +5,7 @@ import io
 import itertools
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -153,6 +154,8 @@ def test_1_something_failed(put: Callable[..., None], hcdcodec: Run) -> None:
         ["encode", "--files-from", "in", "small/"],
         ["encode", "--files-from", "-"],
         ["encode", "--files-from", "-", "a.png", "small/"],
+        ["encode", "-0", "a.png", "small/"],
+        ["verify", "-0", "a.png"],
         ["decode", "a.png", "out/", "--format", "gif"],
         ["status"],
         ["status", "a.png"],
@@ -287,6 +290,41 @@ def test_dry_run_writes_nothing(put: Callable[..., None], hcdcodec: Run) -> None
     ran = hcdcodec("decode", "small/a.png.hcd.png", "out/", "-n")
     assert ran == Ran(0, b"small/a.png.hcd.png -> out/a.png (missing)\n", "")
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "missing", "status", "said"),
+    [
+        (("--container", "jxl"), "pillow_jxl", 2, "JPEG XL needs the package pillow-jxl-plugin; "),
+        (("--engine", "ray"), "ray", 2, "Ray is not installed; "),
+        (("--device", "cuda:99"), "", 2, "device 'cuda:99' is not there "),
+        (("-b", "tiny", "--weights-dir", "own"), "", 3, "the weights own/tiny_x4.safetensors are missing; "),
+    ],
+)
+def test_dry_run_refuses_what_a_run_refuses_at_once(
+    put: Callable[..., None],
+    hcdcodec: Run,
+    tiny: Tiny,
+    monkeypatch: pytest.MonkeyPatch,
+    options: tuple[str, ...],
+    missing: str,
+    status: int,
+    said: str,
+) -> None:
+    if missing:
+        monkeypatch.setitem(sys.modules, missing, None)
+    shutil.copytree(tiny.weights_dir, "own")
+    for path in Path("own").glob("*.safetensors"):
+        path.rename("elsewhere")
+    put("a.png")
+    ran = hcdcodec("encode", "a.png", "small/", *FAST, *options, "-n")
+    assert (ran.status, ran.out) == (
+        status,
+        b"a.png -> small/a.png.hcd.png (missing)\n".replace(
+            b".hcd.png", b".hcd.jxl" if "jxl" in options else b".hcd.png"
+        ),
+    )
+    assert said in ran.err
 
 
 def test_status_counts_what_is_left(put: Callable[..., None], hcdcodec: Run) -> None:
