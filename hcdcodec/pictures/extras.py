@@ -14,12 +14,14 @@
 Each carried part goes to the place where PNG tools look for it.
 """
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hcdcodec.errors import PictureError
+from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import tiff
+from hcdcodec.pictures.boxes import walk_boxes
 from hcdcodec.pictures.colour_boxes import read_profile
 from hcdcodec.pictures.jpeg import Jpeg, read_jpeg
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Strip, kinds_of
@@ -43,6 +45,10 @@ _GIF_PARTS = {
     b"\x21\xff\x0bXMP DataXMP": (Strip.XMP, "XMP"),
     b"\x21\xff\x0bICCRGBG1012": (Strip.ICC, "colour profile"),
 }
+_KNOWN_BOXES = frozenset((
+    b"jP  ", b"ftyp", b"rreq", b"jp2h", b"jp2c", b"meta", b"mdat", b"idat", b"moov", b"free", b"skip", b"wide",
+))  # fmt: skip
+_WEBP_CHUNKS = frozenset((b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L", b"EXIF", b"XMP ", b"ANIM", b"ANMF"))
 _MAP_PLACE = "place on a map (GeoTIFF)"
 # OGC GeoTIFF 1.1, annex B: the picture's scale, its tie points, its transformation, and the keys of the map.
 _TIFF_PARTS = {33550: _MAP_PLACE, 33922: _MAP_PLACE, 34264: _MAP_PLACE, 34735: _MAP_PLACE}
@@ -100,9 +106,12 @@ def read_extras(data: bytes) -> Extras:
     is_mapped = data[4:8] == b"ftyp" and b"tmap" in data[:_BOXES]
     warnings = [_warn_about("gain map")] if is_mapped else []
     if data[4:8] == b"ftyp" or data.startswith(_JP2_SIGNATURE):
-        warnings += [_warn_about_part(name) for uuid, name in _UUIDS.items() if b"uuid" + uuid in data]
-    if data[8:12] == b"WEBP" and b"C2PA" in _riff_types(data):
-        warnings.append(_warn_about_part(_CREDENTIALS))
+        warnings += map(_warn_about_part, dict.fromkeys(_lost_boxes(data)))
+    if data[8:12] == b"WEBP":
+        lost = dict.fromkeys(kind for kind in _riff_types(data) if kind not in _WEBP_CHUNKS)
+        warnings += (
+            _warn_about_part(_CREDENTIALS if kind == b"C2PA" else f"WebP chunk {_text(kind)}") for kind in lost
+        )
     if data.startswith(b"GIF"):
         warnings += [_warn_about_part(name, kind) for mark, (kind, name) in _GIF_PARTS.items() if mark in data]
     return Extras(icc=_read_profile(data), warnings=tuple(warnings))
@@ -184,6 +193,20 @@ def _name_tail(jpeg: Jpeg) -> str:
         is_preview = kinds and all(kind >> 16 == _PREVIEW for kind in kinds)
         return "preview" if is_preview else "second picture, such as a gain or depth map,"
     return "film" if b"ftyp" in jpeg.tail[:_BOXES] else ""
+
+
+def _lost_boxes(data: bytes) -> Iterator[str]:
+    """Yield names of the boxes of a JPEG 2000, AVIF or HEIC file that are not carried, up to a wrong length."""
+    with contextlib.suppress(DamagedError):  # whoever decodes the picture will say so
+        for box in walk_boxes(data, ""):
+            if box.type == b"uuid":
+                yield _UUIDS.get(box.payload[:16], "box uuid")
+            elif box.type not in _KNOWN_BOXES:
+                yield f"box {_text(box.type)}"
+
+
+def _text(kind: bytes) -> str:
+    return kind.decode("ascii", "backslashreplace").strip()
 
 
 def _riff_types(data: bytes) -> Iterator[bytes]:

@@ -238,6 +238,8 @@ KINDS = (
     Kind("content credentials (C2PA)", "JPEG", jpeg(segment(0xEB, b"JP\0\1"))),
     Kind("content credentials (C2PA)", "PNG", png((b"caBX", b"x"))),
     Kind("a chunk that nobody knows", "PNG", png((b"vpAg", b"x"))),
+    Kind("a chunk that nobody knows", "WebP", saved("WEBP") + b"abc \0\0\0\0"),
+    Kind("a box that nobody knows", "JPEG 2000", saved("JPEG2000") + b"\0\0\0\x0cxml <x/>"),
     Kind("EXIF, XMP", "JPEG 2000", saved("JPEG2000") + b"\0\0\0\x1cuuidJpgTiffExif->JP2II*\0"),
     Kind("place on a map (GeoTIFF)", "TIFF", tiff(34735, 3, (1, 1, 0, 0))),
     Kind("layers (Photoshop)", "TIFF", tiff(37724, 7, b"Adobe Photoshop Document Data Block\0")),
