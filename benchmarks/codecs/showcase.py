@@ -82,7 +82,7 @@ def _shown(given: argparse.Namespace) -> list[Shown]:
     left, top, width, height = given.detail
 
     def detail(pixels: Levels) -> Levels:
-        return enlarge(pixels[top : top + height, left : left + width], ZOOM * height, ZOOM * width)
+        return enlarge(pixels[top : top + height, left : left + width], ZOOM, ZOOM * height, ZOOM * width)
 
     return [
         Shown("original", len(data), None, detail(original.pixels)),

@@ -56,7 +56,8 @@ def _measured(engine: Engine, picture: Picture, search: Paper) -> tuple[record.R
         decoded = lr_steps.restored(engine, subject, lr)
         row[name] = lr_steps.quality(engine, subject, decoded)
         upper.append(Panel(f"{name}, {row[name]:.2f} dB", decoded))
-        lower.append(Panel(f"LR, {name}", enlarge(lr_steps.levels_of(lr), picture.height, picture.width)))
+        shown = enlarge(lr_steps.levels_of(lr), engine.backbone.scale, picture.height, picture.width)
+        lower.append(Panel(f"LR, {name}", shown))
     plain = float(row["plain"] or 0)
     gains = {f"{name} - plain": float(row[name] or 0) - plain for name in DIRECTIONS}
     return {**row, **gains}, sheet([*upper, *lower], columns=len(upper))

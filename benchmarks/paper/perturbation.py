@@ -50,15 +50,15 @@ def _measured(engine: Engine, picture: Picture, given: argparse.Namespace) -> tu
     plain = np.atleast_3d(lr_steps.levels_of(start))
     before = lr_steps.quality(engine, subject, lr_steps.restored(engine, subject, start))
     rows: list[record.Row] = []
-    panels = [Panel("original", picture.pixels), _shown("LR without search", plain, picture)]
+    panels = [Panel("original", picture.pixels), _shown("LR without search", plain, picture, given.scale)]
     for method, search in (("paper", Paper()), ("ours", search_of(given.effort))):
         trip = round_trip.travel(engine, picture, search)
         delta = np.atleast_3d(trip.lr).astype(np.int16) - plain
         gain = trip.scores(picture, given.scale).psnr_y - before
         rows.append({"method": method, "gain": gain, **_where(delta, plain)})
         drawn = np.clip(128 + given.amplify * delta, 0, 255).astype(np.uint8)
-        panels.append(_shown(f"LR, {method}, {gain:+.2f} dB", np.atleast_3d(trip.lr), picture))
-        panels.append(_shown(f"change x{given.amplify}, {method}", drawn, picture))
+        panels.append(_shown(f"LR, {method}, {gain:+.2f} dB", np.atleast_3d(trip.lr), picture, given.scale))
+        panels.append(_shown(f"change x{given.amplify}, {method}", drawn, picture, given.scale))
     return rows, sheet(panels)
 
 
@@ -76,9 +76,9 @@ def _where(delta: np.ndarray, plain: Levels) -> record.Row:
     }
 
 
-def _shown(caption: str, lr: Levels, picture: Picture) -> Panel:
+def _shown(caption: str, lr: Levels, picture: Picture, scale: int) -> Panel:
     pixels = lr[..., 0] if lr.shape[2] == 1 else lr
-    return Panel(caption, enlarge(pixels, picture.height, picture.width))
+    return Panel(caption, enlarge(pixels, scale, picture.height, picture.width))
 
 
 if __name__ == "__main__":

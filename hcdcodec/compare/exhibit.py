@@ -48,6 +48,7 @@ class Version:
         bytes: size of the file that is stored for it; None where nobody would store it, or it is not known.
         settings: how it was made, for example `crn x4, quality 75`; may be empty.
         measures: how close it is to the original; empty for the original and the LR.
+        scale: of an LR, how many times its samples are repeated to cover the original; else 1.
     """
 
     role: Role
@@ -56,6 +57,7 @@ class Version:
     bytes: int | None = None
     settings: str = ""
     measures: tuple[Measure, ...] = ()
+    scale: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,5 +122,7 @@ def exhibit_of(comparison: Comparison) -> Exhibit:
         Version(Role.DECODED, "decoded", comparison.decoded, figures.bytes, comparison.settings, measures),
     ]
     if lr is not None:
-        versions.append(Version(Role.LR, "LR", lr, figures.bytes, f"{lr.shape[1]}x{lr.shape[0]}"))
+        versions.append(
+            Version(Role.LR, "LR", lr, figures.bytes, f"{lr.shape[1]}x{lr.shape[0]}", scale=comparison.scale)
+        )
     return Exhibit(figures.name, tuple(versions), comparison.metadata)

@@ -130,11 +130,9 @@ def page_at(given: str) -> Page:
 
 
 def _hang(version: Version, original: Version, url: str) -> Hung:
-    (height, width), (full_height, full_width) = version.pixels.shape[:2], original.pixels.shape[:2]
-    # The samples of an LR are repeated until they cover the original.
-    factor = max(-(-full_height // height), -(-full_width // width))
+    height, width = (version.scale * side for side in version.pixels.shape[:2])
     numbers = Numbers(version.bytes, original.bytes, version.measures)
-    return Hung(version.role, version.name, url, factor * width, factor * height, version.settings, numbers)
+    return Hung(version.role, version.name, url, width, height, version.settings, numbers)
 
 
 def _shown_name(name: str) -> str:

@@ -86,6 +86,7 @@ class Comparison:
         original: (H, W) or (H, W, 3) uint8.
         decoded: the reconstruction, of the same size.
         lr: (h, w) or (h, w, 3) uint8; None where the compared file was not an LR.
+        scale: HR size / LR size; 1 where the compared file was not an LR.
         source_bytes: size of the original's file.
         settings: how the LR was made; empty where the compared file was not an LR.
         metadata: of the original.
@@ -95,6 +96,7 @@ class Comparison:
     original: Levels
     decoded: Levels
     lr: Levels | None
+    scale: int
     source_bytes: int
     settings: str
     metadata: Metadata
@@ -164,18 +166,18 @@ def compare_pair(
             lr: Levels | None
             size: int | None
             restored, scale = restore(packed, pair.other), packed.header.scale
-            lr, size, settings = packed.lr, len(data), _settings_of(packed.header)
+            lr, size, settings, usual_border = packed.lr, len(data), _settings_of(packed.header), scale
         else:
-            restored, scale = read_picture(data, max_pixels=max_pixels), DEFAULT_BORDER
+            restored, scale, usual_border = read_picture(data, max_pixels=max_pixels), 1, DEFAULT_BORDER
             # A PNG that we decoded says nothing about cost: its small file is what a user would store.
             lr, size, settings = None, None if is_decoded else len(data), ""
     picture = _turn_like(picture, restored)
     original, decoded = picture.pixels, restored.pixels
-    scores = metrics.score(original, decoded, border=scale if border is None else border)
+    scores = metrics.score(original, decoded, border=usual_border if border is None else border)
     bpp = None if size is None else 8 * size / (original.shape[0] * original.shape[1])
     # Expanded, because a grey original can come back as RGB.
     figures = Figures(pair.name, scores, bool(np.array_equal(expand(original), expand(decoded))), size, bpp)
-    return Comparison(figures, original, decoded, lr, len(source), settings, picture.metadata)
+    return Comparison(figures, original, decoded, lr, scale, len(source), settings, picture.metadata)
 
 
 @contextmanager

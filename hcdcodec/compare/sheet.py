@@ -50,7 +50,9 @@ def panels_of(comparison: Comparison) -> list[Panel]:
     ]
     if comparison.lr is not None:
         size = f"{comparison.lr.shape[1]}x{comparison.lr.shape[0]}"
-        panels.append(Panel(f"LR, {size}, {figures.bpp:.2f} bpp", enlarge(comparison.lr, height, width)))
+        panels.append(
+            Panel(f"LR, {size}, {figures.bpp:.2f} bpp", enlarge(comparison.lr, comparison.scale, height, width))
+        )
     return [*panels, Panel(f"error x{AMPLIFICATION}", amplify_error(original, comparison.decoded))]
 
 
@@ -110,10 +112,9 @@ def table(compared: Sequence[Figures]) -> str:
     return "\n".join(f"{line}  {name}" for line, name in zip(lines, ("picture", *names), strict=True))
 
 
-def enlarge(pixels: Levels, height: int, width: int) -> Levels:
-    """Repeat the samples of an LR until it covers (height, width), and cut off the rest."""
+def enlarge(pixels: Levels, factor: int, height: int, width: int) -> Levels:
+    """Repeat the samples of an LR, as many times as its scale says, and cut off what is beyond (height, width)."""
     # No interpolation: a person should see the samples that are stored.
-    factor = max(-(-height // pixels.shape[0]), -(-width // pixels.shape[1]))
     return pixels.repeat(factor, 0).repeat(factor, 1)[:height, :width]
 
 

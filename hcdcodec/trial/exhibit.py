@@ -25,7 +25,7 @@ def _ours(attempt: Attempt, engine: Engine) -> Iterator[Version]:
     settings = f"{engine.backbone.name} x{setting.scale}, quality {setting.quality}"
     measures = _measures(attempt, attempt.small.psnr, size)
     yield Version(Role.DECODED, "decoded", decoded, size, settings, measures)
-    yield Version(Role.LR, "LR", lr, size, f"{lr.shape[1]}x{lr.shape[0]}")
+    yield Version(Role.LR, "LR", lr, size, f"{lr.shape[1]}x{lr.shape[0]}", scale=setting.scale)
 
 
 def _others(attempt: Attempt) -> Iterator[Version]:

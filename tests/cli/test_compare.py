@@ -130,6 +130,20 @@ def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran]
     assert (sheet[2:22, 8:328] < 128).any(), "no caption"
 
 
+def test_the_lr_of_a_tiny_picture_is_as_large_as_its_original(compare: Callable[..., Ran], tmp_path: Path) -> None:
+    """12 rows are two of an LR at scale 8, and each of them covers eight: the second one is cut off after four."""
+    original, sheet, page = save(tmp_path / "a.png", ORIGINAL[:12, :9]), tmp_path / "sheet.png", tmp_path / "page.html"
+    small = tmp_path / "a.hcd.png"
+    small.write_bytes(package.encode(ORIGINAL[:12, :9], backbone="bicubic", scale=8, effort=0))
+    assert compare(original, small, "--picture", sheet, "--html", page).status == 0
+    factor = -(-320 // 9)
+    top, left = 12 * factor + 2 * 24, 8
+    shown = np.asarray(Image.open(sheet))[top : top + 12 * factor : factor, left : left + 9 * factor : factor]
+    lr = np.asarray(Image.open(small).convert("RGB"))
+    assert np.array_equal(shown, lr.repeat(8, 0).repeat(8, 1)[:12, :9])
+    assert 'width="16" height="16" alt="LR of' in page.read_text()
+
+
 @pytest.mark.parametrize("orientation", [3, 6])
 @pytest.mark.parametrize("options", [{}, {"upright": True}, {"strip": ["exif"]}, {"upright": True, "strip": ["exif"]}])
 def test_what_was_turned_upright_is_compared_upright(

@@ -41,7 +41,7 @@ def drawn(draw: Draw, height: int, width: int) -> Exhibit:
         (
             Version(Role.ORIGINAL, "original", original, 40_000),
             Version(Role.DECODED, "decoded", decoded, 4_000, "crn x4, quality 75", measures),
-            Version(Role.LR, "LR", draw(-(-height // 4), -(-width // 4), 3, seed=2), 4_000),
+            Version(Role.LR, "LR", draw(-(-height // 4), -(-width // 4), 3, seed=2), 4_000, scale=4),
             Version(Role.RIVAL, "AVIF", draw(height, width, 3, seed=3), 3_900, "quality 30", measures),
         ),
     )
