@@ -186,7 +186,10 @@ def _judge_by_time(job: Job, files: FileOptions) -> Standing:
         return _judge_forced(job)
     source = status_of(job.source) if job.source else None
     if source is None or files.checksum or not _is_dated(target, source):
-        raise OutputError(f"{job.target} exists and cannot say whether it is ours; use --force to replace it")
+        # No mark says whether it is ours, so it may be a picture of the user.
+        is_older = source is not None and not _is_dated(target, source)
+        state = "is older than its small file" if is_older else "exists"
+        raise OutputError(f"{job.target} {state} and cannot say whether it is ours; use --force to replace it")
     made_from = job.source and read_encoded_stamp(job.source)
     return Standing(Freshness.FRESH, stamp=replace(made_from, quality=None) if made_from else None)
 
