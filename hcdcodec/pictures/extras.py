@@ -46,7 +46,8 @@ _GIF_PARTS = {
     b"\x21\xff\x0bICCRGBG1012": (Strip.ICC, "colour profile"),
 }
 _KNOWN_BOXES = frozenset((
-    b"jP  ", b"ftyp", b"rreq", b"jp2h", b"jp2c", b"meta", b"mdat", b"idat", b"moov", b"free", b"skip", b"wide",
+    b"jP  ", b"ftyp", b"etyp", b"rreq", b"jp2h", b"jp2c", b"meta", b"mini", b"mdat", b"idat", b"moov", b"free", b"skip",
+    b"wide",
 ))  # fmt: skip
 _WEBP_CHUNKS = frozenset((b"VP8X", b"ICCP", b"ALPH", b"VP8 ", b"VP8L", b"EXIF", b"XMP ", b"ANIM", b"ANMF"))
 _MAP_PLACE = "place on a map (GeoTIFF)"
