@@ -190,6 +190,25 @@ def test_changed_weights_count_at_once() -> None:
 
 
 @native
+def test_a_default_device_of_the_caller_changes_nothing() -> None:
+    case = Case(4)
+    expected = case.compute()
+    winograd._transform.cache_clear()
+    with torch.device("meta"):  # stands for a GPU: where the kernel is to write, there is no memory
+        made = case.compute()
+    assert all(map(torch.equal, made, expected))
+
+
+@native
+def test_second_derivatives_are_refused() -> None:
+    """The kernel has none; torch took them for zero."""
+    network, lr = load_backbone("crn", 2), torch.rand(1, 3, 4, 4, requires_grad=True)
+    (slope,) = torch.autograd.grad(network.upscale(lr).square().sum(), lr, create_graph=True)
+    with pytest.raises(RuntimeError, match="twice"):
+        slope.square().sum().backward()
+
+
+@native
 def test_operators_keep_the_rules_of_torch() -> None:
     case = Case(3)
     forward, backward = (winograd.transform(case.weights, half=False, back=back) for back in (False, True))

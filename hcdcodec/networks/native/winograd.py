@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 
 from hcdcodec.networks.native.library import (
     CHANNELS,
@@ -165,8 +166,8 @@ def _compute_gradients(
     chain, last, width, slopes = _Chain(half), len(backward) - 1, signs.shape[-1] * 8, slopes.contiguous()
     parts = [slice(None)] if weights else _parts(x, width)
     turns = x.new_empty(2, *x[parts[0]].shape[:3], width)
-    by_weights = [torch.empty(3, 3, _outs(u), _ins(u), dtype=torch.float32) for u in backward]
-    by_biases = [torch.empty(_ins(u), dtype=torch.float32) for u in backward]
+    by_weights = [x.new_empty(3, 3, _outs(u), _ins(u)) for u in backward]
+    by_biases = [x.new_empty(_ins(u)) for u in backward]
     for part in parts:
         slope = slopes[part]
         for index in range(last, -1, -1):
@@ -215,6 +216,7 @@ class _Trunk(torch.autograd.Function):
         return out  # type: ignore[no-any-return]
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[Any, ...]:
         x, signs, *tensors = ctx.saved_tensors
         backward, others = tensors[: ctx.count], tensors[ctx.count :]
@@ -264,7 +266,7 @@ class _Chain:
         self.half, self.threads = half, min(torch.get_num_threads(), THREADS)
         self.tasks: list[Convolution] = []
         self.held: list[torch.Tensor | None] = []
-        self.scratch = torch.empty(0, dtype=torch.uint8)
+        self.scratch = _bytes(0)
 
     def convolve(
         self,
@@ -311,7 +313,7 @@ class _Chain:
 
     def _need(self, count: int) -> None:
         if self.scratch.numel() < count:
-            self.scratch = torch.empty(count, dtype=torch.uint8)
+            self.scratch = _bytes(count)
 
 
 def _parts(x: torch.Tensor, width: int) -> list[slice]:
@@ -319,6 +321,11 @@ def _parts(x: torch.Tensor, width: int) -> list[slice]:
     picture = 4 * width * x.shape[1] * x.shape[2]
     size = max(1, PART_BYTES * torch.get_num_threads() // max(picture, 1))
     return [slice(start, start + size) for start in range(0, max(len(x), 1), size)]
+
+
+def _bytes(count: int) -> torch.Tensor:
+    # The kernel writes there, whatever the default device of a caller in Python is.
+    return torch.empty(count, dtype=torch.uint8, device="cpu")
 
 
 def _at(values: torch.Tensor | None) -> int | None:
@@ -361,5 +368,5 @@ def _transform(half: bool) -> torch.Tensor:
     a, b = POINTS[half]
     points = Fraction(0), a, -a, b, -b
     lines = [[float(p**j / prod(p - q for q in points if q != p)) for j in range(3)] for p in points]
-    one = torch.tensor([*lines, [0.0, 0.0, 1.0]], dtype=torch.float32)
+    one = torch.tensor([*lines, [0.0, 0.0, 1.0]], dtype=torch.float32, device="cpu")
     return torch.kron(one, one)
