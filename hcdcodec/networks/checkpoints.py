@@ -239,7 +239,8 @@ def _read_safetensors(data: bytes) -> object:
     """Return the content of a safetensors file."""
     try:
         return safetensors.torch.load(data)
-    except (SafetensorError, ValueError) as error:
+    # KeyError: a number type that torch does not have. RuntimeError: a tensor that torch cannot make.
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise ModelError("is damaged, or no safetensors file; download it again") from error
 
 
@@ -253,7 +254,7 @@ def _unwrap(content: object, size: int) -> dict[str, torch.Tensor]:
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    if not (isinstance(content, Mapping) and content and all(map(_is_named_tensor, content.items()))):
+    if not (isinstance(content, Mapping) and content and all(map(is_named_tensor, content.items()))):
         raise ModelError(_NO_TENSORS)
     if sum(values.numel() * values.element_size() for values in content.values()) > _UNPACKED_MAX * size:
         raise ModelError(_TOO_LARGE)  # strided tensors can show the same few bytes again and again
@@ -261,7 +262,7 @@ def _unwrap(content: object, size: int) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): values for name, values in content.items()}
 
 
-def _is_named_tensor(item: tuple[object, object]) -> bool:
+def is_named_tensor(item: tuple[object, object]) -> bool:
     """Tell whether an item is an ordinary tensor with values, under a text as its key."""
     name, values = item
     if not (isinstance(name, str) and isinstance(values, torch.Tensor)):

@@ -51,7 +51,8 @@ class Mix(nn.Module):
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Undo `forward`."""
         # In float64 on the CPU: GPUs invert with other rounding, and then would decode with another matrix.
-        back = torch.linalg.inv(self.weight.cpu().double()).to(self.weight)
+        # Without an error where there is no inverse: what comes out is not finite then, and callers refuse that.
+        back = torch.linalg.inv_ex(self.weight.cpu().double()).inverse.to(self.weight)
         return F.conv2d(y, back[:, :, None, None])
 
 

@@ -49,12 +49,7 @@ def _build_pair(scale: int, *, name: str) -> Backbone:
 def _rebuild_pair(state: Mapping[str, torch.Tensor], *, name: str) -> Backbone:
     if any(0 in values.shape for values in state.values()):
         raise ModelError(f"the weights do not fit {name} (a tensor without values); use its own file")
-    with torch.device("meta"):
-        # On the meta device first: weights with impossible sizes are refused before memory is allocated.
-        check_fit(Crn.sized_as(state, name), state)
-    network = Crn.sized_as(state, name)
-    fill(network, state)
-    return network
+    return _take_weights(partial(Crn.sized_as, state, name), state)
 
 
 BUILDERS: Mapping[str, Builder] = {
@@ -89,9 +84,7 @@ def assemble(name: str, scale: int, state: Mapping[str, torch.Tensor]) -> Backbo
     family_of(name, scale)
     builder = BUILDERS[name]
     if builder.rebuild is None:
-        network = build(name, scale)
-        fill(network, state)
-        return network
+        return _take_weights(partial(build, name, scale), state)
     network = builder.rebuild(state)
     if network.scale != scale:
         raise ModelError(f"the weights are for {name} x{network.scale}, not x{scale}; use its own file")
@@ -159,6 +152,18 @@ def ready(name: str, scale: int, state: Mapping[str, torch.Tensor], prefix: str)
     check_prefix(name, scale, network.model_hash, prefix)
     network.freeze()
     return network.to(memory_format=network.memory_format)  # type: ignore[call-overload,no-any-return]
+
+
+def _take_weights(build: Callable[[], Backbone], state: Mapping[str, torch.Tensor]) -> Backbone:
+    """Return a network with these weights; see `fill` for the errors."""
+    # There nothing is allocated and nothing drawn: impossible sizes take no memory, and callers who count on the random
+    # numbers of torch get the same ones with us as without us.
+    with torch.device("meta"):
+        network = build()
+    check_fit(network, state)
+    own = {name: values.to("cpu", torch.float32, copy=True) for name, values in state.items()}
+    network.load_state_dict(own, assign=True)
+    return network
 
 
 def fill(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:

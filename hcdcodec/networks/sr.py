@@ -92,7 +92,9 @@ def rebuild(tensors: Mapping[str, torch.Tensor]) -> Sr:
     """
     spandrel = _spandrel()
     try:
-        with warnings.catch_warnings():  # torch's deprecation warnings are for authors of networks, not for our users
+        # The network draws initial weights; callers who count on the random numbers of torch get the same ones.
+        with torch.random.fork_rng(devices=()), warnings.catch_warnings():
+            # torch's deprecation warnings are for authors of networks, not for our users
             warnings.simplefilter("ignore", UserWarning)
             found = spandrel.ModelLoader().load_from_state_dict(dict(tensors))
     except Exception as error:  # spandrel guesses sizes from shapes, and wrong guesses raise errors of all classes

@@ -67,7 +67,7 @@ def check_weights(state: Mapping[str, torch.Tensor], name: str) -> None:
         name: what messages call them.
 
     Raises:
-        ModelError: there are none, or a value is not finite or has a type without a hash.
+        ModelError: there are none, or a value is not finite or has a type without a hash, or a size is impossible.
     """
     if not state:
         raise ModelError(f"the weights {name} hold no tensors; install them again")
@@ -75,7 +75,11 @@ def check_weights(state: Mapping[str, torch.Tensor], name: str) -> None:
         if values.dtype not in _DTYPES:
             dtype = str(values.dtype).removeprefix("torch.")
             raise ModelError(f"the weights {name} hold {dtype} values ({tensor}); save them as float32")
-        if not torch.isfinite(values).all():
+        try:
+            is_finite = bool(torch.isfinite(values).all())
+        except RuntimeError as error:  # no values, but sides whose product no number holds
+            raise ModelError(f"the weights {name} are of an impossible size ({tensor}); install them again") from error
+        if not is_finite:
             raise ModelError(f"the weights {name} hold values that are not finite ({tensor}); install them again")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import tracemalloc
@@ -156,6 +157,20 @@ def test_tensors_larger_than_their_file_are_refused() -> None:
     """A tensor of stride 0 shows one number as often as it likes."""
     with pytest.raises(ModelError, match="unpacks to far more"):
         load_tensors(content({"a": torch.zeros(1).expand(1 << 40)}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "size"), [("F4", [2], 1), ("F8_E8M0", [2], 2), ("F32", [0, 2**62, 2**62], 0)]
+)
+def test_tensors_that_torch_cannot_make_are_refused(kind: str, shape: list[int], size: int, tmp_path: Path) -> None:
+    table = json.dumps({"a": {"dtype": kind, "shape": shape, "data_offsets": [0, size]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(table).to_bytes(8, "little") + table + bytes(size))
+    try:
+        read_tensors(tmp_path / "a.safetensors")
+    except ModelError as error:
+        assert str(error) == "is damaged, or no safetensors file; download it again"
+    else:
+        pytest.skip("this safetensors makes it")
 
 
 def test_narrow_types_are_read(tmp_path: Path) -> None:

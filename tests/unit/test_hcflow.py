@@ -41,6 +41,14 @@ def test_with_its_details_the_hr_comes_back(hcflow: HcFlow, reference: dict[str,
     assert error(hcflow.upscale(*hcflow.forward_details(reference["hr"])), reference["hr"]) <= 1e-5
 
 
+def test_weights_without_an_inverse_make_no_picture() -> None:
+    """Whoever made the weights may have done it on purpose; the callers refuse what is not finite."""
+    network = HcFlow()
+    network.coarse.conditional.steps[0].mix.weight.data.zero_()  # type: ignore[union-attr, operator]
+    with torch.inference_mode():
+        assert not network.upscale(torch.rand(1, 3, 4, 4)).isfinite().all()
+
+
 def test_details_are_as_announced(hcflow: HcFlow) -> None:
     _, details = hcflow.forward_details(torch.rand(2, 3, 8, 12))
     announced = [(2, plane.channels, 2 * plane.factor, 3 * plane.factor) for plane in hcflow.details]

@@ -1,5 +1,6 @@
 """Weights: installed side by side, loaded by file or directory, refused in one line where they make no sense."""
 
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -145,6 +146,22 @@ def test_wrong_weights_are_refused_in_one_line(state: dict[str, torch.Tensor], w
     with pytest.raises(ModelError, match=what) as refused:
         load_backbone("crn", 4, weights=tmp_path / "a.safetensors")
     assert "\n" not in str(refused.value) and "; " in str(refused.value)
+
+
+def test_impossible_sizes_are_refused_in_one_line(tmp_path: Path) -> None:
+    """There are no values, so any sides fit into the file; torch cannot multiply these."""
+    table = json.dumps({"a": {"dtype": "F32", "shape": [0, 2**62, 2**62], "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(table).to_bytes(8, "little") + table)
+    with pytest.raises(ModelError, match=r"of an impossible size \(a\); install"):
+        read_weights(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize(("name", "scale"), [("crn", 4), ("irn", 2)])
+def test_loading_draws_no_random_numbers(name: str, scale: int) -> None:
+    """A caller who has seeded torch gets the same numbers, whether a network was loaded in between or not."""
+    before = torch.get_rng_state()
+    load_backbone(name, scale)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
