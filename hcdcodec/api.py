@@ -28,6 +28,7 @@ from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, unpack
 from hcdcodec.format.grid import DEFAULT_QUALITY
+from hcdcodec.networks.manifest import NetworkId, identify
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Strip
@@ -116,7 +117,10 @@ def encode_report(
     picture = source.picture
     level = quality if isinstance(quality, Target) else _whole(quality, "quality")
     with memory_errors(), own_modes():
-        engine = _engine(str(backbone), _whole(scale, "scale"), str(device), _directory(weights_dir))
+        name, directory = str(backbone), _directory(weights_dir)
+        # What the name stands for now: a training may have put other weights there since the last call.
+        network = identify(name, _whole(scale, "scale"), directory)
+        engine = _engine(network, name, str(device), directory)
         check_sides(kind, -(-picture.height // engine.backbone.scale), -(-picture.width // engine.backbone.scale))
         start = time.perf_counter()
         with engine.at_work():
@@ -145,6 +149,7 @@ def _data_of(report: Callable[How, Result]) -> Callable[How, bytes]:
         return report(*pixels, **options).data
 
     encode.__name__ = encode.__qualname__ = "encode"
+    encode.__annotations__ = {**report.__annotations__, "return": bytes}
     encode.__signature__ = signature(report).replace(return_annotation=bytes)  # type: ignore[attr-defined]
     encode.__doc__ = "Encode one picture and return its file; see `encode_report`, which takes the same arguments."
     return encode
@@ -251,8 +256,8 @@ def _directory(given: Path | str | None) -> Path | None:
 
 # Loading a network takes longer than encoding a small picture, so a loop over `encode` must not load it each time.
 @lru_cache(maxsize=4)
-def _engine(backbone: str, scale: int, device: str, weights_dir: Path | None) -> Engine:
-    return engine_for(load_backbone(backbone, scale, weights_dir=weights_dir), device)
+def _engine(network: NetworkId, backbone: str, device: str, weights_dir: Path | None) -> Engine:
+    return engine_for(load_backbone(backbone, network.scale, weights_dir=weights_dir), device)
 
 
 @lru_cache(maxsize=4)

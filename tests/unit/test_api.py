@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
 import torch
-from conftest import Draw
+from conftest import Draw, Tiny
 from PIL import ExifTags, Image, ImageCms
 
 import hcdcodec as package
@@ -22,6 +22,7 @@ from hcdcodec import api
 from hcdcodec.format.container import unpack
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.manifest import find
 from hcdcodec.networks.weights import install, model_hash
 
 FAST: dict[str, Any] = {"backbone": "bicubic", "effort": 0}
@@ -246,6 +247,21 @@ def test_modes_of_torch_change_no_file_and_no_pixel(draw: Draw, mode: str, backb
         assert package.encode(pixels, **options) == data
         assert np.array_equal(package.decode(data), decoded)
     assert package.encode(pixels, **options) == data
+
+
+def test_weights_that_are_new_in_a_directory_are_taken(install_tiny: Callable[..., Tiny], draw: Draw) -> None:
+    """A notebook trains, encodes, trains on and encodes again."""
+    made = []
+    for seed in range(2):
+        tiny = install_tiny(seed=seed)
+        made.append(package.encode(draw(8, 8, 3), backbone=tiny.name, effort=0, weights_dir=tiny.weights_dir))
+    first, second = (unpack(data).header.model_hash.hex() for data in made)
+    assert second == find(tiny.name, 4, first=tiny.weights_dir)[1].hash[:32] != first
+
+
+def test_encode_is_annotated_with_what_it_returns() -> None:
+    assert get_type_hints(package.encode)["return"] is bytes
+    assert get_type_hints(package.encode_report)["return"] is package.Result
 
 
 @pytest.mark.parametrize("call", ["encode", "decode"])
