@@ -1,6 +1,5 @@
 """The options of an encoding, and targets that choose the quality. This module needs no torch."""
 
-import math
 from dataclasses import dataclass, field
 from numbers import Real
 
@@ -13,6 +12,9 @@ from hcdcodec.pictures.metadata import Strip
 
 PSNR_MAX = 100.0
 """Largest PSNR that a target may ask for, in dB."""
+
+_LEAST, _MOST = 1e-6, 1e18
+"""Of any target. Far beyond, the logarithm of bytes over allowed bytes has no value."""
 
 
 @dataclass(frozen=True)
@@ -71,5 +73,5 @@ class Target:
         given = [value for value in (self.max_bytes, self.bpp, self.psnr) if value is not None]
         if len(given) != 1:
             raise UsageError("a target is one of bytes, bits per pixel and PSNR; choose one")
-        if not isinstance(given[0], Real) or not 0 < given[0] < math.inf or (self.psnr or 0) > PSNR_MAX:
+        if not isinstance(given[0], Real) or not _LEAST <= given[0] <= _MOST or (self.psnr or 0) > PSNR_MAX:
             raise UsageError(f"target {given[0]!r} is out of range; it is above 0, and a PSNR is at most 100 dB")

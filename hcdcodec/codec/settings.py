@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import EFFORTS, Paper, Search, Ste, search_of
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.format.grid import RUNGS, Grid, grid_of
+from hcdcodec.format.grid import QUALITIES, RUNGS, Grid, grid_of
 from hcdcodec.networks.manifest import NetworkId
 
 # (steps, step_size) by effort and the other constants of the search, all as in release 0.1.0. The user chooses an
@@ -66,6 +66,8 @@ def name_change(
         return f"scale {made.scale}, now {network.scale}"
     if made.name != network.name:
         return f"network {made.name}, now {network.name}"
+    if quality not in QUALITIES:  # 0: none was chosen, so other software has made it
+        return "other settings"
     for search in (options.search, *EFFORTS, Paper()):
         then = replace(options, search=search, quality=quality)
         if settings_digest(then, network) == digest:

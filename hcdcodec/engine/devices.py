@@ -118,8 +118,8 @@ def find_device(name: str) -> torch.device:
         raise UsageError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise UsageError(f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found); use --device cpu")
-    # "cuda" without a number means the current GPU, and that can change later.
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+    # "cuda" without a number means the current GPU, and that can change later. A CPU has no number.
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else torch.device("cpu")
 
 
 def is_shortage(error: RuntimeError) -> bool:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from PIL import Image
 import hcdcodec as package
 from hcdcodec import api
 from hcdcodec.cli.command import cli
+from hcdcodec.format.container import pack, unpack
 
 Run = Callable[..., Ran]
 
@@ -269,6 +271,13 @@ def test_verbose_says_one_line_a_picture_and_a_summary(put: Callable[..., None],
     assert lines[3] == "2 decoded"
 
 
+def test_a_numbered_cpu_is_the_cpu(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png")
+    hcdcodec("encode", "a.png", "small/", *FAST)
+    said = hcdcodec("decode", "-v", "--device", "cpu:0", "small/", "out/").err
+    assert said.startswith("hcdcodec: computing on cpu, ") and "CUDA" not in said
+
+
 def test_dry_run_writes_nothing(put: Callable[..., None], hcdcodec: Run) -> None:
     put("in/a.png", "in/b.png")
     ran = hcdcodec("encode", "in", "missing.png", "small", *FAST, "--dry-run")
@@ -347,6 +356,19 @@ def test_status_counts_what_is_left(put: Callable[..., None], hcdcodec: Run) -> 
     hcdcodec("encode", "in", "small/", *FAST)
     assert hcdcodec(*arguments) == Ran(0, b"3 up to date\n", "")
     assert hcdcodec(*arguments, "-q") == Ran(0, b"", "")
+
+
+@pytest.mark.parametrize("quality", [0, 200])
+def test_results_of_other_software_may_name_no_quality_of_ours(
+    put: Callable[..., None], hcdcodec: Run, quality: int
+) -> None:
+    put("a.png")
+    hcdcodec("encode", "a.png", "small/", *FAST)
+    small = Path("small/a.png.hcd.png")
+    packed = unpack(small.read_bytes())
+    header = replace(packed.header, quality=quality, settings_digest=bytes(8))
+    small.write_bytes(pack(header, packed.lr, alpha=None, metadata=packed.metadata, level=0))
+    assert hcdcodec("status", "a.png", "small/", *FAST) == Ran(1, b"1 stale: other settings\n", "")
 
 
 @pytest.mark.parametrize(

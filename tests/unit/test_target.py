@@ -123,7 +123,10 @@ def test_pictures_without_error_meet_every_psnr(draw: Draw) -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"bpp": 1.0, "psnr": 30.0}, {"max_bytes": 0}, {"bpp": -1.0}, {"bpp": float("nan")}, {"psnr": 101.0}],
+    [
+        *({}, {"bpp": 1.0, "psnr": 30.0}, {"max_bytes": 0}, {"bpp": -1.0}, {"bpp": float("nan")}, {"psnr": 101.0}),
+        *({"max_bytes": 10**400}, {"bpp": 1e308}, {"bpp": 5e-324}),
+    ],
 )
 def test_targets_that_make_no_sense(values: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=r"choose one|out of range"):
