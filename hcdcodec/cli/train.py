@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @DEVICE
 @option(
     "--threads",
-    type=click.IntRange(0),
+    type=click.IntRange(0, 1024),
     default=0,
     metavar="N",
     group=Group.MACHINE,
@@ -89,12 +89,14 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     import torch
 
     from hcdcodec.cli.count_bar import CountBar
-    from hcdcodec.engine.devices import Precision
+    from hcdcodec.engine.devices import Precision, find_device
     from hcdcodec.training import run
     from hcdcodec.training.gallery import read_gallery
     from hcdcodec.training.trainer import Machine
 
     torch.set_num_threads(given["threads"] or torch.get_num_threads())
+    # Before pictures are read, which can take minutes.
+    find_device(given["device"])
     start = run.read_start(given["start"], recipe, given["weights_dir"])
     gallery = read_gallery(folders, recipe.patch, _watch)
     if gallery.small or gallery.unreadable:
@@ -104,8 +106,6 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
         given["device"], given["exact"], given["compiled"], given["recompute_from"], Precision(given["precision"])
     )
     state = run.state_path(recipe, given["out"])
-    if not given["resume"]:
-        state.unlink(missing_ok=True)
     with CountBar("training", minutes) as bar:
         trained = run.train(
             recipe,
@@ -113,6 +113,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
             given["out"],
             bar.say,
             start=start,
+            resumes=given["resume"],
             validation=validation,
             machine=machine,
             licence=given["licence"],

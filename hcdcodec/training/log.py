@@ -18,15 +18,12 @@ class Clock:
 
     @property
     def minutes(self) -> float:
-        """Minutes by the last `tick`, and since."""
-        return (time.monotonic() - self._origin) / 60
-
-    def tick(self) -> None:
-        """Note that an update is done. Seconds since the last one do not count if the process was stopped meanwhile."""
+        """Minutes until now. Seconds since the last look do not count if the process was stopped meanwhile."""
         seconds, work = time.monotonic() - self._seen, time.process_time() - self._worked
         if seconds > LONGEST_UPDATE and work < seconds / 10:
             self._origin += seconds
         self._seen, self._worked = self._seen + seconds, self._worked + work
+        return (self._seen - self._origin) / 60
 
 
 class Timer:

@@ -15,7 +15,9 @@ from pathlib import Path
 import torch
 
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
+from hcdcodec.errors import UsageError
 from hcdcodec.networks.entry import Entry
+from hcdcodec.networks.families import family_of
 from hcdcodec.networks.manifest import find
 from hcdcodec.networks.weights import install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
@@ -78,8 +80,11 @@ def read_start(which: str, recipe: Recipe, weights_dir: Path | None = None) -> S
         weights_dir: directory to search before all others.
 
     Raises:
+        UsageError: there is no such network, or it has nothing to train.
         ModelError: they are missing or damaged.
     """
+    if not family_of(recipe.backbone, recipe.scale).has_weights:
+        raise UsageError(f"{recipe.backbone} has nothing to train; choose another backbone")
     if not which:
         return Start({})
     path = find(recipe.backbone, recipe.scale, first=weights_dir)[0] if which == "installed" else Path(which)
@@ -99,6 +104,7 @@ def train(
     say: Say,
     *,
     start: Start,
+    resumes: bool = True,
     validation: Gallery | None = None,
     machine: Machine | None = None,
     rhythm: Rhythm | None = None,
@@ -113,6 +119,7 @@ def train(
         out: weights directory; the state is kept there too.
         say: takes one line about the progress.
         start: weights to begin with; an earlier call's state goes before.
+        resumes: whether to go on with such a state. If not, it is replaced once the new training can begin.
         validation: pictures to measure on; None: nothing is measured.
         machine: where to compute.
         rhythm: how often to report, save and validate.
@@ -126,7 +133,7 @@ def train(
     """
     trainer, path = Trainer(recipe, gallery, machine or Machine()), state_path(recipe, out)
     crops = validation.centres(VALIDATION_SIDE, trainer.network.multiple) if validation else []
-    if path.exists():
+    if resumes and path.exists():
         trainer.restore(path)
         greeting = f"go on at iteration {trainer.iteration}, after {trainer.clock.minutes:.1f} minutes"
     else:

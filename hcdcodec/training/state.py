@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hcdcodec.errors import ModelError
-from hcdcodec.networks.checkpoints import read_bytes, unpickle
+from hcdcodec.networks.checkpoints import is_named_tensor, read_bytes, unpickle
 
 _MEMBERS: Mapping[str, type] = {
     "recipe": dict,
@@ -62,8 +62,10 @@ def _find_fault(content: Mapping[str, Any], parameters: Sequence[torch.Tensor]) 
     if content.get("start_db") is not None and not _is_finite(content["start_db"]):
         return "a start_db that is no number"
     for name in ("network", "average"):
-        if not all(isinstance(values, torch.Tensor) for values in content[name].values()):
+        if not all(map(is_named_tensor, content[name].items())):
             return f"{name} holds more than tensors"
+    if not all(isinstance(value, str | int | float) for value in content["recipe"].values()):
+        return "recipe holds more than numbers"
     return "" if _fits(content["optimiser"].get("state"), parameters) else "moments that do not fit the weights"
 
 

@@ -159,7 +159,6 @@ class Trainer:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1 - kept)
         self.iteration += 1
         self.meter.add(losses, drawn.hr.numel() // 3)
-        self.clock.tick()
 
     def _hold_decoder(self) -> None:
         """Train the encoder alone from now on."""

@@ -210,7 +210,7 @@ def test_searches_go_on_from_update_to_update(draw: Draw) -> None:
 
 def test_searched_crops_train_the_decoder_alone(draw: Draw) -> None:
     """The encoder learns nothing from an LR that is not its own, not even what its bits cost."""
-    network = load_backbone("crn", 2)
+    network = load_backbone("crn", 2).requires_grad_(True)
     objective = Objective(network, Recipe("crn", 2, 1), torch.float32, network.downscale, network.upscale)
     hr, other = (torch.from_numpy(draw(32, 48, 3)).permute(2, 0, 1)[None].float() / 255 for _ in range(2))
     batch = Batch(hr, torch.full((1, 1, 1, 1), 8.0))
@@ -225,6 +225,20 @@ def test_searched_crops_train_the_decoder_alone(draw: Draw) -> None:
         )
     torch.testing.assert_close(2 * slopes[1][0], slopes[0][0])
     assert not torch.allclose(2 * slopes[1][1], slopes[0][1], rtol=0.01)
+
+
+def test_a_search_lets_go_of_no_weights_that_hold_still(draw: Draw) -> None:
+    network = load_backbone("crn", 2).requires_grad_(True)
+    decoder = list(network.decoding())
+    for values in decoder:
+        values.requires_grad_(False)
+    objective = Objective(network, Recipe("crn", 2, 1), torch.float32, network.downscale, network.upscale)
+    hr = torch.from_numpy(draw(16, 16, 3)).permute(2, 0, 1)[None].float() / 255
+    objective.search(objective.begin_search(Batch(hr, torch.ones(1, 1, 1, 1))), 1)
+    assert not any(values.requires_grad for values in decoder)
+    assert sum(values.requires_grad for values in network.parameters()) == len(list(network.parameters())) - len(
+        decoder
+    )
 
 
 @pytest.mark.parametrize(("name", "scale"), [("crn", 2), ("irn", 2), ("irn", 4), ("hcflow", 4)])
@@ -384,6 +398,12 @@ def test_damaged_state_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) 
         (lambda state: state.update(iteration=-1), "-1 iterations"),
         (lambda state: state.update(iteration="3"), "no iteration"),
         (lambda state: state["network"].update(more=1), "more than tensors"),
+        (lambda state: state["network"].update({0: torch.zeros(1)}), "more than tensors"),
+        (
+            lambda state: state["average"].update({"encoder.head.bias": torch.zeros(8, device="meta")}),
+            "more than tensors",
+        ),
+        (lambda state: state["recipe"].update(batch=torch.zeros(2)), "more than numbers"),
         (lambda state: state["network"].popitem(), "missing"),
         (lambda state: state["average"].update({"encoder.head.bias": torch.zeros(3)}), "other shape"),
         (lambda state: state["optimiser"]["state"][0].update(exp_avg=torch.zeros(1)), "moments"),
@@ -552,8 +572,8 @@ def test_time_in_which_a_training_is_stopped_does_not_count(monkeypatch: pytest.
     for seconds, work in ((60.0, 90.0), (600.0, 1.0), (5.0, 0.1), (55.0, 20.0)):
         now[0] += seconds
         now[1] += work
-        clock.tick()
-    assert clock.minutes == pytest.approx(3.0)
+        reached = clock.minutes
+    assert reached == clock.minutes == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize("state", [{}, {"encoder.head.weight": torch.zeros(3)}, Irn(2).state_dict()])
@@ -570,6 +590,44 @@ def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:
     trainer.begin(start)
     assert trainer.start_hash == entry.hash
     assert all(torch.equal(values, start.tensors[key]) for key, values in trainer.average.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--backbone", "bicubic"), "bicubic has nothing to train; choose another backbone"),
+        (("--backbone", "crm"), "no backbone is called 'crm'; there are crn, irn, hcflow, sr, bicubic"),
+        (("--scale", "3"), "crn has no scale 3; it has 2, 4, 8"),
+        (("--device", "cuda:99"), "device 'cuda:99' is not there (0 GPUs found); use --device cpu"),
+        (("--threads", "99999999999"), "--threads takes 0 to 1024, not 99999999999; see 'hcdcodec train --help'"),
+    ],
+)
+@pytest.mark.parametrize("start", ["installed", ""])
+def test_wrong_calls_are_refused_before_pictures_are_read(
+    words: tuple[str, ...], what: str, start: str, monkeypatch: pytest.MonkeyPatch, here: Path, hcdcodec: Run
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    ran = hcdcodec("train", "no-folder/", "--minutes", "1", "--start", start, *words)
+    assert (ran.status, ran.err) == (2, f"hcdcodec: {what}\n")
+
+
+def test_a_state_stays_until_another_training_begins(photos: Path, here: Path, hcdcodec: Run) -> None:
+    state = here / "trained" / "crn_x4.training.pt"
+    state.parent.mkdir()
+    state.write_bytes(b"hours of work")
+    call = ("train", photos, "--no-resume", "--minutes", "0.0001", "--set", "batch=1")
+    ran = hcdcodec(*call, "--set", "patch=30")
+    assert ran.status == 2 and "patch 30 does not fit" in ran.err
+    assert state.read_bytes() == b"hours of work"
+    ran = hcdcodec(*call, "--set", "patch=32")
+    assert ran.status == 0 and "begin with" in ran.err
+    assert state.stat().st_size > 1000
+
+
+def test_a_directory_in_the_place_of_the_state_is_named(photos: Path, here: Path, hcdcodec: Run) -> None:
+    (here / "trained" / "crn_x4.training.pt").mkdir(parents=True)
+    ran = hcdcodec("train", photos, "--no-resume", "--minutes", "0.0001", "--set", "patch=32")
+    assert ran.status == 1 and "a directory or device stands in the way; name another destination" in ran.err
 
 
 @pytest.mark.slow
