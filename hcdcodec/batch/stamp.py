@@ -3,17 +3,13 @@
 import errno
 import os
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from hcdcodec.errors import ContainerError, OutputError
 from hcdcodec.files import disk
 from hcdcodec.format import container
 from hcdcodec.format.lr_digest import read_lr_digest
-
-Mark = TypeVar("Mark")
 
 _HEADS = (1 << 12, 1 << 20)
 """Numbers of bytes that are read of a PNG first. Our marks are there, unless another tool has rewritten the file."""
@@ -41,7 +37,6 @@ class Stamp:
 
 def read_encoded_stamp(target: Path) -> Stamp | None:
     """Return the record in an existing small file; None where the file is not ours."""
-
     try:
         with disk.SlicedFile(target) as file:
             header = container.peek(file)
@@ -64,28 +59,18 @@ def read_encoded_stamp(target: Path) -> Stamp | None:
 
 def read_decoded_stamp(target: Path) -> Stamp | None:
     """Return the record in an existing reconstruction; None where the file is not ours."""
-
-    def read(head: bytes) -> Stamp | None:
-        digest = read_lr_digest(head)
-        if digest is None:
-            return None
-        # PNG, section 11.2.2: IHDR is the first chunk, and begins with width and height.
-        width, height = struct.unpack(">II", head[16:24])
-        digest, settings = digest[: disk.DIGEST_BYTES], digest[disk.DIGEST_BYTES :]
-        return Stamp(None, digest, settings, height=height, width=width)
-
-    return _read_mark(target, read)
-
-
-def _read_mark(target: Path, read: Callable[[bytes], Mark | None]) -> Mark | None:
-    """Return the mark that `read` finds in a result. Longer and longer beginnings are tried, then the whole file."""
     try:
         size = min(target.stat().st_size, disk.MAX_FILE_BYTES)
-        # ImageMagick and others move text chunks behind the pixels, so only the whole file gives a final answer.
+        # Other tools can put long chunks before the mark, so only the whole file gives a final answer.
         for count in (*_HEADS, size):
-            mark = read(disk.read_head(target, count))
-            if mark is not None or count >= size:
-                return mark
+            head = disk.read_head(target, count)
+            if (mark := read_lr_digest(head)) is not None:
+                # PNG, section 11.2.2: IHDR is the first chunk, and begins with width and height.
+                width, height = struct.unpack(">II", head[16:24])
+                digest, settings = mark[: disk.DIGEST_BYTES], mark[disk.DIGEST_BYTES :]
+                return Stamp(None, digest, settings, height=height, width=width)
+            if count >= size:
+                break
     except OSError as error:
         raise _unreadable(target, error) from error
     return None

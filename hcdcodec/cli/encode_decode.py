@@ -259,8 +259,7 @@ def _place_decoding(
     from hcdcodec.codec.engines import Engines
     from hcdcodec.networks.archive import ArchiveWeights
 
-    archives = [ArchiveWeights() if archive_weights else None for _ in devices]
-    engines = (Engines(device, weights_dir, own) for device, own in zip(devices, archives, strict=True))
+    engines = (Engines(device, weights_dir, ArchiveWeights() if archive_weights else None) for device in devices)
     return replace(decoding, engines=tuple(engines))
 
 
