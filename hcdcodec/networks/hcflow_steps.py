@@ -53,6 +53,8 @@ class Mix(nn.Module):
         # In float64 on the CPU: GPUs invert with other rounding, and then would decode with another matrix.
         # Without an error where there is no inverse: what comes out is not finite then, and callers refuse that.
         back = torch.linalg.inv_ex(self.weight.cpu().double()).inverse.to(self.weight)
+        if torch.onnx.is_in_onnx_export():  # ONNX knows no inverse; as mere numbers it is written into the file
+            back = torch.from_numpy(back.detach().numpy().copy())
         return F.conv2d(y, back[:, :, None, None])
 
 

@@ -10,7 +10,7 @@ from conftest import Ran
 
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.onnx_export import onnx_of
-from hcdcodec.networks.registry import load_backbone
+from hcdcodec.networks.registry import build, load_backbone
 
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -36,6 +36,18 @@ def test_onnxruntime_agrees(name: str, scale: int) -> None:
         (hr,) = session.run(None, {"lr": lr.numpy()})
         with torch.inference_mode():
             assert np.abs(hr - network.upscale(lr).numpy()).max() * 255 < 0.01
+
+
+@pytest.mark.slow
+def test_hcflow_is_written_with_its_inverses() -> None:
+    network = build("hcflow", 4)
+    network.freeze()
+    network.model_hash = "0" * 64
+    session = onnxruntime.InferenceSession(onnx_of(network))
+    lr = torch.rand(1, 3, 5, 7, generator=torch.Generator().manual_seed(1))
+    (hr,) = session.run(None, {"lr": lr.numpy()})
+    with torch.inference_mode():
+        assert np.abs(hr - network.upscale(lr).numpy()).max() < 1e-5
 
 
 def test_details_are_inputs() -> None:
