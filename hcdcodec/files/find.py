@@ -26,6 +26,9 @@ TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".hcd-", ".tmp"
 ARCHIVE_FOLDER = ".hcdcodec"
 """Folder of an archive that holds weights and a decoder, and no pictures. A walk passes over it."""
 
+DEAD_LINK = "a link that leads nowhere; mend or remove it"
+"""What is wrong with a link of a wanted name, see `is_dead_link`."""
+
 
 class Remark(NamedTuple):
     """A message about a name that did not become a job."""
@@ -68,8 +71,8 @@ def search(
 
     Args:
         sources: names of files and directories.
-        refuse: returns the reason why a walk leaves out a regular file, or None. It raises OSError or HcdError for a
-            file that the user must know about; the file is a problem then.
+        refuse: returns the reason why a walk leaves out a regular file, or a link that leads nowhere; None for a file
+            to take. It raises OSError or HcdError for one that the user must know about; that is a problem then.
         destination: directory that every walk leaves out; it need not exist.
         listed: whether `sources` is a list of files. Then directories are ignored, and names keep their relative path.
         exclude: shell patterns of files, and of directories in a walk, that are left out. A pattern without a slash is
@@ -121,6 +124,11 @@ def is_file(path: Path | str) -> bool:
     """Whether `path` leads to a regular file that can be reached."""
     status = status_of(path)
     return status is not None and stat.S_ISREG(status.st_mode)
+
+
+def is_dead_link(path: Path) -> bool:
+    """Tell whether `path` is a link that leads nowhere, as to a disk that is not mounted."""
+    return status_of(path) is None and path.is_symlink()
 
 
 def _is_regular(path: Path) -> bool:
@@ -201,7 +209,7 @@ class _Finder:
             return
         path = Path(entry.path)
         try:
-            why = self.refuse(path) if _is_regular(path) else "no regular file"
+            why = self.refuse(path) if _is_regular(path) or is_dead_link(path) else _explain_irregular(path)
         except HcdError as error:
             self._add_problem(str(path), str(error))
             return
@@ -215,6 +223,10 @@ class _Finder:
 
     def _add_problem(self, name: str, message: str) -> None:
         self.findings.problems.append(Remark(name, message))
+
+
+def _explain_irregular(path: Path) -> str:
+    return "a link to a folder; name that folder to have it searched" if is_directory(path) else "no regular file"
 
 
 def _explain(error: OSError | ValueError) -> str:

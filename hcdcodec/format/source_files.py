@@ -9,6 +9,7 @@ from pathlib import Path
 from hcdcodec.errors import PictureError
 from hcdcodec.files.disk import read_head
 from hcdcodec.files.encoded_names import is_encoded
+from hcdcodec.files.find import DEAD_LINK, is_dead_link
 from hcdcodec.files.small_files import APPLE_DOUBLE
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
@@ -32,24 +33,29 @@ def refuse_source(path: Path) -> str | None:
     """Return the reason why a file that a walk has found is not encoded.
 
     Args:
-        path: a regular file.
+        path: a regular file, or a link that leads nowhere.
 
     Returns:
         The reason, for a file that need not be encoded; None for a picture.
 
     Raises:
-        PictureError: the name is that of a picture, but the content cannot be read as one.
+        PictureError: the name is that of a picture, but there is no content that can be read as one.
         OSError: the file cannot be opened.
     """
     if is_encoded(path.name):
         return "already encoded"
+    is_raw = path.suffix.lower() in _RAW_SUFFIXES
+    is_named = is_raw or path.suffix.lower() in _PICTURE_SUFFIXES
+    if is_dead_link(path):
+        if is_named:
+            raise PictureError(DEAD_LINK)
+        return "no picture"
     head = read_head(path, SNIFF_BYTES)  # what has become a pipe since the walk saw it must not hold that up
     if head[_RESTORED_AT:].startswith(LR_DIGEST_CHUNK):
         return "decoded by hcdcodec"
-    is_raw = path.suffix.lower() in _RAW_SUFFIXES
     if sniff(head) and not is_raw:
         return None
-    if not (is_raw or path.suffix.lower() in _PICTURE_SUFFIXES) or head.startswith(APPLE_DOUBLE):
+    if not is_named or head.startswith(APPLE_DOUBLE):
         return "no picture"
     if not head.strip(b"\0"):
         raise PictureError(f"{'holds nothing but zeros' if head else 'is empty'}; fetch it again, or --exclude it")

@@ -583,9 +583,24 @@ def test_links_are_followed_to_files_but_not_round_in_circles(put: Callable[...,
     Path("in/loop").symlink_to("..")
     Path("in/self").symlink_to("self")
     Path("in/b.png").symlink_to("../elsewhere/b.png")
-    Path("in/dangling.png").symlink_to("nowhere")
+    Path("in/dangling.txt").symlink_to("nowhere")
     assert hcdcodec("encode", "in", "small", *FAST).status == 0
     assert tree("small") == {"a.png.hcd.png", "b.png.hcd.png"}
+
+
+def test_links_to_missing_pictures_fail_alone(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("in/a.png")
+    assert hcdcodec("encode", "in", "small", *FAST).status == 0
+    Path("in/b.png").symlink_to("/unmounted/b.png")
+    Path("small/c.png.hcd.png").symlink_to("/unmounted/c.png.hcd.png")
+    pairs = ("in", "small"), ("in", "small"), ("small", "out")
+    for command, (source, *rest) in zip(("encode", "status", "decode"), pairs, strict=True):
+        ran = hcdcodec(command, source, *rest, *(FAST if source == "in" else ()))
+        link = "in/b.png" if source == "in" else "small/c.png.hcd.png"
+        assert (ran.status, ran.err) == (1, f"hcdcodec: {link}: a link that leads nowhere; mend or remove it\n")
+    ran = hcdcodec("verify", "-q", "small")
+    assert (ran.status, ran.err.count("leads nowhere")) == (1, 1)
+    assert hcdcodec("encode", "--exclude", "b.png", "in", "small", *FAST).status == 0
 
 
 def test_a_destination_inside_the_source_is_not_encoded_again(put: Callable[..., None], hcdcodec: Run) -> None:

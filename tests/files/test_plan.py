@@ -243,7 +243,8 @@ def test_links_end_a_walk_nowhere(here: Path) -> None:
     Path("in/link.jpg").symlink_to("../elsewhere/b.jpg")
     plan = encode(["in"], "out")
     assert [job.key for job in plan.jobs] == ["a.jpg", "link.jpg"]
-    assert {name for name, _ in plan.ignored} == {"in/again", "in/self", "in/dangling"}
+    folder = "a link to a folder; name that folder to have it searched"
+    assert dict(plan.ignored) == {"in/again": folder, "in/self": "no picture", "in/dangling": "no picture"}
     assert plan.problems == ()
 
 
@@ -256,6 +257,16 @@ def test_a_link_that_nobody_can_follow_is_a_problem_in_every_python(
     plan = encode(["in"], "out")
     assert ([job.key for job in plan.jobs], plan.ignored) == (["a.jpg"], ())
     assert plan.problems == (("in/link.jpg", "file name too long; check who may read this file"),)
+
+
+@pytest.mark.parametrize("where", ["nothing", "lost.jpg", "a.jpg/b.jpg"])
+def test_a_link_of_a_pictures_name_that_leads_nowhere_is_a_problem(here: Path, where: str) -> None:
+    put("in/a.jpg", "small/a.jpg.hcd.png")
+    for link in ("in/lost.jpg", "small/lost.jpg.hcd.png"):
+        Path(link).symlink_to(where)
+    for plan, name in ((encode(["in"], "out"), "in/lost.jpg"), (decode(["small"], "out"), "small/lost.jpg.hcd.png")):
+        assert plan.problems == ((name, "a link that leads nowhere; mend or remove it"),)
+        assert (len(plan.jobs), plan.ignored) == (1, ())
 
 
 def test_special_files_do_not_hang(here: Path) -> None:
