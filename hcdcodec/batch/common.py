@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.errors import OutputError, PictureError, UsageError
 from hcdcodec.files import disk
+from hcdcodec.files.find import status_of
 from hcdcodec.files.job import Job
 
 
@@ -64,6 +65,10 @@ def store_result(job: Job, data: bytes, status: os.stat_result | None, files: Fi
     # Set the times after the rename: another run removes temporary files that look old.
     if files.preserve and status and not disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns)):
         return "stored with the time of now, since the file system allows no other"
+    # A clock that was wrong dates sources in the future. Without their time, results of them would look out of date.
+    stored = status_of(job.target)
+    if stored and status and stored.st_mtime_ns < status.st_mtime_ns:
+        disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns))
     return ""
 
 

@@ -624,6 +624,14 @@ def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder
     assert statuses(folder.decode(replace(webp, files=FileOptions(force=True)))) == [Status.DONE]
 
 
+def test_results_of_a_source_that_is_dated_in_the_future_are_up_to_date(folder: Folder) -> None:
+    source = folder.put("a.jpg")
+    set_time(source, 4 * 10**18)
+    webp = Decoding((Engines(),), DecodeOptions(Format.WEBP))
+    for expected in (Status.DONE, Status.SKIPPED):
+        assert statuses([*folder.encode(), *folder.decode(webp)]) == [expected] * 2
+
+
 def test_a_source_with_an_old_time_that_came_later_is_noticed(folder: Folder) -> None:
     folder.put("a.png")
     folder.encode()
