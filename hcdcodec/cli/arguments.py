@@ -6,6 +6,7 @@ command line stand only here.
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,15 +91,11 @@ class Arguments:
         """
         if not self.paths:
             raise UsageError("no destination; the last argument says where the results go")
-        *sources, destination = self.paths
-        if self.files_from is None:
-            if not sources:
-                raise UsageError(_missing_destination(destination))
-            refuse_null(null=self.null)
-            return sources, destination, False
-        if sources:
-            raise UsageError("sources come from arguments or from --files-from, not from both")
-        return read_list(self.files_from, null=self.null), destination, True
+        *named, destination = self.paths
+        if not named and self.files_from is None:
+            raise UsageError(_missing_destination(destination))
+        sources, listed = choose_names(named, self.files_from, null=self.null)
+        return sources, destination, listed
 
     def file_options(self) -> FileOptions:
         """Return how files are treated."""
@@ -169,6 +166,26 @@ class Arguments:
         return Target(**asked) if given and self.quality is None else None  # type: ignore[arg-type]
 
 
+def choose_names(named: Sequence[str], files_from: str | None, *, null: bool) -> tuple[list[str], bool]:
+    """Return the names of files that a user gives, and whether they come from a list.
+
+    Args:
+        named: the names in the arguments.
+        files_from: value of --files-from.
+        null: whether the names in the list end in NUL.
+
+    Raises:
+        UsageError: there are names of both kinds, -0 is without a list, or the list cannot be read.
+    """
+    if files_from is None:
+        if null:
+            raise UsageError("-0 is about the names in --files-from; add that option, or leave out -0")
+        return list(named), False
+    if named:
+        raise UsageError("files come from arguments or from --files-from, not from both")
+    return read_list(files_from, null=null), True
+
+
 def read_list(name: str, *, null: bool) -> list[str]:
     """Return the names in the file `name`, or on standard input for -.
 
@@ -190,16 +207,6 @@ def read_list(name: str, *, null: bool) -> list[str]:
     except OSError as error:
         reason = f"{'standard input' if name == '-' else name} cannot be read ({error.strerror})"
         raise UsageError(f"{reason}; --files-from takes a file of names, or -") from error
-
-
-def refuse_null(*, null: bool) -> None:
-    """Refuse -0 where no list is read.
-
-    Raises:
-        UsageError: it is given.
-    """
-    if null:
-        raise UsageError("-0 says how the names in --files-from end; leave it out, or add --files-from FILE")
 
 
 def _missing_destination(source: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
-from hcdcodec.cli.arguments import read_list, refuse_null
+from hcdcodec.cli.arguments import choose_names
 from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files.find import Remark
@@ -28,16 +28,12 @@ def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> P
     """
     if files_from is None and not paths:
         raise UsageError("no file is named; name small files or folders, or give a list of files by --files-from")
-    if files_from is None:
-        refuse_null(null=null)
-        return plan_read(paths)
-    if paths:
-        raise UsageError("files come from arguments or from --files-from, not from both")
-    plan = plan_read(read_list(files_from, null=null), listed=True)
-    if plan.jobs or plan.problems:
+    names, listed = choose_names(paths, files_from, null=null)
+    plan = plan_read(names, listed=listed)
+    if plan.jobs or plan.problems or not listed:
         return plan
     # Not silence, which would say that all files are intact.
-    name = "standard input" if files_from == "-" else files_from
+    name = "standard input" if files_from == "-" else str(files_from)
     why = "there is no file in this list; check what makes it"
     return replace(plan, problems=(Remark(name, why),))
 

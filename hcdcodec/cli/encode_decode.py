@@ -275,7 +275,9 @@ def _check_streams(plan: "Plan", arguments: Arguments) -> None:
     """Refuse binary data on a terminal, together with JSON, or from another machine."""
     if arguments.engine == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
         raise UsageError("--engine ray takes files to files; leave it out for standard input and output")
-    if any(job.target is None for job in plan.jobs):
+    if plan.root is None:
+        if arguments.shard or not plan.jobs:
+            raise UsageError("--shard and --exclude could leave standard output empty; write the picture to a file")
         if arguments.as_json:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
         if arguments.skip_if_larger:

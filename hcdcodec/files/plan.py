@@ -113,8 +113,17 @@ def plan_read(names: Sequence[str], *, listed: bool = False) -> Plan:
 
 
 def names_from(stream: BinaryIO, separator: bytes) -> list[str]:
-    r"""Read a list of names that end with `separator` (b"\n" or b"\0"); empty names are left out."""
-    return [os.fsdecode(name) for name in stream.read().split(separator) if name]
+    r"""Read a list of names that end with `separator` (b"\n" or b"\0"); empty names are left out.
+
+    Raises:
+        UsageError: the names end with the other one.
+    """
+    data = stream.read()
+    if separator != b"\0" and b"\0" in data:
+        raise UsageError("the names in this list end in NUL, as find -print0 writes them; add -0")
+    if separator == b"\0" and b"\0" not in data and data.endswith(b"\n"):
+        raise UsageError("no name in this list ends in NUL; leave out -0, or let find write it with -print0")
+    return [os.fsdecode(name) for name in data.split(separator) if name]
 
 
 def shard(jobs: Iterable[Job], index: int, count: int) -> tuple[Job, ...]:

@@ -485,7 +485,15 @@ def test_results_never_replace_a_source(here: Path) -> None:
 def test_names_from_a_list() -> None:
     assert names_from(io.BytesIO(b"a.jpg\n\nb c.jpg\ncaf\xe9"), b"\n") == ["a.jpg", "b c.jpg", os.fsdecode(b"caf\xe9")]
     assert names_from(io.BytesIO(b"a\nb\0-\0"), b"\0") == ["a\nb", "-"]
-    assert names_from(io.BytesIO(b""), b"\n") == []
+    assert names_from(io.BytesIO(b"a\nb"), b"\0") == ["a\nb"]
+    assert names_from(io.BytesIO(b""), b"\n") == names_from(io.BytesIO(b""), b"\0") == []
+
+
+def test_a_list_of_the_other_kind_is_refused() -> None:
+    with pytest.raises(UsageError, match="end in NUL, as find -print0 writes them; add -0"):
+        names_from(io.BytesIO(b"a.jpg\0b.jpg\0"), b"\n")
+    with pytest.raises(UsageError, match="no name in this list ends in NUL; leave out -0"):
+        names_from(io.BytesIO(b"a.jpg\nb.jpg\n"), b"\0")
 
 
 def test_listed_names_keep_their_path(here: Path) -> None:
