@@ -36,7 +36,14 @@ def read_source_head(job: Job, count: int) -> bytes:
 
 
 def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.stat_result | None]:
-    """Return a source's bytes and its file status; standard input, `given`, has no status."""
+    """Return a source's bytes and its file status; standard input, `given`, has no status.
+
+    Raises:
+        PictureError: the source cannot be read.
+        OutputError: its result cannot be stored, so that working on it would be in vain.
+    """
+    if job.target is not None:
+        disk.check_writable(job.target)
     if job.source is not None:
         return disk.read_steady(job.source, limit=files.max_bytes)
     if len(given) > files.max_bytes:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from hcdcodec.errors import OutputError, PictureError, UsageError
-from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_file, status_of
+from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_directory, is_file, status_of
 from hcdcodec.files.names import printable
 from hcdcodec.files.permissions import create_like, keep_permissions, make_folders
 
@@ -180,6 +180,26 @@ def check_place(path: Path, mark: bytes, *, within: int | None = None, kind: str
     if is_file(path) and mark not in (read(path)[:within] or mark):
         words = f"{printable(str(path))} is something else than a {kind} of ours"
         raise UsageError(f"{words}; write the {content} elsewhere")
+
+
+def check_writable(path: Path) -> None:
+    """Check that a result may be stored, before the work on it is done. A disk can still be full afterwards.
+
+    Args:
+        path: the target; its folder need not exist yet.
+
+    Raises:
+        OutputError: a file stands where its folder must be, or nobody lets us write there.
+    """
+    folder = Path(os.path.realpath(path)).parent
+    while status_of(folder) is None and folder != folder.parent:
+        folder = folder.parent
+    if not is_directory(folder):
+        raise OutputError(_BLOCKED)
+    # Not for the real user, whom `access` would ask about, but for the one who writes.
+    if not os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        is_readonly = os.statvfs(folder).f_flag & os.ST_RDONLY
+        raise OutputError(_EXPLANATIONS[errno.EROFS if is_readonly else errno.EACCES])
 
 
 def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None:

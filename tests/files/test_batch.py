@@ -24,6 +24,7 @@ from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines, engines_on
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Ste
+from hcdcodec.engine.engine import Engine
 from hcdcodec.files.job import Job
 from hcdcodec.files.picture_names import Format
 from hcdcodec.files.plan import plan_decode, plan_encode
@@ -630,6 +631,25 @@ def test_results_of_a_source_that_is_dated_in_the_future_are_up_to_date(folder: 
     webp = Decoding((Engines(),), DecodeOptions(Format.WEBP))
     for expected in (Status.DONE, Status.SKIPPED):
         assert statuses([*folder.encode(), *folder.decode(webp)]) == [expected] * 2
+
+
+def test_nothing_is_computed_where_its_result_cannot_be_stored(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.png", "deep/b.png", "deep/er/c.png"):
+        folder.put(name)
+    (folder.path / "small").mkdir()
+    (folder.path / "small/deep").touch()
+    computed = []
+
+    def watch(engine: Engine, pictures: list[Picture], options: EncodeOptions) -> list[Encoded]:
+        computed.extend(pictures)
+        return encode_pictures(engine, pictures, options)
+
+    monkeypatch.setattr(encode_files, "encode_pictures", watch)
+    done, *failed = folder.encode()
+    assert done.status is Status.DONE and len(computed) == 1
+    assert [outcome.message.partition(";")[0] for outcome in failed] == [
+        "a file stands where a directory is needed"
+    ] * 2
 
 
 def test_a_source_with_an_old_time_that_came_later_is_noticed(folder: Folder) -> None:

@@ -21,6 +21,7 @@ from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
     check_unchanged,
+    check_writable,
     explain,
     read,
     read_steady,
@@ -358,6 +359,8 @@ def test_a_destination_without_permission(tmp_path: Path) -> None:
             os.seteuid(65534)
         with pytest.raises(OutputError, match="permission denied; check who may write"):
             write_atomic(path, b"x")
+        with pytest.raises(OutputError, match="permission denied; check who may write"):
+            check_writable(path.parent / "deeper/a.png")
     finally:
         if root:
             os.seteuid(0)
