@@ -14,7 +14,7 @@ import numpy as np
 from hcdcodec.errors import HcdError, PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.files.find import is_directory, is_file, search, status_of
+from hcdcodec.files.find import identity, is_directory, is_file, search, status_of
 from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
@@ -112,7 +112,7 @@ def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterato
         exclude: patterns of originals to leave out, see `hcdcodec.files.find.search`.
 
     Raises:
-        PictureError: a folder against a file or against nothing, or a folder without pictures.
+        PictureError: a folder against a file, against nothing or against itself, or a folder without pictures.
     """
     if is_directory(original) is not is_directory(other):
         for path in (original, other):
@@ -122,6 +122,8 @@ def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterato
     if not is_directory(original):
         yield Pair(str(original), original, other)
         return
+    if identity(original) == identity(other):
+        raise PictureError(f"{original} cannot be compared with itself; name the folder of the small files second")
     findings = search([str(original)], refuse_source, destination=other, listed=False, exclude=exclude)
     if not findings.found and not findings.problems:
         raise PictureError("there is no picture in this folder; name the folder of the originals first")

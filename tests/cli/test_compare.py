@@ -317,6 +317,16 @@ def test_a_folder_that_is_not_there_is_named(
     assert run == Ran(2, b"", f"hcdcodec: {missing} cannot be found; check the name\n")
 
 
+@pytest.mark.parametrize("other", ["photos", "link"])
+def test_a_folder_is_not_compared_with_itself(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], other: str
+) -> None:
+    (folders[0].parent / "link").symlink_to(folders[0])
+    run = compare(folders[0], folders[0].parent / other)
+    said = f"{folders[0]} cannot be compared with itself; name the folder of the small files second"
+    assert run == Ran(2, b"", f"hcdcodec: {said}\n")
+
+
 @pytest.mark.parametrize("option", ["--picture", "--html"])
 def test_a_report_never_replaces_what_it_is_about(
     compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
