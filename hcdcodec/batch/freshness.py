@@ -267,6 +267,8 @@ def _judge(job: Job, read: Callable[[Path], Stamp | None], wanted: Wanted, files
     if state.is_settled:
         _check_end(job)
     reason = wanted.explain_stale(stamp) if stamp and state is Freshness.STALE else ""
+    if job.source is None and stamp and wanted.is_met_by(stamp):
+        reason = "standard input always counts as changed"
     return Standing(state, reason, stamp)
 
 

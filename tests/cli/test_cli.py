@@ -655,6 +655,16 @@ def test_reconstructions_beside_their_originals_are_not_encoded(put: Callable[..
     assert (ran.status, ran.out.count(b"\n")) == (0, 1)
 
 
+def test_what_comes_from_standard_input_is_never_up_to_date(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("a.png")
+    standard_input(monkeypatch, Path("a.png").read_bytes())
+    assert hcdcodec("encode", "-", "small.hcd.png", *FAST).status == 0
+    ran = hcdcodec("status", "-", "small.hcd.png", *FAST)
+    assert (ran.status, ran.out) == (1, b"1 stale: standard input always counts as changed\n")
+
+
 def test_a_foreign_file_stays_unless_forced(put: Callable[..., None], hcdcodec: Run) -> None:
     put("a.png", "small/a.png.hcd.png")
     mine = Path("small/a.png.hcd.png").read_bytes()
