@@ -184,7 +184,8 @@ def test_readme_shows_what_the_commands_say(here: Path, hcdcodec: Run) -> None:
         ran = hcdcodec(*command.split()[1:], *talk)
         said = (ran.out.decode() + ran.err).splitlines()
         for line in map(str.strip, expected.splitlines()):
-            (found,) = [one.strip() for one in said if masked(one) == masked(line)][:1] or [f"not said: {line}"]
+            found = next((one.strip() for one in said if masked(one) == masked(line)), "")
+            assert found, f"not said: {line}"
             close = [abs(float(a) - float(b)) <= 0.05 * float(b) for a, b in pairs(found, line)]
             assert all(close), (found, line)
 
