@@ -106,6 +106,11 @@ def test_names_from_a_list(small: list[str], hcdcodec: Run, command: str, *, nul
     assert "1 ignored" in ran.err  # the folder: `find` lists folders and also the files in them
 
 
+def test_verify_of_a_list_names_failures_alone(small: list[str], hcdcodec: Run) -> None:
+    Path("list").write_text("\n".join(small))
+    assert hcdcodec("verify", "--files-from", "list") == Ran(0, b"", "")
+
+
 @pytest.mark.parametrize("listed", ["", "small\n"])  # find lists folders, too
 @pytest.mark.parametrize("command", ["info", "verify"])
 def test_a_list_without_files_fails(small: list[str], hcdcodec: Run, command: str, listed: str) -> None:

@@ -26,6 +26,7 @@ from hcdcodec.files.disk import (
     read,
     read_steady,
     read_stream,
+    remove,
     source_digest,
     sweep,
     write_atomic,
@@ -321,6 +322,18 @@ def test_the_order_is_write_sync_rename_sync(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(os, "replace", replace)
     write_atomic(path, bytes(100_000))
     assert events == [("sync file", 100_000), ("rename", 100_000), ("sync folder", True)]
+    assert remove(path)
+    assert events[3:] == [("sync folder", False)]
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(tmp_path / "a.png", b"x")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

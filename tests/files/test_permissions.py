@@ -15,8 +15,10 @@ from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
+from hcdcodec.errors import OutputError
 from hcdcodec.files.disk import write_atomic
 from hcdcodec.files.job import Job
+from hcdcodec.files.permissions import create_like
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.writing import write_picture
@@ -94,6 +96,24 @@ def test_file_systems_without_sync_are_no_failure(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", refuse)
     write_atomic(tmp_path / "b", b"y")
     assert (tmp_path / "b").read_bytes() == b"y"
+
+
+def test_a_disk_that_fails_to_sync_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "the disk is broken")
+
+    put(tmp_path / "b", 0o644)
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_atomic(tmp_path / "b", b"y")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("b", b"x")]
+
+
+def test_a_link_in_the_place_of_a_new_file_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("elsewhere")
+    with pytest.raises(FileExistsError):
+        create_like(tmp_path / "link", None)
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # --- through the batch ------------------------------------------------------------------------------------------------

@@ -479,6 +479,13 @@ def test_results_never_replace_a_source(here: Path) -> None:
         decode(["b.png.hcd.png", "b.png"], ".")
 
 
+def test_a_result_that_had_to_move_never_replaces_a_source(here: Path) -> None:
+    put("in/a.jpg.hcd.png", "in/a.jpg.png.hcd.png", "out/b")
+    Path("out/a.jpg.png.png").symlink_to("../in/a.jpg.hcd.png")
+    with pytest.raises(UsageError, match=r"out/a\.jpg\.png\.png is a source"):
+        decode(["in"], "out")
+
+
 # --- lists and shards -------------------------------------------------------------------------------------------------
 
 
