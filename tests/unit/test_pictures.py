@@ -15,9 +15,9 @@ from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
 from hcdcodec.files.picture_names import Format, format_of
 from hcdcodec.format.lr_digest import lr_digest_chunk, read_lr_digest
-from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures import png_chunks, png_text
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
-from hcdcodec.pictures.metadata import Metadata, Strip
+from hcdcodec.pictures.metadata import Metadata, Strip, colour_chunks
 from hcdcodec.pictures.picture import Mode, Picture, drop_neutral_colours, single_channel
 from hcdcodec.pictures.reading import png_pixels, read_picture
 from hcdcodec.pictures.writing import write_picture
@@ -330,6 +330,17 @@ def test_png_metadata_comes_back_byte_for_byte() -> None:
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
+def test_of_several_chunks_of_a_kind_the_first_one_counts() -> None:
+    first, second = Metadata(ICC, exif(), XMP), Metadata(b"other", b"MM\0*other", b"<other/>")
+    assert Metadata.from_chunks([*first.to_chunks(compact=True), *second.to_chunks(compact=False)]) == first
+
+
+def test_exif_of_a_png_may_have_the_prefix_of_jpeg() -> None:
+    for block, expected in ((b"Exif\0\0" + exif(), exif()), (b"Exif\0\0", None)):
+        data = png_chunks.insert(saved(rgb(), "PNG"), [png_chunks.Chunk(b"eXIf", block)])
+        assert read_picture(data).metadata.exif == expected
+
+
 def test_webp_carries_icc_exif_and_xmp_byte_for_byte() -> None:
     metadata = Metadata(ICC, exif(), XMP)
     data = write_picture(Picture(noise(4, 4, 3), None, metadata), Format.WEBP)
@@ -416,6 +427,32 @@ def test_metadata_of_other_kinds_and_orientation_left_alone(kind: str) -> None:
 def test_density_of_a_jpeg_becomes_the_png_chunk() -> None:
     assert read_picture(saved(rgb(), "JPEG", dpi=(300, 150))).metadata.dpi == pytest.approx((300, 150), abs=0.02)
     assert read_picture(saved(rgb(), "TIFF")).metadata.chunks == ()
+
+
+@pytest.mark.parametrize(("unit", "expected"), [(0, None), (1, 300), (2, 762)])
+def test_the_unit_of_a_jfif_density_counts(unit: int, expected: float | None) -> None:
+    data = saved(rgb(), "JPEG", dpi=(300, 300))
+    place = data.index(b"JFIF\0") + 7
+    dpi = read_picture(data[:place] + bytes([unit]) + data[place + 1 :]).metadata.dpi
+    assert dpi == (None if expected is None else pytest.approx((expected, expected), abs=0.02))
+
+
+def test_a_density_of_1_says_nothing() -> None:
+    for dpi in ((1, 1), (300, 1)):
+        assert read_picture(saved(rgb(), "JPEG", dpi=dpi)).metadata.chunks == ()
+
+
+def test_a_density_without_a_unit_is_none() -> None:
+    assert Metadata(chunks=(png_chunks.Chunk(b"pHYs", struct.pack(">IIB", 4, 3, 0)),)).dpi is None
+
+
+@pytest.mark.parametrize(
+    ("primaries", "transfer", "payload"),
+    [(1, 13, None), (1, 6, None), (2, 2, None), (9, 16, b"\x09\x10\0\1"), (9, 13, b"\x09\x0d\0\1"), (256, 1, None)],
+)
+def test_unusual_colour_spaces_are_named(primaries: int, transfer: int, payload: bytes | None) -> None:
+    expected = () if payload is None else (png_chunks.Chunk(b"cICP", payload),)
+    assert colour_chunks(primaries, transfer) == expected
 
 
 @pytest.mark.parametrize(
@@ -505,6 +542,12 @@ def test_iptc_and_comments_of_a_jpeg_become_texts() -> None:
         assert image.info["Raw profile type iptc"].split()[:2] == ["iptc", str(len(IPTC))]
     assert read_picture(write_picture(picture, Format.TIFF)).metadata.iptc == IPTC
     assert read_picture(data, strip=(Strip.TEXT,)).metadata == Metadata()
+
+
+def test_iptc_is_found_behind_a_broken_one() -> None:
+    broken = png_chunks.Chunk(b"tEXt", b"Raw profile type iptc\0\niptc\n 1\nxy")
+    assert Metadata(chunks=(broken, png_text.profile_chunk(b"iptc", IPTC))).iptc == IPTC
+    assert Metadata(chunks=(broken,)).iptc is None
 
 
 def test_a_comment_that_is_no_text_is_warned_of() -> None:
