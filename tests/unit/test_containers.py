@@ -46,6 +46,7 @@ FULL = Metadata(
 )
 PIXELS = {Container.WEBP: b"VP8L", Container.JXL: b"jxlc"}
 EXIF = {Container.WEBP: b"EXIF", Container.JXL: b"Exif"}
+XMP = {Container.WEBP: b"XMP ", Container.JXL: b"xml "}
 
 
 @pytest.fixture(params=[Container.WEBP, Container.JXL])
@@ -194,6 +195,24 @@ def test_parts_may_stand_anywhere(kind: Container) -> None:
     assert moved != data and same(unpack(moved), unpack(data))
 
 
+def test_of_several_parts_of_a_kind_the_first_one_counts(kind: Container) -> None:
+    data = packed(kind, noise(5, 6, 3), metadata=FULL)
+    others = [Part(EXIF[kind], bytes(4) + b"MM\0*other"), Part(XMP[kind], b"<other/>")]
+    more = edited(kind, data, lambda parts: [*parts, *others])
+    assert same(unpack(more), unpack(data))
+    assert peek(edited(kind, more, without(b"hcDC"))) == peek(data)
+
+
+@pytest.mark.parametrize("block", [b"II*\0\x08\0\0\0\0\0", b"MM\0*\0\0\0\x08\0\0"])
+def test_exif_with_and_without_a_prefix_is_read(kind: Container, block: bytes) -> None:
+    data = packed(kind, noise(5, 6, 3), metadata=Metadata(exif=block))
+    (payload,) = (part.payload for part in parts_of(kind, data) if part.type == EXIF[kind])
+    prefixes = {Container.WEBP: (b"", b"Exif\0\0"), Container.JXL: (b"", bytes(4), b"\0\0\0\6Exif\0\0")}[kind]
+    for prefix in prefixes:
+        again = edited(kind, data, with_payload(EXIF[kind], prefix + payload[payload.index(block) :]))
+        assert unpack(again).metadata.exif == block
+
+
 def test_a_twin_of_a_twin_keeps_both() -> None:
     for exif in (None, FULL.exif, add_twin(FULL.exif, b"older"), b"not even a TIFF"):
         assert split_twin(add_twin(exif, b"\0header\xff")) == (exif, b"\0header\xff")
@@ -324,6 +343,23 @@ def test_the_canvas_must_agree() -> None:
     for payload in (bytes((0x2C, 0, 0, 0, 6, 0, 0, 4, 0, 0)), bytes((0x0C, 0, 0, 0, 5, 0, 0, 4, 0, 0)), b""):
         with pytest.raises(DamagedError, match="canvas"):
             unpack(edited(Container.WEBP, data, with_payload(b"VP8X", payload)))
+    with_alpha = with_payload(b"VP8X", bytes((0x3C, 0, 0, 0, 5, 0, 0, 4, 0, 0)))  # which the pixels may have, opaque
+    assert same(unpack(edited(Container.WEBP, data, with_alpha)), unpack(data))
+
+
+def test_webp_chunks_are_filled_up_with_zero() -> None:
+    data = packed(Container.WEBP, noise(5, 6, 3), metadata=Metadata(xmp=b"<odd/>\n"))
+    place = data.index(b"<odd/>\n") + 7
+    with pytest.raises(DamagedError, match="filled up"):
+        unpack(data[:place] + b"\1" + data[place + 1 :])
+
+
+def test_webp_pixels_of_another_version_are_refused() -> None:
+    data = packed(Container.WEBP, noise(5, 6, 3))
+    place = data.index(b"VP8L") + 8 + 4  # the last byte of the head, whose upper three bits are the version
+    for version in (0x20, 0x40, 0x80):
+        with pytest.raises(DamagedError, match="do not begin as they must"):
+            unpack(data[:place] + bytes([data[place] | version]) + data[place + 1 :])
 
 
 def test_boxes_of_other_forms_are_read() -> None:

@@ -85,7 +85,9 @@ def test_every_field_reaches_the_bytes() -> None:
         (changed(HEIGHT, bytes(4)), DamagedError),
         (changed(WIDTH, bytes(4)), DamagedError),
         (changed(GRID, b"\0"), DamagedError),
+        (changed(GRID + 1, b"\0"), DamagedError),
         (changed(GRID + 2, b"\0"), DamagedError),
+        (changed(DETAILS_SCALE, struct.pack(">f", 16.01)), DamagedError),
         (changed(DETAILS_SCALE, struct.pack(">f", float("nan"))), DamagedError),
         (changed(DETAILS_SCALE, struct.pack(">f", float("-inf"))), DamagedError),
         (changed(NAME, bytes(16)), DamagedError),
@@ -135,3 +137,7 @@ def test_what_no_reader_would_take_is_not_written(header: Header) -> None:
 def test_details_scale_is_rounded_to_what_the_file_holds() -> None:
     again = Header.from_bytes(replace(HEADER, details_scale=0.7).to_bytes())
     assert again.details_scale == struct.unpack(">f", struct.pack(">f", 0.7))[0]
+
+
+def test_the_largest_details_scale_is_allowed() -> None:
+    assert Header.from_bytes(replace(HEADER, details_scale=16).to_bytes()).details_scale == 16
