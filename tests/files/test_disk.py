@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hcdcodec.batch.freshness import Freshness, Standing, Wanted, confirm, judge_stamp
-from hcdcodec.batch.stamp import Stamp
+from hcdcodec.batch.stamp import Stamp, read_decoded_stamp
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
@@ -33,6 +34,11 @@ from hcdcodec.files.disk import (
 )
 from hcdcodec.files.disk import touch as touch_file
 from hcdcodec.files.job import Job
+from hcdcodec.files.picture_names import Format
+from hcdcodec.format.lr_digest import lr_digest_chunk
+from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.writing import write_picture
 
 
 def test_write_makes_directories_and_replaces(tmp_path: Path) -> None:
@@ -175,12 +181,16 @@ def never_asked(path: Path) -> bytes:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A source written at second 1000 and its result at second 2000."""
+    """A source written at second 1000 and its result at second 2000. What a test changes gets a later time of inode."""
     source, target = tmp_path / "a.jpg", tmp_path / "a.jpg.hcd.png"
     source.write_bytes(b"picture")
     target.write_bytes(b"result")
     os.utime(source, (1000, 1000))
     os.utime(target, (2000, 2000))
+    clock = tmp_path / "clock"
+    clock.touch()
+    while clock.stat().st_ctime_ns <= target.stat().st_ctime_ns:  # file systems have a coarse clock
+        clock.touch()
     return Job(source, target, "a.jpg", "a.jpg", named=True)
 
 
@@ -252,11 +262,12 @@ def test_an_older_file_that_came_to_the_place_of_a_source_is_noticed(job: Job, t
     assert judge(job) is Freshness.STALE
 
 
-def test_the_digest_of_an_unchanged_source_is_asked_once(job: Job) -> None:
+@pytest.mark.parametrize("state", [Freshness.FRESH, Freshness.OLDER])
+def test_the_digest_of_an_unchanged_source_is_asked_once(job: Job, state: Freshness) -> None:
     assert job.source is not None and job.target is not None
     job.source.chmod(0o600)
     assert judge(job) is Freshness.FRESH
-    confirm(job, Standing(Freshness.FRESH))
+    confirm(job, Standing(state))
     assert judge_stamp(job, STAMP, Wanted(SETTINGS), checksum=False, digest_of=never_asked) is Freshness.FRESH
     assert job.target.stat().st_mtime == 2000
 
@@ -290,6 +301,14 @@ def test_sources_that_cannot_be_looked_at_are_redone(job: Job) -> None:
     assert job.source is not None
     job.source.unlink()
     assert judge(job) is Freshness.STALE
+
+
+def test_the_mark_of_a_reconstruction_is_found_behind_long_chunks(tmp_path: Path) -> None:
+    note = png_chunks.Chunk(b"tEXt", b"Note\0" + bytes([65]) * (1 << 20))
+    restored = write_picture(Picture(np.zeros((2, 3, 3), np.uint8)), Format.PNG)
+    (tmp_path / "a.png").write_bytes(png_chunks.insert(restored, [note, lr_digest_chunk(b"8 bytes!upright")]))
+    expected = Stamp(None, b"8 bytes!", b"upright", height=2, width=3)
+    assert read_decoded_stamp(tmp_path / "a.png") == expected
 
 
 def test_every_known_failure_says_what_to_do() -> None:
