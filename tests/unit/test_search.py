@@ -10,7 +10,10 @@ import torch
 from conftest import Draw, Levels, Tiny, float32_engine
 from small_sr import small_sr
 
+from hcdcodec.codec.search.bit_cost import Price
 from hcdcodec.codec.search.options import Paper, Search, Ste, search_of
+from hcdcodec.codec.search.paper import _Ball
+from hcdcodec.codec.search.picture_search import PictureSearch
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.step import Answer, begin_ste, fade, ste_step
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
@@ -158,7 +161,41 @@ def test_pixels_that_the_padding_adds_do_not_count(tiny: Tiny, draw: Draw) -> No
     assert found.error == pytest.approx(float(error), rel=1e-6)
 
 
+# --- the choice among what was found ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(tiny: Tiny, draw: Draw) -> PictureSearch:
+    """A search whose start has an error of 10; ten bits cost as much as an error of 0.7."""
+    grid, start = Grid(8, 8, 8), torch.zeros(3, 2, 2)
+    subject = subject_of(draw(8, 8, 3), tiny.engine(), grid)
+    return PictureSearch(subject, start, start, Price(grid, per_bit=0.1, error=10.0, samples=100))
+
+
+def test_the_cheapest_is_kept_of_what_has_a_smaller_error_than_the_start(found: PictureSearch) -> None:
+    for level, (error, bits) in enumerate([(9.0, 100.0), (9.5, 10.0), (10.0, 0.0), (10.5, 0.0)], start=1):
+        found.judge(torch.full((3, 2, 2), level / 255), error, bits)
+    best = found.best(start_bits=100.0)
+    assert (best.error, best.error_before, int(best.lr.max())) == (9.5, 10.0, 2)
+    dearer = replace(found, _candidates=found._candidates[:1])
+    assert dearer.best(start_bits=20.0).error == 10.0  # fewer bits than the only one with a smaller error
+
+
+def test_the_champion_is_judged_where_it_may_cost_less_than_the_last_iterate(found: PictureSearch) -> None:
+    found.judge(torch.zeros(3, 2, 2), 9.0, 0.0)
+    assert found.rival() is None
+    found.champion = torch.ones(3, 2, 2)
+    for cost, expected in ((8.9, found.champion), (9.0, None)):
+        found.champion_cost = cost
+        assert found.rival() is expected
+
+
 # --- straight-through search ------------------------------------------------------------------------------------------
+
+
+def test_steps_fade_along_a_cosine() -> None:
+    shares = [fade(step, Ste(8, last_share=0.2)) for step in (0, 2, 4, 8)]
+    assert shares == pytest.approx([1.0, 0.6 + 0.4 * 0.5**0.5, 0.6, 0.2])
 
 
 def test_rounding_does_not_stop_the_search(tiny: Tiny, draw: Draw) -> None:
@@ -271,6 +308,13 @@ def test_the_papers_perturbation_stays_in_its_ball(tiny: Tiny, draw: Draw) -> No
         return max(float((refine(engine, [subject], each)[0].lr - start).norm()) / 255 for each in searches)
 
     assert 0 < farthest(0.15) <= 0.15 + rounding < farthest(0.3) <= 0.3 + rounding < farthest(0.9)
+
+
+def test_the_papers_perturbation_leaves_a_picture() -> None:
+    black = torch.zeros(3, 4, 4)
+    ball = _Ball(black, Paper(), torch.Generator().manual_seed(0))
+    ball.descend(torch.randn(3, 4, 4, generator=torch.Generator().manual_seed(1)))
+    assert float(ball.moved().min()) == 0 < float(ball.moved().max())
 
 
 def test_the_papers_random_start_has_a_seed(tiny: Tiny, draw: Draw) -> None:
