@@ -347,6 +347,12 @@ def test_the_canvas_must_agree() -> None:
     assert same(unpack(edited(Container.WEBP, data, with_alpha)), unpack(data))
 
 
+def test_webp_has_one_canvas() -> None:
+    data = packed(Container.WEBP, noise(5, 6, 3))
+    with pytest.raises(DamagedError, match="more than one canvas"):
+        unpack(edited(Container.WEBP, data, lambda parts: [*parts, parts[0]]))
+
+
 def test_webp_chunks_are_filled_up_with_zero() -> None:
     data = packed(Container.WEBP, noise(5, 6, 3), metadata=Metadata(xmp=b"<odd/>\n"))
     place = data.index(b"<odd/>\n") + 7

@@ -126,6 +126,10 @@ def test_sizes() -> None:
     for lr in ((4, 6), (5, 22), (21, 6)):
         with pytest.raises(EditedError):
             check_sizes(header, *lr, 19 * 23)
+    thin = replace(header, scale=1, height=1, width=10_000)
+    check_sizes(thin, 7, 10_000, 10_000)
+    with pytest.raises(ContainerError, match="the limit is 10000"):  # the LR has far more pixels than the picture
+        check_sizes(thin, 8, 10_000, 10_000)
     for lr in ((6, 6), (5, 5)):
         with pytest.raises(DamagedError, match="size does not fit"):
             check_geometry(header, *lr, multiple=4, halo_px=3)

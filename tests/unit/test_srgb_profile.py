@@ -10,6 +10,7 @@ from hcdcodec.files.encoded_names import Container
 from hcdcodec.format.container import pack, peek, unpack
 from hcdcodec.format.header import Header
 from hcdcodec.format.srgb_profile import DIGEST, is_srgb, make_srgb
+from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode
 
@@ -42,3 +43,9 @@ def test_other_profiles_are_stored(kind: Container) -> None:
     other = make_srgb()[:-1] + b"\0"
     data = pack(HEADER, LR, alpha=None, metadata=Metadata(icc=other), level=1, kind=kind)
     assert unpack(data).metadata.icc == other and not peek(data).has_srgb_profile
+
+
+def test_a_profile_that_a_tool_has_added_counts() -> None:
+    data = pack(HEADER, LR, alpha=None, metadata=Metadata(icc=make_srgb()), level=1)
+    other = Metadata(icc=make_srgb()[:-1] + b"\0")
+    assert unpack(png_chunks.insert(data, other.to_chunks(compact=True))).metadata == other
