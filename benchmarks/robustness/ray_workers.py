@@ -10,6 +10,7 @@ hcdcodec[ray] and Linux.
 
 import argparse
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -24,7 +25,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # rounding differs with the number of threads
 
 import numpy as np
-import ray
 from PIL import Image
 
 from benchmarks.common import record
@@ -62,6 +62,9 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=30, help="default: 30")
     record.add_options(parser)
     given = parser.parse_args()
+    if importlib.util.find_spec("ray") is None:
+        parser.error("Ray is not installed; pip install 'hcdcodec[ray]'")
+    ray: Any = importlib.import_module("ray")
     ray.init(
         "local",
         num_cpus=2,

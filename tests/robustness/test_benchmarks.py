@@ -98,6 +98,14 @@ def test_a_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert f"command: python -m benchmarks.{name} {arguments[0]} " in made.read_text()
 
 
+def test_a_missing_ray_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # what `import` takes for "not installed"
+    monkeypatch.setattr(sys, "argv", ["ray_workers.py"])
+    with pytest.raises(SystemExit):
+        importlib.import_module("benchmarks.robustness.ray_workers").main()
+    assert "Ray is not installed; pip install 'hcdcodec[ray]'" in capsys.readouterr().err
+
+
 def test_scripts_import_no_scripts() -> None:
     for path in FOLDER.glob("*/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
