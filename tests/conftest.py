@@ -28,6 +28,13 @@ sys.path.append(str(ROOT))
 # Test pictures are so small that threads cost more than they save; subprocesses inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Show a GPU only to the tests that ask for one: what others compare with comes from a CPU."""
+    if config.option.markexpr != "gpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 Levels = npt.NDArray[np.uint8]
 Draw = Callable[..., Levels]
 

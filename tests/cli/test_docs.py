@@ -37,6 +37,7 @@ NOT_RUN = {
     "ray": "it needs a cluster; benchmarks.robustness.ray_workers has one",
     "_HCDCODEC_COMPLETE": "it is for a shell; tests/cli/test_help.py asks what shells ask",
     "models import": "it needs a checkpoint of others; tests/unit/test_import_checkpoint.py makes some",
+    "--device cuda": "it needs a GPU; tests/unit/test_gpu.py runs on one",
     "hcdcodec train": "it takes minutes; tests/unit/test_training.py trains for seconds",
     "--weights-dir trained/": "training comes before it",
 }

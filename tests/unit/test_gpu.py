@@ -1,4 +1,7 @@
-"""What only a GPU can show. Skipped without one; `python -m benchmarks.speed.overlap --device cuda` measures it."""
+"""What only a GPU can show; `python -m benchmarks.speed.overlap --device cuda` measures it.
+
+With `-m gpu` it runs on a GPU. A CPU runs it, too, so that these tests fit the code before they meet one.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,9 +11,11 @@ import pytest
 import torch
 from conftest import Draw, Tiny
 
+from hcdcodec.batch import decode_files
 from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.outcome import Status
+from hcdcodec.codec import engines
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines, engines_on
 from hcdcodec.codec.options import EncodeOptions
@@ -22,7 +27,7 @@ from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import write_picture
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
+GPU = (pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))
 
 
 @pytest.fixture
@@ -30,8 +35,8 @@ def tiny(install_tiny: Callable[..., Tiny]) -> Tiny:
     return install_tiny()
 
 
-def engine(tiny: Tiny, *, is_compiled: bool = False) -> Engine:
-    return engine_for(tiny.engine().backbone, "cuda", is_compiled=is_compiled)
+def engine(tiny: Tiny, device: str, *, is_compiled: bool = False) -> Engine:
+    return engine_for(tiny.engine().backbone, device, is_compiled=is_compiled)
 
 
 def job(source: Path, target: Path) -> Job:
@@ -47,28 +52,36 @@ def pictures(draw: Draw) -> list[Picture]:
     return [Picture(draw(24 + 8 * seed, 32, 3, seed=seed)) for seed in range(5)]
 
 
-def test_levels_arrive_whole(tiny: Tiny) -> None:
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=GPU), "cpu"])
+def test_levels_arrive_whole(tiny: Tiny, device: str) -> None:
     levels = torch.randint(256, (3, 500, 700), dtype=torch.uint8)
-    there = engine(tiny).sent(levels)
-    assert there.device.type == "cuda"
+    there = engine(tiny, device).sent(levels)
+    assert there.device.type == device
     assert torch.equal(there.cpu(), levels)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("is_compiled", [False, True])
-def test_it_finds_what_a_cpu_finds(tiny: Tiny, pictures: list[Picture], *, is_compiled: bool) -> None:
-    expected, found = searched(tiny.engine(), pictures), searched(engine(tiny, is_compiled=is_compiled), pictures)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:TensorFloat32")  # torch advises to use it
+@pytest.mark.parametrize(
+    ("device", "is_compiled"),
+    [pytest.param("cuda", False, marks=GPU), pytest.param("cuda", True, marks=GPU), ("cpu", False)],
+)
+def test_it_finds_what_a_cpu_finds(tiny: Tiny, pictures: list[Picture], device: str, *, is_compiled: bool) -> None:
+    own = engine(tiny, device, is_compiled=is_compiled)
+    expected, found = searched(tiny.engine(), pictures), searched(own, pictures)
     for one, two in zip(expected, found, strict=True):
         assert two.refined.error_before == pytest.approx(one.refined.error_before, rel=1e-3)
         assert two.refined.error == pytest.approx(one.refined.error, rel=3e-2)
 
 
-@pytest.mark.parametrize("devices", [("cuda:0",), ("cuda:0", "cuda:0")])
-def test_workers_of_one_gpu_mix_nothing_up(
+@pytest.mark.parametrize(
+    "devices",
+    [pytest.param(("cuda:0",), marks=GPU), pytest.param(("cuda:0", "cuda:0"), marks=GPU), ("cpu", "cpu")],
+)
+def test_workers_of_one_device_mix_nothing_up(
     tiny: Tiny, pictures: list[Picture], tmp_path: Path, devices: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for room in ("passes", "pipeline"):  # one picture a group, so that both workers have something to do
-        monkeypatch.setattr(f"hcdcodec.{room}.usual_batch_px", lambda _: 1)
+    for module in (engines, decode_files):  # one picture a group, so that both workers have something to do
+        monkeypatch.setattr(module, "usual_batch_px", lambda *_: 1)
     (tmp_path / "in").mkdir()
     jobs, back = [], []
     for number, picture in enumerate(pictures):
