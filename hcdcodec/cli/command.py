@@ -62,6 +62,7 @@ def main() -> NoReturn:
     # Pillow's warnings about odd files that it can read help nobody, and cron would mail them.
     warnings.filterwarnings("ignore", module="PIL")
     logging.getLogger("PIL").addHandler(logging.NullHandler())
+    warnings.showwarning = _tell_warning
     try:
         # In standalone mode, click would handle errors and interrupts itself, with other messages and exit statuses.
         cli.main(prog_name="hcdcodec", standalone_mode=False)
@@ -92,6 +93,12 @@ def main() -> NoReturn:
     except RuntimeError as error:
         sys.exit(_leave_broken(error))
     sys.exit(output.finish(0))
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Say a warning in one line, such as PyTorch's that the driver of a GPU is too old."""
+    words = printable(" ".join(str(message).split()).partition(" (Triggered internally")[0])
+    output.say(f"hcdcodec: {words}", output.WARNING)
 
 
 def _status_of(error: HcdError) -> int:

@@ -1,6 +1,7 @@
 """Find devices, the batch size that fits into their memory, and the float type that is fast on them."""
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from enum import StrEnum, auto
 
@@ -103,23 +104,57 @@ def take_devices(names: str) -> tuple[str, ...]:
 
 
 def find_device(name: str) -> torch.device:
-    """Return the device of a name; "auto" is the first GPU, or else the CPU.
+    """Return the device of a name; "auto" is the first GPU if it can compute, or else the CPU.
 
     Raises:
-        UsageError: it does not exist here.
+        UsageError: it does not exist here, or cannot compute.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+        return _find_gpu() or torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
         raise UsageError(f"no device is called {name!r}; there are auto, cpu, cuda and cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"device {name!r} is not supported; there are auto, cpu, cuda and cuda:N")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found); use --device cpu")
-    # "cuda" without a number means the current GPU, and that can change later. A CPU has no number.
-    return torch.device("cuda", device.index or 0) if device.type == "cuda" else torch.device("cpu")
+    if device.type == "cpu":  # it has no number
+        return torch.device("cpu")
+    # PyTorch takes 8 bits of the number, and would take the first GPU for cuda:256.
+    if str(device) != name or (device.index or 0) >= torch.cuda.device_count():
+        built = "" if torch.backends.cuda.is_built() else "; this PyTorch is built without CUDA"
+        raise UsageError(
+            f"device {name!r} is not there ({torch.cuda.device_count()} GPUs found{built}); use --device cpu"
+        )
+    # "cuda" without a number means the current GPU, and that can change later.
+    device = torch.device("cuda", device.index or 0)
+    _check_gpu(device)
+    return device
+
+
+def _find_gpu() -> torch.device | None:
+    """Return the first GPU; None where there is none, or where it cannot compute, which is said in a warning."""
+    if not torch.cuda.is_available():
+        return None
+    try:
+        return find_device("cuda")
+    except UsageError as error:
+        warnings.warn(f"{str(error).rpartition('; ')[0]}; computing on the CPU", stacklevel=2)
+        return None
+
+
+def _check_gpu(device: torch.device) -> None:
+    """Compute a little on a GPU. PyTorch also counts those that it has no code for, or whose driver is too old.
+
+    Raises:
+        UsageError: it cannot compute.
+    """
+    try:
+        torch.zeros(1, device=device).add_(1)
+    except RuntimeError as error:
+        if is_shortage(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"device {str(device)!r} cannot compute ({reason}); use --device cpu") from error
 
 
 def is_shortage(error: RuntimeError) -> bool:

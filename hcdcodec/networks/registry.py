@@ -134,7 +134,8 @@ def load_backbone(
         place = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise UsageError(f"no device is called {device!r}; there are cpu, cuda and cuda:N") from error
-    if place.type == "cuda" and (place.index or 0) >= torch.cuda.device_count():
+    # PyTorch takes 8 bits of the number, and would take the first GPU for cuda:256.
+    if place.type == "cuda" and (str(place) != str(device) or (place.index or 0) >= torch.cuda.device_count()):
         raise UsageError(f"device {device!r} is not there ({torch.cuda.device_count()} GPUs found); use cpu")
     return network.to(place)
 

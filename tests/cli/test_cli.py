@@ -11,12 +11,14 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from conftest import Draw, Levels, Ran, Tiny
 from filelock import FileLock
@@ -459,6 +461,20 @@ def test_two_workers_on_the_cpu(put: Callable[..., None], hcdcodec: Run) -> None
     assert hcdcodec("encode", "in", "small", *FAST, "--device", "cpu,cpu") == Ran(0, b"", "")
     assert hcdcodec("decode", "small", "out", "--device", "cpu,cpu") == Ran(0, b"", "")
     assert tree("out") == {f"{number}.png" for number in range(5)}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_gpu_that_is_left_is_told_in_one_line(
+    put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def is_available() -> bool:
+        warnings.warn("CUDA initialization: the driver\nis too old. (Triggered internally at a.cpp:1.)", stacklevel=1)
+        return False
+
+    put("a.png")
+    monkeypatch.setattr(torch.cuda, "is_available", is_available)
+    ran = hcdcodec("encode", "a.png", "small/", *FAST, "--device", "auto")
+    assert ran == Ran(0, b"", "hcdcodec: CUDA initialization: the driver is too old.\n")
 
 
 def test_workers_on_the_cpu_share_its_threads() -> None:

@@ -605,6 +605,7 @@ def test_wrong_calls_are_refused_before_pictures_are_read(
     words: tuple[str, ...], what: str, start: str, monkeypatch: pytest.MonkeyPatch, here: Path, hcdcodec: Run
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
     ran = hcdcodec("train", "no-folder/", "--minutes", "1", "--start", start, *words)
     assert (ran.status, ran.err) == (2, f"hcdcodec: {what}\n")
 
