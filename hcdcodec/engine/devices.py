@@ -37,6 +37,11 @@ def forbid_short_products(device: torch.device) -> None:
     if device.type == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
+        # In PyTorch 2.9 and later this alone would leave to convolutions what a caller has set for all operators.
+        if (convolutions := getattr(torch.backends.cudnn, "conv", None)) is not None:
+            # Both at once: PyTorch cannot tell `allow_tf32` any more where they differ.
+            convolutions.fp32_precision = "ieee"
+            torch.backends.cudnn.rnn.fp32_precision = "ieee"  # type: ignore[attr-defined]
         return
     torch.set_float32_matmul_precision("highest")
     # PyTorch 2.9 and later have a setting of its own for convolutions.
@@ -63,15 +68,23 @@ class Precision(StrEnum):
 def fast_type(precision: Precision, device: torch.device, backbone: Backbone) -> torch.dtype:
     """Return the float type for gradients: the one that was asked for, or the one that suits device and network.
 
-    Only the abilities of the processor decide, never a measured time. So the same command always gives the same bytes.
+    Only the abilities of the processor decide, never a measured time. So a CPU always gives the same bytes. A GPU adds
+    gradients of the interpolation in any order, and may give others.
     """
     if precision is not Precision.AUTO:
         return torch.float32 if precision is Precision.FLOAT32 else torch.bfloat16
-    if device.type == "cuda" or torch.cpu._is_amx_tile_supported():
+    if device.type == "cuda":
+        # Older GPUs emulate bfloat16, which is slower than float32.
+        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= _BFLOAT16_FROM else torch.float32
+    if torch.cpu._is_amx_tile_supported():
         return torch.bfloat16
     # Without AVX512-BF16, bfloat16 is emulated, and slower than float32.
     own = backbone.kernel.halves if backbone.kernel else torch.cpu._is_avx512_bf16_supported()
     return torch.bfloat16 if own else torch.float32
+
+
+_BFLOAT16_FROM = (8, 0)
+"""Compute capability of the first GPUs that multiply in bfloat16 (Ampere)."""
 
 
 def usual_batch_px(device: str) -> int:

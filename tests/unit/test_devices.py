@@ -1,5 +1,6 @@
 """What a GPU is asked and told; none is needed here, since what PyTorch says of one is put in its mouth."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,13 +8,18 @@ import torch
 
 from hcdcodec.engine import devices
 from hcdcodec.engine.devices import (
+    Precision,
+    fast_type,
     find_device,
+    forbid_short_products,
     memory_errors,
     take_devices,
 )
 from hcdcodec.errors import UsageError
+from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.networks.registry import load_backbone
 
+GPU = torch.device("cuda", 0)
 TOO_OLD = "CUDA error: no kernel image is available for execution on the device\nCompile with `TORCH_USE_CUDA_DSA`."
 
 
@@ -77,3 +83,30 @@ def test_a_pytorch_for_cpus_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: False)
     with pytest.raises(UsageError, match=r"\(0 GPUs found; this PyTorch is built without CUDA\); use --device cpu$"):
         find_device("cuda")
+
+
+@pytest.mark.parametrize(("capability", "fast"), [((9, 0), torch.bfloat16), ((7, 5), torch.float32)])
+def test_only_gpus_that_multiply_in_bfloat16_do_so_unasked(
+    capability: tuple[int, int], fast: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert fast_type(Precision.AUTO, GPU, Bicubic(4)) is fast
+    assert fast_type(Precision.BFLOAT16, GPU, Bicubic(4)) is torch.bfloat16
+
+
+@pytest.fixture
+def cudnn() -> Iterator[Any]:
+    yield torch.backends.cudnn
+    if hasattr(torch.backends.cudnn, "conv"):
+        torch.backends.cudnn.fp32_precision = "none"
+
+
+def test_convolutions_on_a_gpu_are_exact_though_the_caller_allows_short_products(cudnn: Any) -> None:
+    if hasattr(cudnn, "conv"):
+        cudnn.fp32_precision = "tf32"
+    else:
+        cudnn.allow_tf32 = True
+    forbid_short_products(GPU)
+    assert not cudnn.allow_tf32  # PyTorch refuses to tell where its settings disagree
+    assert not torch.backends.cuda.matmul.allow_tf32
+    assert not hasattr(cudnn, "conv") or cudnn.conv.fp32_precision == "ieee"
