@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from hcdcodec.engine.devices import Precision
+from hcdcodec.engine.devices import Precision, usual_batch_px
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import ModelError, UnsupportedError, UsageError
 from hcdcodec.format.header import Header
@@ -76,4 +76,5 @@ def engines_on(
     copies = (network if number == 0 else copy.deepcopy(network) for number in range(len(devices)))
     # Copy before the original moves to its device. Otherwise its GPU would hold two networks for a moment.
     make = partial(engine_for, is_compiled=is_compiled, precision=precision)
-    return tuple(make(own, device) for own, device in zip(list(copies), devices, strict=True))
+    sizes = [usual_batch_px(device, devices.count(device)) for device in devices]
+    return tuple(make(*each) for each in zip(list(copies), devices, sizes, strict=True))

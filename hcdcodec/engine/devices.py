@@ -87,8 +87,8 @@ _BFLOAT16_FROM = (8, 0)
 """Compute capability of the first GPUs that multiply in bfloat16 (Ampere)."""
 
 
-def usual_batch_px(device: str) -> int:
-    """Return a number of HR pixels in flight that suits a device. On a GPU it depends on the free memory.
+def usual_batch_px(device: str, workers: int = 1) -> int:
+    """Return a number of HR pixels in flight that suits a device, on a GPU by its free memory, which workers share.
 
     The divisor assumes about 1 KiB for each pixel. Networks that need more have their batches halved by `TileBatches`.
     """
@@ -98,7 +98,7 @@ def usual_batch_px(device: str) -> int:
     free = torch.cuda.mem_get_info(place)[0]
     # torch keeps freed memory for itself, and the driver counts it as used.
     free += torch.cuda.memory_reserved(place) - torch.cuda.memory_allocated(place)
-    return max(1 << 18, min(1 << 24, free // 1024))
+    return max(1 << 18, min(1 << 24, free // (1024 * workers)))
 
 
 def take_devices(names: str) -> tuple[str, ...]:
@@ -179,6 +179,9 @@ def is_shortage(error: RuntimeError) -> bool:
         "std::bad_alloc",
         "CUDA error: out of memory",  # of pinned memory
         "CUDNN_STATUS_ALLOC_FAILED",
+        "DEVICE_ALLOCATION_FAILED",  # of cuDNN 9
+        "unable to find an engine to execute this computation",  # of cuDNN, where none found memory to work in
         "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUBLAS_STATUS_NOT_INITIALIZED",  # it could not get its own memory
     )
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in said)

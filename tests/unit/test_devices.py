@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import torch
 
+from hcdcodec.codec import engines
+from hcdcodec.codec.engines import engines_on
 from hcdcodec.engine import devices
 from hcdcodec.engine.devices import (
     Precision,
@@ -14,6 +16,7 @@ from hcdcodec.engine.devices import (
     forbid_short_products,
     memory_errors,
     take_devices,
+    usual_batch_px,
 )
 from hcdcodec.errors import UsageError
 from hcdcodec.networks.bicubic import Bicubic
@@ -92,6 +95,21 @@ def test_only_gpus_that_multiply_in_bfloat16_do_so_unasked(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert fast_type(Precision.AUTO, GPU, Bicubic(4)) is fast
     assert fast_type(Precision.BFLOAT16, GPU, Bicubic(4)) is torch.bfloat16
+
+
+@pytest.mark.usefixtures("gpu")
+def test_workers_share_the_memory_of_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (6 << 30, 8 << 30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 << 30)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1 << 30)
+    assert usual_batch_px("cuda") == 8 << 20
+    assert usual_batch_px("cuda", 2) == 4 << 20
+    assert usual_batch_px("cpu", 2) == usual_batch_px("cpu")
+
+
+def test_an_engine_is_told_how_many_share_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines, "usual_batch_px", lambda device, workers: 100 // workers)
+    assert [engine.batch_px for engine in engines_on(Bicubic(4), ("cpu", "cpu"))] == [50, 50]
 
 
 @pytest.fixture

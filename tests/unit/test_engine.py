@@ -27,6 +27,9 @@ Shortage = Callable[[], RuntimeError]
 SHORTAGES = (
     lambda: torch.OutOfMemoryError("CUDA out of memory."),
     lambda: RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    lambda: RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    lambda: RuntimeError("GET was unable to find an engine to execute this computation"),
+    lambda: RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
 )
 
 
