@@ -1,7 +1,7 @@
 """Encode pictures to headers and LRs: pad to a canvas, plan tiles, downscale, search."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -105,6 +105,7 @@ def preview(engine: Engine, picture: Picture, options: EncodeOptions) -> Preview
     """Downscale a picture as `encode_pictures` does: one pass."""
     header = _make_header(engine.backbone, picture, options)
     subject = _make_subject(engine.backbone, picture, header)
+    subject = replace(subject, canvas=engine.sent(subject.canvas))  # once for all predictions
     return Preview(engine, header, subject, engine.downscale(subject.canvas, subject.task.tiles))
 
 

@@ -73,7 +73,8 @@ def loss_gradient(
             # The LR of a grey picture fed three channels, so it collects the gradients of all three.
             whole = slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
             slopes[index][:, *tile.window.slices()] += whole
-    samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64).to(engine.device)
+    samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64)
+    samples = samples.to(engine.device, non_blocking=True)
     squares, along_luma, loss = sums
     return LossGradient(squares * 255**2 / samples, squares, along_luma, loss, slopes)
 

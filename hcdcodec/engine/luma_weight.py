@@ -24,7 +24,7 @@ def weighed(residual: torch.Tensor, weight: torch.Tensor | float) -> torch.Tenso
     """
     if residual.shape[-3] == 1 or (isinstance(weight, float) and weight == 0):
         return residual
-    y = _Y.to(residual).view(3, 1, 1)
+    y = _along(residual)
     return (residual + weight * y * (y * residual).sum(-3, keepdim=True)) / (1 + weight / 2)
 
 
@@ -35,7 +35,12 @@ def square_along_luma(residual: torch.Tensor) -> torch.Tensor:
     """
     if residual.shape[-3] == 1:
         return residual.square().sum((-3, -2, -1)) / 2
-    return (_Y.to(residual).view(3, 1, 1) * residual).sum(-3).square().sum((-2, -1))
+    return (_along(residual) * residual).sum(-3).square().sum((-2, -1))
+
+
+def _along(residual: torch.Tensor) -> torch.Tensor:
+    """Return the direction of luma, (3, 1, 1), where a residual is. The CPU does not wait until a GPU has it."""
+    return _Y.to(residual, non_blocking=True).view(3, 1, 1)
 
 
 def weighed_square(square: torch.Tensor, along_luma: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:

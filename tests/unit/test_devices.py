@@ -1,14 +1,16 @@
 """What a GPU is asked and told; none is needed here, since what PyTorch says of one is put in its mouth."""
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcdcodec.codec import engines
 from hcdcodec.codec.engines import engines_on
-from hcdcodec.engine import devices
+from hcdcodec.engine import devices, gradient
 from hcdcodec.engine.devices import (
     Precision,
     fast_type,
@@ -18,9 +20,14 @@ from hcdcodec.engine.devices import (
     take_devices,
     usual_batch_px,
 )
+from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.gradient import loss_gradient
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import UsageError
 from hcdcodec.networks.bicubic import Bicubic
+from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.registry import load_backbone
+from hcdcodec.tiles import plan
 
 GPU = torch.device("cuda", 0)
 TOO_OLD = "CUDA error: no kernel image is available for execution on the device\nCompile with `TORCH_USE_CUDA_DSA`."
@@ -128,3 +135,33 @@ def test_convolutions_on_a_gpu_are_exact_though_the_caller_allows_short_products
     assert not cudnn.allow_tf32  # PyTorch refuses to tell where its settings disagree
     assert not torch.backends.cuda.matmul.allow_tf32
     assert not hasattr(cudnn, "conv") or cudnn.conv.fp32_precision == "ieee"
+
+
+class Waits(TorchDispatchMode):
+    """Counts the copies to another device for which a CPU would wait until a GPU has done all before."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.copies, self.count = 0, 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func is torch.ops.aten._to_copy.default and kwargs.get("device", args[0].device) != args[0].device:
+            self.copies += 1
+            self.count += not kwargs.get("non_blocking")
+        return func(*args, **kwargs)
+
+
+def test_a_gradient_never_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = torch.device("meta")  # stands for a GPU; it knows no autocast
+    monkeypatch.setattr(gradient, "precise", lambda *_: contextlib.nullcontext())
+    network = Crn(4, width=8, encoder_depth=1, decoder_depth=1).eval().requires_grad_(requires_grad=False).to(place)
+    engine = Engine(network, place, torch.float32, 1 << 20)
+    task = TileTask(64, 64, plan(16, 16, 8, network.halo_px or 0))
+    lr, luma = torch.empty(3, 16, 16, device=place), torch.empty(1, 1, 1, device=place)
+    target = torch.empty(3, 64, 64, dtype=torch.uint8, device=place)
+    with Waits() as waits:
+        loss_gradient(engine, [lr], [task], [target], [luma])
+    assert waits.copies and not waits.count

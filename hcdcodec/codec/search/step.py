@@ -224,4 +224,4 @@ def round_to_steps(lr: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
 def grid_steps(grid: Grid, channels: int, device: torch.device) -> torch.Tensor:
     """Return the grid's steps as (C, 1, 1) float32."""
     steps = grid.steps if channels == 3 else (grid.green,)
-    return torch.tensor(steps, dtype=torch.float32).view(-1, 1, 1).to(device)
+    return torch.tensor(steps, dtype=torch.float32).view(-1, 1, 1).to(device, non_blocking=True)
