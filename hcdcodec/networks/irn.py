@@ -53,7 +53,7 @@ def _second_level(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def _on_more_bands(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     """Return one tensor of a first level for the second, shaped as there: zero for the bands of the other channels."""
-    wider = torch.zeros_like(like)
+    wider = values.new_zeros(like.shape)  # where the values are: the network may be on a GPU already
     details = [9, 10, 11, 21, 22, 23, 33, 34, 35]  # of the LR: the first three of 12 in each but the first Haar band
     if values.shape[0] != like.shape[0]:  # the last convolution of a block that shifts or scales the other channels
         wider[details] = values

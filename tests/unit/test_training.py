@@ -562,6 +562,13 @@ def test_irn_grows_by_a_level_that_is_the_first_again() -> None:
     assert large.grown(crn) is crn
 
 
+def test_irn_grows_on_a_gpu() -> None:
+    """PyTorch writes no values of a CPU to chosen places of a GPU's; a training moves its network there first."""
+    small, place = Irn(2).state_dict(), torch.device("meta")  # stands for a GPU
+    grown = Irn(4).to(place).grown(small)
+    assert {values.device.type for values in grown.values()} == {"cpu"}
+
+
 def test_time_in_which_a_training_is_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0, 0.0]
     fake = SimpleNamespace(monotonic=lambda: now[0], process_time=lambda: now[1])
