@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -93,7 +94,9 @@ def test_a_script_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         pytest.importorskip(NEEDS[name])
     arguments, left = CALLS[name]
     keep = ["--keep", str(tmp_path / "broken")] if name == "robustness.fuzz" else []
+    before = dict(os.environ)
     run(name, [*arguments, *keep, "--out", str(tmp_path)], monkeypatch)
+    assert dict(os.environ) == before
     (made,) = tmp_path.glob(left)
     assert f"command: python -m benchmarks.{name} {arguments[0]} " in made.read_text()
 
