@@ -141,7 +141,7 @@ def failure_of(job: Job, error: BaseException) -> Outcome:
     if isinstance(error, HcdError):
         message = str(error)
     elif isinstance(error, MemoryError):
-        message = "not enough memory for this picture; lower --jobs, leave a GPU (--device cpu), or leave it out"
+        message = "not enough memory for this picture; lower --jobs, use --device cpu, or leave it out"
     elif isinstance(error, OSError):
         message = f"{error.strerror or error}; check the file and its folder"
     else:

@@ -263,7 +263,7 @@ def test_an_interrupt_while_computing_gets_out_and_leaves_no_threads() -> None:
         (PictureError("no picture; give one"), "no picture; give one"),
         (
             MemoryError(),
-            "not enough memory for this picture; lower --jobs, leave a GPU (--device cpu), or leave it out",
+            "not enough memory for this picture; lower --jobs, use --device cpu, or leave it out",
         ),
         (FileNotFoundError(2, "No such file or directory"), "No such file or directory; check the file and its folder"),
     ],
