@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 EARLIER_DEFAULTS = ((75, 5),)
 """Quality and effort that each release took where the user chose none. Its results stay up to date for such calls."""
 
+CORES = 4
+"""Default of --cores."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -37,6 +40,7 @@ class Arguments:
         paths: SRC... and DST.
         quality: None where the user has chosen no quality. So a quality next to a target can be refused.
         effort: None where the user has chosen no effort. So an effort next to `--method paper` can be refused.
+        cores: None where the user has chosen no number. So a number without `--engine ray` can be refused.
     """
 
     paths: tuple[str, ...]
@@ -72,7 +76,7 @@ class Arguments:
     precision: str = "auto"
     compiled: bool = False
     engine: str = "local"
-    cores: int = 4
+    cores: int | None = None
     jobs: int = IO_THREADS
     weights_dir: Path | None = None
     archive_weights: bool = True
@@ -82,6 +86,15 @@ class Arguments:
     as_json: bool = False
     quiet: bool = False
     verbose: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse a number of cores that would have no effect.
+
+        Raises:
+            UsageError: it is for a cluster, and there is none.
+        """
+        if self.cores is not None and self.engine != "ray":
+            raise UsageError("--cores is about the workers of --engine ray; add that option, or leave out --cores")
 
     def split_paths(self) -> tuple[list[str], str, bool]:
         """Return (sources, destination, whether the sources come from a list).

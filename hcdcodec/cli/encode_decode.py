@@ -282,6 +282,8 @@ def _check_streams(plan: "Plan", arguments: Arguments) -> None:
             raise UsageError("--json and a picture cannot share standard output; write the picture to a file")
         if arguments.skip_if_larger:
             raise UsageError("--skip-if-larger could leave standard output empty; write the picture to a file")
+        if arguments.lock:
+            raise UsageError("--lock locks a folder, and standard output is none; leave it out, or name a folder")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError("standard output is closed or a terminal; redirect it or name a file")
     if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
-from hcdcodec.cli.arguments import Arguments
+from hcdcodec.cli.arguments import CORES, Arguments
 from hcdcodec.cli.groups import Group, option
 from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.files.encoded_names import Container
@@ -295,7 +295,7 @@ ENGINE = stack(
     option(
         "--cores",
         type=click.IntRange(1),
-        default=Arguments.cores,
+        show_default=str(CORES),
         metavar="N",
         group=Group.MACHINE,
         help="Cores of each worker of --engine ray.",

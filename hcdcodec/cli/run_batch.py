@@ -13,7 +13,7 @@ import click
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
-from hcdcodec.cli.arguments import Arguments
+from hcdcodec.cli.arguments import CORES, Arguments
 from hcdcodec.cli.loading import load
 from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, stale_lines, standing_line
 from hcdcodec.errors import UsageError
@@ -167,7 +167,7 @@ def _join_cluster(arguments: Arguments) -> "WorkerPlan | None":
         return None
     from hcdcodec.batch import ray_cluster
 
-    return ray_cluster.connect(arguments.device, arguments.cores)
+    return ray_cluster.connect(arguments.device, arguments.cores or CORES)
 
 
 def _survey(
