@@ -3,11 +3,12 @@
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 
 from hcdcodec.engine.block_colour import WEIGHT, block_means
 from hcdcodec.engine.devices import precise
@@ -35,6 +36,8 @@ class LossGradient:
         along_luma: (pictures,) float64, the same along luma, see `luma_weight.square_along_luma`.
         losses: (pictures,) float64, what was differentiated: these weighed, and the errors of the means of blocks.
         slopes: for each picture the gradient of its loss by its LR, (C, h, w).
+        residuals: for each picture what its reconstruction has too much, values in [0, 1], averaged over the pixels of
+            each LR sample, (C, h, w); 0 where no pixel counts.
     """
 
     errors: torch.Tensor
@@ -42,6 +45,7 @@ class LossGradient:
     along_luma: torch.Tensor
     losses: torch.Tensor
     slopes: list[torch.Tensor]
+    residuals: list[torch.Tensor]
 
 
 def loss_gradient(
@@ -62,21 +66,23 @@ def loss_gradient(
     """
     lumas = lumas or [0.0] * len(lrs)
     sums = torch.zeros(3, len(lrs), dtype=torch.float64, device=engine.device)
-    slopes = [torch.zeros_like(lr) for lr in lrs]
+    slopes, residuals = ([torch.zeros_like(lr) for lr in lrs] for _ in range(2))
 
-    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
         return _differentiate(engine, lrs, tasks, targets, lumas, batch)
 
     for batch, found in engine.batches(tasks, passes=2).run(differentiate):
-        for (index, tile), summed, slope in zip(batch, *found, strict=True):
+        for (index, tile), summed, residual, slope in zip(batch, *found, strict=True):
             sums[:, index] += summed
+            rows, columns = residual.shape[1:]
+            residuals[index][:, *replace(tile.core, height=rows, width=columns).slices()] = residual
             # The LR of a grey picture fed three channels, so it collects the gradients of all three.
             whole = slope if lrs[index].shape[0] == 3 else slope.sum(0, keepdim=True)
             slopes[index][:, *tile.window.slices()] += whole
     samples = torch.tensor([target.numel() for target in targets], dtype=torch.float64)
     samples = samples.to(engine.device, non_blocking=True)
     squares, along_luma, loss = sums
-    return LossGradient(squares * 255**2 / samples, squares, along_luma, loss, slopes)
+    return LossGradient(squares * 255**2 / samples, squares, along_luma, loss, slopes, residuals)
 
 
 def residual_slope(residual: torch.Tensor, luma: torch.Tensor | float) -> torch.Tensor:
@@ -96,9 +102,9 @@ def _differentiate(
     targets: Sequence[torch.Tensor],
     lumas: Sequence[torch.Tensor | float],
     batch: Batch,
-) -> tuple[list[torch.Tensor], torch.Tensor]:
-    """Return of each tile (squared error, the same along luma, loss), and the gradient of that by the windows."""
-    sums = []
+) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
+    """Return of each tile (squared error, the same along luma, loss), its residual, and the gradient by the windows."""
+    sums, residuals = [], []
     turn = _COMPILING if engine.is_compiled else contextlib.nullcontext()
     with turn, torch.enable_grad(), precise(engine.device, engine.fast):
         upscale = _compile(engine.backbone) if engine.is_compiled else engine.backbone.upscale
@@ -112,10 +118,11 @@ def _differentiate(
             inner = area.within(tile.window.times(scale)).slices()
             slope = residual_slope(residual, lumas[index])
             square, loss = _dot(residual, residual), _dot(slope, residual) / 2
+            residuals.append(F.avg_pool2d(residual, scale, ceil_mode=True, count_include_pad=False))
             sums.append(torch.stack((square, square_along_luma(residual).double(), loss)))
             slopes[slot, :, *inner] = slope if channels == 3 else slope / 3
         (back,) = torch.autograd.grad(_Slopes.apply(made, slopes), windows)  # type: ignore[no-untyped-call]
-    return sums, back
+    return sums, residuals, back
 
 
 class _Slopes(torch.autograd.Function):

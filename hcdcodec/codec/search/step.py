@@ -10,6 +10,7 @@ the slope before it, tells where along that step the error was lowest, and the n
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -124,7 +125,30 @@ def begin_ste(start: torch.Tensor, steps: torch.Tensor, bicubic_lr: torch.Tensor
     )
 
 
-def ste_step(state: SteState, answer: Answer, search: Ste, share: float) -> SteState:
+def round_to_steps(lr: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Round to the nearest level of a grid: a multiple of its step, or white.
+
+    Args:
+        lr: (..., C, h, w) float32 in [0, 1].
+        steps: distance between neighbouring levels, broadcastable: (C, 1, 1), or (B, 1, 1, 1) for several LRs.
+
+    Returns:
+        Float32 in [0, 1], exactly k / 255.
+    """
+    levels = lr.mul(255)
+    multiples = levels.div(steps).round_().mul_(steps).clamp_(0, 255)
+    # Where no multiple is 255, white is a level of its own, closer to the last multiple than a step.
+    last = torch.div(255, steps, rounding_mode="floor").mul_(steps)
+    return torch.where(2 * levels > last + 255, 255, multiples).div_(255)
+
+
+Rounding = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""(LR, steps of the grid) -> LR on the grid."""
+
+
+def ste_step(
+    state: SteState, answer: Answer, search: Ste, share: float, rounding: Rounding = round_to_steps
+) -> SteState:
     """Return the state after one step.
 
     Args:
@@ -132,6 +156,7 @@ def ste_step(state: SteState, answer: Answer, search: Ste, share: float) -> SteS
         answer: of `state.rounded`.
         search: options.
         share: size of this step as a part of what it would be without an end, see `fade`.
+        rounding: rounds the LR after the step to the grid with these steps.
     """
     count = state.count + 1
     mean = state.mean.lerp(answer.slope, 1 - search.momentum)
@@ -142,7 +167,7 @@ def ste_step(state: SteState, answer: Answer, search: Ste, share: float) -> SteS
     direction = mean / (1 - search.momentum**count) / pace
     size = _next_size(state, answer, search) if state.count else _first_size(answer, direction, search)
     lr = state.likeness.hold(state.lr - share * size / 255 * direction)
-    rounded = round_to_steps(lr, state.steps)
+    rounded = rounding(lr, state.steps)
     first_error = state.first_error if state.count else answer.error
     least_error = torch.minimum(state.least_error, answer.error) if state.count else answer.error
     luma = state.luma if count < _SURE else _weigh_luma(1 - least_error / first_error.clamp(min=1e-9), search)
@@ -202,23 +227,6 @@ def _sum(values: torch.Tensor) -> torch.Tensor:
 def fade(step: int, search: Ste) -> float:
     """Return the share of its size that a step has: from 1 towards `search.last_share` along a cosine."""
     return search.last_share + (1 - search.last_share) * 0.5 * (1 + math.cos(math.pi * step / search.steps))
-
-
-def round_to_steps(lr: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
-    """Round to the nearest level of a grid: a multiple of its step, or white.
-
-    Args:
-        lr: (..., C, h, w) float32 in [0, 1].
-        steps: distance between neighbouring levels, broadcastable: (C, 1, 1), or (B, 1, 1, 1) for several LRs.
-
-    Returns:
-        Float32 in [0, 1], exactly k / 255.
-    """
-    levels = lr.mul(255)
-    multiples = levels.div(steps).round_().mul_(steps).clamp_(0, 255)
-    # Where no multiple is 255, white is a level of its own, closer to the last multiple than a step.
-    last = torch.div(255, steps, rounding_mode="floor").mul_(steps)
-    return torch.where(2 * levels > last + 255, 255, multiples).div_(255)
 
 
 def grid_steps(grid: Grid, channels: int, device: torch.device) -> torch.Tensor:

@@ -7,7 +7,8 @@ import torch
 
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.picture_search import PictureSearch
-from hcdcodec.codec.search.step import Answer, begin_ste, fade, grid_steps, ste_step
+from hcdcodec.codec.search.step import Answer, begin_ste, fade, grid_steps, round_to_steps, ste_step
+from hcdcodec.codec.search.tints import SCALE_MOST, TintedRounding
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.gradient import loss_gradient
 from hcdcodec.networks.bicubic import Bicubic
@@ -60,7 +61,7 @@ def _step(engine: Engine, descents: Sequence["_Descent"], share: float) -> None:
         loss = found.losses[index] + prices[index].loss(bits[index])
         sums = found.errors[index].float(), found.squares[index].float(), found.along_luma[index].float()
         answer = Answer(*sums, loss.float(), found.slopes[index] + slopes[index])
-        descent.move(answer, share)
+        descent.move(answer, share, found.residuals[index], engine.backbone.scale)
     # The only read of numbers from the device in a step: the CPU waits for a GPU at each read.
     numbers = torch.stack((found.errors, torch.stack(bits)), dim=1).tolist()
     for descent, (error, count) in zip(descents, numbers, strict=True):
@@ -82,10 +83,12 @@ class _Descent:
         """Count bits by a code that suits the LR as it is now."""
         self.picture.price = self.picture.price.fitted(self.state.rounded)
 
-    def move(self, answer: Answer, share: float) -> None:
-        """Take one step, `share` of its size."""
+    def move(self, answer: Answer, share: float, residual: torch.Tensor, scale: int) -> None:
+        """Take one step, `share` of its size; in the end without tints, see `tints`."""
         self.judged = self.state.rounded
-        self.state = ste_step(self.state, answer, self.search, share)
+        is_ending = len(self.costs) >= self._begin_of_end and scale <= SCALE_MOST
+        rounding = TintedRounding(self.judged, residual, scale) if is_ending else round_to_steps
+        self.state = ste_step(self.state, answer, self.search, share, rounding)
 
     def note(self, error: float, bits: float) -> None:
         """Record what the LR before the last step costs, in error and bits."""
@@ -97,10 +100,15 @@ class _Descent:
     def has_stopped(self) -> bool:
         """Tell whether the last `patience` steps gained less than `tolerance`."""
         patience = self.search.patience
-        if len(self.costs) <= max(patience, self.search.steps * 3 // 4):
+        if len(self.costs) <= max(patience, self._begin_of_end):
             return False
         earlier, now = min(self.costs[:-patience]), min(self.costs)
         return decibels(now, _EXACT_DB) - decibels(earlier, _EXACT_DB) < self.search.tolerance
+
+    @property
+    def _begin_of_end(self) -> int:
+        """Return the step with which the last quarter begins."""
+        return self.search.steps * 3 // 4
 
     def propose(self) -> None:
         """Store the last iterate, which is not judged yet, and the best judged iterate."""
