@@ -5,14 +5,13 @@ take the time.
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from hcdcodec.batch.outcome import Outcome
 from hcdcodec.files.job import Job
 
 
-class Observer(Protocol):
-    """Follows a batch. Several threads call it, each about its own group."""
+class Observer:
+    """Follows a batch; this one takes no notice. Several threads call it, each about its own group."""
 
     def begin(self, works: Mapping[Job, int]) -> None:
         """A group begins to be computed in this thread; `works` says how much work each job is."""
@@ -27,20 +26,4 @@ class Observer(Protocol):
         """A job has ended: its result is written, or there will be none."""
 
 
-class Unobserved:
-    """An observer that does nothing."""
-
-    def begin(self, works: Mapping[Job, int]) -> None:
-        """Do nothing."""
-
-    def work(self, amount: int) -> None:
-        """Do nothing."""
-
-    def leave(self) -> None:
-        """Do nothing."""
-
-    def end(self, job: Job, outcome: Outcome) -> None:
-        """Do nothing."""
-
-
-UNOBSERVED = Unobserved()
+UNOBSERVED = Observer()

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -103,7 +104,7 @@ def run_stages(
         for compute in stages.computes:
             free.put(compute)
         try:
-            items = _read_ahead(readers, jobs, lambda job: _read_one(stages, job), threads)
+            items = _read_ahead(readers, jobs, partial(_read_one, stages.read, stages.weigh), threads)
             for group in _group(items, group_px):
                 results = computing.submit(_compute_and_write, group, free, stages, writers)
                 pending.append(_PendingGroup(sum(item.pixels for item in group), results))
@@ -121,16 +122,9 @@ def run_stages(
 
 def read_only(jobs: Iterable[Job], read: Callable[[Job], Outcome], *, threads: int) -> Iterator[Outcome]:
     """Yield one outcome for each job, in order, where jobs only need reading."""
-
-    def read_one(job: Job) -> _Item[Outcome]:
-        try:
-            return _Item(job, read(job))
-        except Exception as error:
-            return _Item(job, failure_of(job, error))
-
     with ThreadPoolExecutor(threads, "read") as readers:
         try:
-            for item in _read_ahead(readers, jobs, read_one, threads):
+            for item in _read_ahead(readers, jobs, partial(_read_one, read, lambda _: 0), threads):
                 yield item.loaded
         finally:
             readers.shutdown(wait=False, cancel_futures=True)
@@ -156,10 +150,10 @@ def _is_full(pending: Iterable[_PendingGroup], devices: int) -> bool:
     return len(unsettled) > devices and sum(unsettled) > devices * _UNWRITTEN_PX
 
 
-def _read_one(stages: Stages[Loaded, Computed], job: Job) -> _Item[Loaded]:
+def _read_one(read: Callable[[Job], Loaded | Outcome], weigh: Callable[[Loaded], int], job: Job) -> _Item[Loaded]:
     try:
-        loaded = stages.read(job)
-        return _Item(job, loaded, 0 if isinstance(loaded, Outcome) else stages.weigh(loaded))
+        loaded = read(job)
+        return _Item(job, loaded, 0 if isinstance(loaded, Outcome) else weigh(loaded))
     except Exception as error:
         return _Item(job, failure_of(job, error))
 

@@ -1,7 +1,6 @@
 """A progress bar for commands that work on one thing after the other: so many of so many, and the time left."""
 
 import contextlib
-from types import TracebackType
 from typing import Self
 
 from rich.console import Console
@@ -48,9 +47,7 @@ class CountBar:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def advance(self, count: float = 1) -> None:

@@ -40,7 +40,7 @@ def _estimate(paths: Sequence[Path], arguments: Arguments) -> "Estimate | None":
     options, target = arguments.encode_options(), arguments.target()
     network = load_backbone(arguments.backbone, arguments.scale, weights_dir=arguments.weights_dir)
     engine = engine_for(network, take_devices(arguments.device)[0], precision=Precision(arguments.precision))
-    reading = Reading(arguments.max_pixels, options.strip, options.convert)
+    reading = Reading(arguments.max_pixels, options)
     total = min(len(paths), MEASURED_MOST) + min(len(paths), SAMPLE)
     with CountBar("estimating", total, wanted=not arguments.quiet) as bar:
 

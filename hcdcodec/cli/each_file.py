@@ -38,12 +38,17 @@ def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> P
     return replace(plan, problems=(Remark(name, why),))
 
 
-def outcomes_of(plan: Plan, read: Callable[[Job], Outcome]) -> Iterator[Outcome]:
-    """Yield the outcome of each name: of those that are no job, then of the jobs, which are read one by one."""
+def planned_outcomes(plan: Plan) -> Iterator[Outcome]:
+    """Yield the outcomes of the names that are no job."""
     for name, why in plan.problems:
         yield Outcome(name=name, status=Status.FAILED, message=why)
     for name, why in plan.ignored:
         yield Outcome(name=name, status=Status.IGNORED, message=why)
+
+
+def outcomes_of(plan: Plan, read: Callable[[Job], Outcome]) -> Iterator[Outcome]:
+    """Yield the outcome of each name: of those that are no job, then of the jobs, which are read one by one."""
+    yield from planned_outcomes(plan)
     for job in plan.jobs:
         try:
             yield read(job)

@@ -14,7 +14,7 @@ PAGES = Path(__file__).resolve().parents[1] / "docs"
 
 def complete_topics(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Return the pages and commands that begin so."""
-    group = _top(ctx).command
+    group = ctx.find_root().command
     commands = list(group.commands) if isinstance(group, click.Group) else []
     return [CompletionItem(name) for name in (*_pages(), *commands) if name.startswith(incomplete)]
 
@@ -34,7 +34,7 @@ def help_topic(ctx: click.Context, topic: tuple[str, ...]) -> None:
     elif topic[0] in pages and len(topic) == 1:
         output.write((PAGES / f"{topic[0]}.md").read_text(encoding="utf-8").rstrip())
     else:
-        output.write(_help_of(_top(ctx), topic))
+        output.write(_help_of(ctx.find_root(), topic))
 
 
 def _pages() -> dict[str, str]:
@@ -45,10 +45,6 @@ def _pages() -> dict[str, str]:
 def _title(page: Path) -> str:
     with page.open(encoding="utf-8") as lines:
         return next(lines).lstrip("# ").rstrip()
-
-
-def _top(ctx: click.Context) -> click.Context:
-    return ctx.find_root()
 
 
 def _help_of(ctx: click.Context, names: Sequence[str]) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
@@ -44,9 +43,7 @@ class ProgressBar:
             self._live.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._visible:
             self._live.stop()
 

@@ -224,8 +224,8 @@ def json_line(outcome: Outcome) -> str:
         "width": outcome.width,
         "quality": outcome.quality,
         "misses_target": outcome.misses_target,
-        "psnr_before": _round_finite(outcome.psnr_before),
-        "psnr": _round_finite(outcome.psnr),
+        "psnr_before": round_finite(outcome.psnr_before),
+        "psnr": round_finite(outcome.psnr),
         "exact": outcome.psnr == math.inf,
         "passes": outcome.passes,
         "seconds": round(outcome.seconds, 3),
@@ -250,7 +250,8 @@ def name_members(member: str, name: str | None) -> dict[str, str | None]:
     return {member: text, f"{member}_base64": base64.b64encode(exact).decode("ascii")}
 
 
-def _round_finite(decibels: float | None) -> float | None:
+def round_finite(decibels: float | None) -> float | None:
+    """Return a number of dB for JSON, which has no infinity."""
     return None if decibels is None or math.isinf(decibels) else round(decibels, 4)
 
 

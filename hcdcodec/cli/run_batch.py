@@ -14,6 +14,7 @@ import click
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import CORES, Arguments
+from hcdcodec.cli.each_file import planned_outcomes
 from hcdcodec.cli.loading import load
 from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, stale_lines, standing_line
 from hcdcodec.errors import UsageError
@@ -64,7 +65,7 @@ def run_plan(
         redirect_stdout(sys.stderr) if arguments.engine == "ray" else nullcontext(),
     ):
         sweep_targets(jobs)
-        for outcome in _planned_outcomes(plan):
+        for outcome in planned_outcomes(plan):
             _report_outcome(report, bar, outcome, rows)
         found = _survey(jobs, judge, meter, arguments)
         for line in stale_lines(Counter(outcome.message for outcome in found if outcome.status is Status.STALE)):
@@ -128,7 +129,7 @@ def _report_standings(
     from hcdcodec.batch.survey import survey
 
     jobs, todo = _select_jobs(plan, arguments), []
-    settled = ((None, outcome) for outcome in _planned_outcomes(plan))
+    settled = ((None, outcome) for outcome in planned_outcomes(plan))
     standings = zip(jobs, survey(jobs, judge, threads=arguments.jobs), strict=True)
     for job, outcome in itertools.chain(settled, standings):
         if job is not None and outcome.status in _TO_DO:
@@ -151,14 +152,6 @@ def _select_jobs(plan: "Plan", arguments: Arguments) -> "Sequence[Job]":
 def _make_report(verb: Verb, arguments: Arguments) -> Report:
     verbosity = Verbosity.QUIET if arguments.quiet else Verbosity.VERBOSE if arguments.verbose else Verbosity.NORMAL
     return Report(verb, verbosity)
-
-
-def _planned_outcomes(plan: "Plan") -> Iterator[Outcome]:
-    """Yield the outcomes that planning has settled already."""
-    for name, why in plan.problems:
-        yield Outcome(name=name, status=Status.FAILED, message=why)
-    for name, why in plan.ignored:
-        yield Outcome(name=name, status=Status.IGNORED, message=why)
 
 
 def _join_cluster(arguments: Arguments) -> "WorkerPlan | None":

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hcdcodec.cli.report import format_time, name_members
+from hcdcodec.cli.report import format_time, name_members, round_finite
 from hcdcodec.files.names import printable
 from hcdcodec.files.sizes import format_bytes
 from hcdcodec.format.grid import DEFAULT_QUALITY
@@ -28,10 +28,10 @@ def attempt_row(attempt: "Attempt") -> dict[str, Any]:
         "whole": attempt.piece.share == 1,
         "pixels": attempt.piece.pixel_count,
         "bytes": len(small.data),
-        "psnr": _round_finite(small.psnr),
+        "psnr": round_finite(small.psnr),
         "seconds": round(small.seconds, 3),
         "others": [
-            {"codec": one.codec, "psnr": _round_finite(one.psnr), "bytes": one.bytes and round(one.bytes)}
+            {"codec": one.codec, "psnr": round_finite(one.psnr), "bytes": one.bytes and round(one.bytes)}
             for one in attempt.beside
         ],
     }
@@ -52,7 +52,7 @@ def folder_rows(tried: "Sequence[Attempt]", estimates: "Sequence[Estimate]") -> 
             "bytes_high": round(one.bytes.high),
             "share": round(one.share, 4),
             "seconds": round(one.seconds),
-            "worst": {**name_members("name", str(worst.path)), "psnr": _round_finite(worst.small.psnr)},
+            "worst": {**name_members("name", str(worst.path)), "psnr": round_finite(worst.small.psnr)},
         }
 
 
@@ -177,7 +177,3 @@ def _format_psnr(value: float) -> str:
 
 def _format_share(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.1f} %"
-
-
-def _round_finite(value: float | None) -> float | None:
-    return round(value, 4) if value is not None and math.isfinite(value) else None

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from hcdcodec.batch.observer import Observer
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.files.job import Job
 
@@ -49,7 +50,7 @@ class _Group:
         return min(1.0, self.done / max(1, sum(self.works.values())))
 
 
-class WorkMeter:
+class WorkMeter(Observer):
     """Counts the work of a batch as its observer, and extrapolates the time that is left.
 
     The rate is that of the later half of the time so far, since the first pictures are often slower.

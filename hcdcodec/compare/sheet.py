@@ -14,7 +14,7 @@ from hcdcodec.files import disk
 from hcdcodec.files.names import printable
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.writing import write_picture
 
 AMPLIFICATION = 8
@@ -79,7 +79,7 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
         left, top = _GAP + column * (width + _GAP), row * (height + _CAPTION)
         draw.text((left, top + 4), panel.caption, "black", font)
         # 0 is nearest neighbour, so that the samples stay visible.
-        canvas.paste(Image.fromarray(_as_rgb(panel.pixels)).resize((width, height), 0), (left, top + _CAPTION))
+        canvas.paste(Image.fromarray(expand(panel.pixels)).resize((width, height), 0), (left, top + _CAPTION))
     return write_picture(Picture(np.asarray(canvas)), Format.PNG, marks=(_MARK,))
 
 
@@ -121,7 +121,7 @@ def enlarge(pixels: Levels, factor: int, height: int, width: int) -> Levels:
 def amplify_error(original: Levels, decoded: Levels) -> Levels:
     """Return the amplified difference around mid-grey; it is brighter where the reconstruction is too bright."""
     # int16, since a difference of two uint8 arrays would wrap around.
-    difference = _as_rgb(decoded).astype(np.int16) - _as_rgb(original)
+    difference = expand(decoded).astype(np.int16) - expand(original)
     shown: Levels = np.clip(128 + AMPLIFICATION * difference, 0, 255).astype(np.uint8)
     return shown
 
@@ -129,10 +129,6 @@ def amplify_error(original: Levels, decoded: Levels) -> Levels:
 def format_psnr(value: float) -> str:
     """Return the text of a PSNR."""
     return f"{value:.2f} dB" if math.isfinite(value) else "no error"
-
-
-def _as_rgb(pixels: Levels) -> Levels:
-    return np.dstack([pixels] * 3) if pixels.ndim == 2 else pixels
 
 
 def _numbers(figures: Figures) -> tuple[float | None, ...]:

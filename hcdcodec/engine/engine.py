@@ -151,9 +151,7 @@ class Engine:
 
 def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> Details | None:
     """Return the function that draws the details z of a header's rule; None where they are zeros."""
-    if rule == DetailsRule.ZEROS:
-        return None
-    return partial(draw_details, backbone.details, rule=rule, seed=seed, scale=scale)
+    return None if rule == DetailsRule.ZEROS else partial(draw_details, backbone.details, seed=seed, scale=scale)
 
 
 def engine_for(
@@ -179,7 +177,5 @@ def engine_for(
     place, batch_px = find_device(device), batch_px or usual_batch_px(device)
     fast = fast_type(precision, place, backbone)
     forbid_short_products(place)
-    if place.type == "cuda":
-        stream = torch.cuda.Stream(place)
-        return Engine(backbone.to(place), place, fast, batch_px, is_compiled, stream=stream)
-    return Engine(backbone.to(place), place, fast, batch_px, is_compiled)
+    stream = torch.cuda.Stream(place) if place.type == "cuda" else None
+    return Engine(backbone.to(place), place, fast, batch_px, is_compiled, stream=stream)

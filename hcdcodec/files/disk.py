@@ -72,7 +72,8 @@ def read_steady(path: Path, *, limit: int = MAX_FILE_BYTES) -> tuple[bytes, os.s
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise PictureError("a directory, pipe or device instead of a file; name a regular file")
-            _check_bytes(status.st_size, limit)
+            if status.st_size > limit:
+                raise PictureError(f"file has {status.st_size} bytes, the limit is {limit}; raise the limit on pixels")
             # One byte more than the size shows whether the file has grown.
             data = file.read(status.st_size + 1)
             if len(data) != status.st_size or _content_marks(os.fstat(file.fileno())) != _content_marks(status):
@@ -253,11 +254,6 @@ def explain(error: OSError) -> str:
 def source_digest(data: bytes) -> bytes:
     """Return the bytes by which a header recognises its source: the first ones of the SHA-256."""
     return hashlib.sha256(data).digest()[:DIGEST_BYTES]
-
-
-def _check_bytes(size: int, limit: int) -> None:
-    if size > limit:
-        raise PictureError(f"file has {size} bytes, the limit is {limit}; raise the limit on pixels")
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -28,10 +28,11 @@ from hcdcodec.files.encoded_names import Container
 from hcdcodec.format import jxl_container, png_container, webp_container
 from hcdcodec.format.geometry import check_sizes, fits
 from hcdcodec.format.header import RESTORE, AlphaRule, Header
-from hcdcodec.format.layout import Contents, Layout, Opened, Optimise, Slices, make_raw
+from hcdcodec.format.layout import Contents, Layout, Opened, Optimise, make_raw
 from hcdcodec.format.oxipng_pool import optimise
 from hcdcodec.format.srgb_profile import is_srgb, make_srgb
 from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.boxes import Slices
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels, Mode, expand, single_channel

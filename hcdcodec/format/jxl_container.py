@@ -13,19 +13,19 @@ pillow-jxl-plugin nor imagecodecs writes one there, so profiles stand in hcDM. C
 Source: ISO/IEC 18181-2, section 9.
 """
 
-import importlib
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
-from hcdcodec.errors import DamagedError, EditedError, NotOursError, UnsupportedError, UsageError
+from hcdcodec.errors import DamagedError, EditedError, NotOursError, PictureError, UnsupportedError, UsageError
+from hcdcodec.files.picture_names import Format
 from hcdcodec.format import side_parts
 from hcdcodec.format.header import RESTORE
-from hcdcodec.format.layout import Contents, Opened, Optimise, Slices, stripped
-from hcdcodec.format.side_parts import Frame, Part, Places
-from hcdcodec.pictures import formats
+from hcdcodec.format.layout import Contents, Opened, Optimise, stripped
+from hcdcodec.format.side_parts import Part, Places
+from hcdcodec.pictures import formats, plugins
+from hcdcodec.pictures.boxes import Frame, Slices, find_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, read_head
 from hcdcodec.pictures.picture import Levels
 
@@ -36,15 +36,11 @@ _PLACES = Places(NAME, exif=b"Exif", xmp=b"xml ", exif_prefix=bytes(4))
 _FRAME = struct.Struct(">I4s")
 _SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
 _BEGIN = _SIGNATURE + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
-_COUNT_MAX = 1 << 12
-"""Boxes of a file: each takes memory, however small it is."""
-
 _LAST_PART = 1 << 31
 _EFFORTS = (7, 9)
 """Of libjxl. All are tried, since more effort makes some LRs larger, mostly those of all levels."""
 
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
-_MISSING = "JPEG XL needs the package pillow-jxl-plugin; pip install 'hcdcodec[jxl]'"
 
 
 def check_installed() -> None:
@@ -54,9 +50,9 @@ def check_installed() -> None:
         UsageError: the package is missing.
     """
     try:
-        _plugin()
-    except ImportError as error:
-        raise UsageError(_MISSING) from error
+        plugins.require(Format.JXL)
+    except PictureError as error:
+        raise UsageError(str(error)) from error
 
 
 def recognise(head: bytes) -> bool:
@@ -145,23 +141,7 @@ def _frames(data: Slices) -> Iterator[Frame]:
         raise NotOursError(stripped(NAME))
     if not _BEGIN.startswith(data[: len(_BEGIN)]):
         raise DamagedError("JPEG XL does not begin as it must; fetch the file again")
-    position, left = len(_BEGIN), _COUNT_MAX
-    while position != len(data):
-        if left == 0:
-            raise DamagedError("JPEG XL consists of too many boxes; save the picture again")
-        if position + _FRAME.size > len(data):
-            raise DamagedError("JPEG XL is truncated; fetch the file again")
-        size, name = _FRAME.unpack(data[position : position + _FRAME.size])
-        start = position + _FRAME.size
-        if size == 1:
-            size, start = int.from_bytes(data[start : start + 8], "big"), start + 8
-        elif size == 0:
-            size = len(data) - position
-        end = position + size
-        if not start <= end <= len(data):
-            raise DamagedError("JPEG XL is truncated, or a length in it is wrong; fetch the file again")
-        yield Frame(name, start, end)
-        position, left = end, left - 1
+    yield from find_boxes(data, NAME, len(_BEGIN))
 
 
 def _build(parts: Iterable[Part]) -> bytes:
@@ -193,7 +173,7 @@ def _encode(lr: Levels) -> bytes:
 
 def _encode_once(lr: Levels, effort: int) -> bytes:
     height, width = lr.shape[:2]
-    encoder = _plugin().Encoder(
+    encoder = plugins.require(Format.JXL).Encoder(
         mode="L" if lr.ndim == 2 else "RGB",
         lossless=True,
         quality=100,
@@ -209,9 +189,9 @@ def _encode_once(lr: Levels, effort: int) -> bytes:
 
 def _decode(codestream: bytes, height: int, width: int) -> tuple[Levels, Levels | None]:
     try:
-        decoder = _plugin().Decoder(num_threads=0)
-    except ImportError as error:
-        raise UnsupportedError(_MISSING) from error
+        decoder = plugins.require(Format.JXL).Decoder(num_threads=0)
+    except PictureError as error:
+        raise UnsupportedError(str(error)) from error
     with formats.pillow_reads(), formats.wait_turn(height * width):
         is_jpeg, found, samples, *_ = decoder(codestream)
     channels = _CHANNELS.get(found.mode, 0)
@@ -220,7 +200,3 @@ def _decode(codestream: bytes, height: int, width: int) -> tuple[Levels, Levels 
     levels = np.frombuffer(samples, np.uint8).reshape(height, width, channels)
     colours = levels[..., 0] if channels < 3 else levels[..., :3]
     return colours.copy(), levels[..., -1] if channels in (2, 4) else None
-
-
-def _plugin() -> Any:
-    return importlib.import_module("pillow_jxl")

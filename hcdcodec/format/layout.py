@@ -12,6 +12,7 @@ from typing import Protocol
 from hcdcodec.errors import DamagedError
 from hcdcodec.format.header import RESTORE
 from hcdcodec.format.oxipng_worker import Raw
+from hcdcodec.pictures.boxes import Slices
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels
 
@@ -57,14 +58,6 @@ class Opened:
     alpha: bytes | None
     read_metadata: Callable[[], Metadata]
     read_pixels: Callable[[], tuple[Levels, Levels | None]]
-
-
-class Slices(Protocol):
-    """The bytes of a file, in memory or still on the disk."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice) -> bytes: ...
 
 
 class Layout(Protocol):

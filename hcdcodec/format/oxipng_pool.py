@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections import deque
-from types import TracebackType
 from typing import Self
 
 from hcdcodec.errors import OutputError
@@ -28,9 +27,7 @@ class Optimisers:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End all programs. They are idle, since a thread that waits for an answer is still inside the context."""
         while self._idle:
             with self._idle.pop():

@@ -18,8 +18,9 @@ from contextlib import suppress
 from hcdcodec.errors import DamagedError, NotOursError
 from hcdcodec.format.header import MAGIC, RESTORE
 from hcdcodec.format.header_text import KEYWORD, header_text, is_header_text, read_header_text
-from hcdcodec.format.layout import Contents, Opened, Optimise, Slices, agree, make_raw, stripped, take_single
+from hcdcodec.format.layout import Contents, Opened, Optimise, agree, make_raw, stripped, take_single
 from hcdcodec.pictures import png_chunks, png_text
+from hcdcodec.pictures.boxes import Slices
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import expand
 from hcdcodec.pictures.reading import png_pixels

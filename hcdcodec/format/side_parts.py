@@ -19,8 +19,9 @@ from typing import NamedTuple
 from hcdcodec.errors import DamagedError, NotOursError
 from hcdcodec.format.exif_twin import MARK, add_twin, split_twin
 from hcdcodec.format.header import MAGIC, RESTORE
-from hcdcodec.format.layout import Contents, Slices, agree, stripped, take_single
+from hcdcodec.format.layout import Contents, agree, stripped, take_single
 from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.boxes import Frame, Slices
 from hcdcodec.pictures.metadata import Metadata
 
 HEADER, FURTHER, ALPHA = b"hcDC", b"hcDM", b"hcDA"
@@ -33,14 +34,6 @@ class Part(NamedTuple):
 
     type: bytes
     payload: bytes
-
-
-class Frame(NamedTuple):
-    """Where the payload of a part stands in its file."""
-
-    type: bytes
-    start: int
-    end: int
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,15 @@ from hcdcodec.errors import PictureError
 from hcdcodec.files.disk import read_head
 from hcdcodec.files.encoded_names import is_encoded
 from hcdcodec.files.find import DEAD_LINK, is_dead_link
+from hcdcodec.files.picture_names import is_picture_name
 from hcdcodec.files.small_files import APPLE_DOUBLE
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 
 _RESTORED_AT = 37  # position of the type of the second chunk: decoding puts its mark right behind IHDR
 
-# Names of pictures: formats that are read, and other formats.
-_PICTURE_SUFFIXES = frozenset((
-    ".avif", ".bmp", ".dib", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".j2k", ".jfif", ".jp2", ".jpe",
-    ".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tif", ".tiff",
-    ".webp",
+# Names of pictures of formats that are not read.
+_OTHER_SUFFIXES = frozenset((
     ".bpg", ".dds", ".exr", ".flif", ".hdr", ".ico", ".jxr", ".pcx", ".psb", ".psd", ".tga", ".wdp", ".xcf",
 ))  # fmt: skip
 _RAW_SUFFIXES = frozenset((
@@ -44,8 +42,9 @@ def refuse_source(path: Path) -> str | None:
     """
     if is_encoded(path.name):
         return "already encoded"
-    is_raw = path.suffix.lower() in _RAW_SUFFIXES
-    is_named = is_raw or path.suffix.lower() in _PICTURE_SUFFIXES
+    suffix = path.suffix.lower()
+    is_raw = suffix in _RAW_SUFFIXES
+    is_named = is_raw or suffix in _OTHER_SUFFIXES or is_picture_name(path.name)
     if is_dead_link(path):
         if is_named:
             raise PictureError(DEAD_LINK)

@@ -23,9 +23,10 @@ from PIL import Image
 from hcdcodec.errors import DamagedError, EditedError
 from hcdcodec.format import side_parts
 from hcdcodec.format.header import RESTORE
-from hcdcodec.format.layout import Contents, Opened, Optimise, Slices
-from hcdcodec.format.side_parts import Frame, Part, Places
+from hcdcodec.format.layout import Contents, Opened, Optimise
+from hcdcodec.format.side_parts import Part, Places
 from hcdcodec.pictures import formats
+from hcdcodec.pictures.boxes import Frame, Slices
 from hcdcodec.pictures.picture import Levels, expand
 
 NAME = "WebP"

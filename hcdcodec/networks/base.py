@@ -110,3 +110,7 @@ class Backbone(nn.Module):
             (B, 3, h * scale, w * scale) float32, about [0, 1], not clamped.
         """
         raise NotImplementedError
+
+    def _saves_memory(self, hr_pixels: int) -> bool:
+        """Tell whether gradients of a batch of this size recompute each block to save memory."""
+        return hr_pixels >= self.recompute_from_px

@@ -7,7 +7,7 @@ import hashlib
 import io
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +20,10 @@ from hcdcodec.files.disk import read_head
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
+from hcdcodec.networks.weights import differences
 
-MAX_CHECKPOINT_BYTES = (
-    2**30
-)  # official files of rescaling networks have up to 18 MB, of SR networks up to a few hundred
+MAX_CHECKPOINT_BYTES = 2**30
+"""Official files of rescaling networks have up to 18 MB, of SR networks up to a few hundred."""
 
 WRAPPERS = ("model_state_dict", "state_dict", "params_ema", "params-ema", "params", "model", "net")
 """Keys under which files store their tensors beside other data. If several are there, the first one counts."""
@@ -285,19 +285,7 @@ def _guess_network(tensors: Mapping[str, torch.Tensor]) -> Backbone:
 
 def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size], network: Backbone) -> None:
     """Raise `ModelError` unless names and shapes are as expected and all values finite."""
-    both = tensors.keys() & expected.keys()
-    shapes = (
-        f"{name} {tuple(tensors[name].shape)} for {tuple(expected[name])}"
-        for name in sorted(both)
-        if tensors[name].shape != expected[name]
-    )
-    complaints = (
-        _list_some("missing", sorted(expected.keys() - tensors.keys())),
-        _list_some("unknown", sorted(tensors.keys() - expected.keys())),
-        _list_some("other shape", shapes),
-    )
-    if any(complaints):
-        what = "; ".join(filter(None, complaints))
+    if what := differences(tensors, expected):
         raise ModelError(f"does not fit {network.name} x{network.scale} ({what}); import its official .pth file")
     _check_finite(tensors)
 
@@ -308,9 +296,3 @@ def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
         # The values become float32, and `isfinite` does not know some narrower types.
         if values.is_floating_point() and not torch.isfinite(values.float()).all():
             raise ModelError(f"holds values that are not finite ({name}); download it again")
-
-
-def _list_some(kind: str, names: Iterable[str]) -> str:
-    """Return a short text with the number of all names and the first three."""
-    listed = list(names)
-    return f"{len(listed)} {kind}: {', '.join(listed[:3])}{', ...' if len(listed) > 3 else ''}" if listed else ""

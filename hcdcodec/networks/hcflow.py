@@ -223,10 +223,6 @@ class HcFlow(Backbone):
         known = torch.cat((middle, F.interpolate(u, scale_factor=2.0, mode="nearest")), dim=1)
         return cast(torch.Tensor, self.fine.conditional.features(known))
 
-    def _saves_memory(self, hr_pixels: int) -> bool:
-        """Tell whether gradients of a batch of this size recompute each block to save memory."""
-        return hr_pixels >= self.recompute_from_px
-
 
 def _clamp(x: torch.Tensor) -> torch.Tensor:
     """Apply `StraightClamp`."""

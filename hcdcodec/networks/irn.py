@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from hcdcodec.errors import UsageError
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.invertible_blocks import RECOMPUTE_FROM_PX, DenseBlock, haar, recompute, unhaar
 
@@ -70,18 +69,10 @@ class Irn(Backbone):
 
     Args:
         scale: HR size / LR size.
-
-    Attributes:
-        recompute_from_px: HR pixels in a batch from which gradients recompute each block to save memory.
-
-    Raises:
-        UsageError: another scale.
     """
 
     def __init__(self, scale: int) -> None:
         super().__init__()
-        if scale not in (2, 4):
-            raise UsageError(f"irn has no scale {scale}; it has 2 and 4")
         self.name = "irn"
         self.scale = scale
         self.multiple = scale
@@ -137,7 +128,3 @@ class Irn(Backbone):
                 x = recompute(block.inverse, x, saving=saving)
             x = unhaar(x)
         return x
-
-    def _saves_memory(self, hr_pixels: int) -> bool:
-        """Tell whether gradients of a batch of this size recompute each block to save memory."""
-        return hr_pixels >= self.recompute_from_px

@@ -19,7 +19,6 @@ from statistics import NormalDist
 import numpy as np
 import torch
 
-from hcdcodec.errors import UnsupportedError
 from hcdcodec.networks.base import DetailPlane
 from hcdcodec.tiles import Rect
 
@@ -34,28 +33,19 @@ class DetailsRule(enum.IntEnum):
 
 
 def draw_details(
-    planes: Sequence[DetailPlane], window: Rect, *, rule: int, seed: int = 0, scale: float = 1.0
+    planes: Sequence[DetailPlane], window: Rect, *, seed: int = 0, scale: float = 1.0
 ) -> tuple[torch.Tensor, ...]:
-    """Return z for a window of the LR.
+    """Return normal z for a window of the LR.
 
     Args:
         planes: the planes of the backbone.
         window: the window in LR samples, counted from the top left corner of the whole picture.
-        rule: a `DetailsRule`.
-        seed: 0 to 2**64 - 1; unused with zeros.
-        scale: standard deviation; unused with zeros.
+        seed: 0 to 2**64 - 1.
+        scale: standard deviation.
 
     Returns:
-        (1, channels, factor * height, factor * width) float32 for each plane. For zeros the result is empty, since
-        `upscale` takes zeros then.
-
-    Raises:
-        UnsupportedError: this release does not know the rule.
+        (1, channels, factor * height, factor * width) float32 for each plane.
     """
-    if rule == DetailsRule.ZEROS:
-        return ()
-    if rule != DetailsRule.NORMAL:
-        raise UnsupportedError(f"details rule {rule} is unknown; decode with a newer release")
     return tuple(
         torch.from_numpy(normal_plane(index, plane.channels, window.times(plane.factor), seed=seed, scale=scale))
         for index, plane in enumerate(planes)

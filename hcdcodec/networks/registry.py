@@ -16,7 +16,7 @@ from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.manifest import check_prefix, find
 from hcdcodec.networks.sr import rebuild
-from hcdcodec.networks.weights import model_hash, read_weights
+from hcdcodec.networks.weights import differences, model_hash, read_weights
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,5 @@ def check_fit(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:
     Raises:
         ModelError: they do not agree; the message names the first differences.
     """
-    own = network.state_dict()
-    complaints = {
-        "missing": own.keys() - state.keys(),
-        "unknown": state.keys() - own.keys(),
-        "other shape": {key for key in own.keys() & state.keys() if own[key].shape != state[key].shape},
-    }
-    if any(complaints.values()):
-        what = "; ".join(f"{kind} {', '.join(sorted(names)[:3])}" for kind, names in complaints.items() if names)
+    if what := differences(state, {name: values.shape for name, values in network.state_dict().items()}):
         raise ModelError(f"the weights do not fit {network.name} x{network.scale} ({what}); use its own file")

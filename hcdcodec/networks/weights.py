@@ -83,6 +83,23 @@ def check_weights(state: Mapping[str, torch.Tensor], name: str) -> None:
             raise ModelError(f"the weights {name} hold values that are not finite ({tensor}); install them again")
 
 
+def differences(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size]) -> str:
+    """Return how names and shapes of tensors differ from the expected ones, with three names of a kind; else empty."""
+    shapes = {
+        name: f"{name} {tuple(state[name].shape)} for {tuple(expected[name])}" for name in state.keys() & expected
+    }
+    complaints = {
+        "missing": expected.keys() - state.keys(),
+        "unknown": state.keys() - expected.keys(),
+        "other shape": {words for name, words in shapes.items() if state[name].shape != expected[name]},
+    }
+    return "; ".join(
+        f"{len(names)} {kind}: {', '.join(sorted(names)[:3])}{', ...' * (len(names) > 3)}"
+        for kind, names in complaints.items()
+        if names
+    )
+
+
 def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) -> Path:
     """Write weights and their manifest entry. Several processes may do this at the same time.
 

@@ -7,7 +7,6 @@ other byte order, for which Pillow returns the low bytes.
 import enum
 import io
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from hcdcodec.pictures import formats, plugins, png_chunks
 from hcdcodec.pictures.picture import Levels
 
 _MOST = 0xFFFF
-_WHITE_IS_ZERO = (0,)  # values of the tag that says what 0 means in a TIFF
 _PHOTOMETRIC = 262
 _GREY_ALPHA, _GREY, _RGB_ALPHA = 4, 0, 6  # colour types of PNG
 
@@ -84,24 +82,7 @@ def convert_image(image: Image.Image, data: bytes, loss: Loss) -> tuple[Levels, 
     """
     if loss is not Loss.DEPTH:
         return np.asarray(_to_srgb(image)).copy(), None
-    return split(_round(*_read_samples(image, data)))
-
-
-def convert_png(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | None]:
-    """Decode and round the pixels of a 16-bit PNG; see `hcdcodec.pictures.reading.png_pixels`.
-
-    Args:
-        chunks: all checked chunks of the file.
-    """
-    head = png_chunks.ihdr(chunks[0])
-    samples = _png_samples(png_chunks.essentials(chunks), head.colour)
-    pixels, alpha = split(_round(samples, _MOST))
-    # tRNS holds the one transparent colour, in 16 bits.
-    transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
-    if transparency is not None and alpha is None and len(transparency) == 2 * (1 if samples.ndim == 2 else 3):
-        hit = samples == np.frombuffer(transparency, ">u2")
-        alpha = np.where(hit if hit.ndim == 2 else hit.all(-1), np.uint8(0), np.uint8(255))
-    return pixels, alpha
+    return split(round_samples(*_read_samples(image, data)))
 
 
 def split(levels: Levels) -> tuple[Levels, Levels | None]:
@@ -111,12 +92,13 @@ def split(levels: Levels) -> tuple[Levels, Levels | None]:
     return levels if channels in (1, 3) else levels[..., 0].copy() if channels == 2 else levels[..., :3].copy(), alpha
 
 
-def _round(samples: Samples, most: int) -> Levels:
+def round_samples(samples: Samples, most: int = _MOST) -> Levels:
     """Scale samples from 0..most to 0..255; the nearest level counts."""
     return ((samples.astype(np.uint32) * 255 + most // 2) // most).astype(np.uint8)
 
 
-def _png_samples(data: bytes, colour: int) -> Samples:
+def png_samples(data: bytes, colour: int) -> Samples:
+    """Return the samples of a 16-bit PNG without tRNS."""
     if colour == _GREY:
         return np.asarray(formats.load(formats.open_lazily(data))).astype(np.uint16)
     if colour == _GREY_ALPHA:  # as an 8-bit RGBA picture it has the same bytes
@@ -132,10 +114,7 @@ def _read_samples(image: Image.Image, data: bytes) -> tuple[Samples, int]:
     """Return (H, W[, C]) samples, and the largest value that they can have."""
     bits = formats.count_bits(image, data)
     if image.format == "HEIF":
-        plugins.require(Format.HEIC)
-        import pillow_heif
-
-        opened = pillow_heif.open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
+        opened = plugins.require(Format.HEIC).open_heif(io.BytesIO(data), convert_hdr_to_8bit=False)
         return np.right_shift(np.asarray(opened, np.uint16), np.uint16(16 - bits)), 2**bits - 1
     if image.format in ("AVIF", "PPM") and image.mode != "I":
         return np.asarray(image).astype(np.uint16), 255  # their decoders have rounded already

@@ -77,8 +77,7 @@ def read_jxl(data: bytes) -> JxlFile:
         PictureError: a package is missing.
         DamagedError: the file is damaged.
     """
-    plugins.require(Format.JXL)
-    decoder = importlib.import_module("pillow_jxl").Decoder(num_threads=0)
+    decoder = plugins.require(Format.JXL).Decoder(num_threads=0)
     is_jpeg, found, samples, icc, _ = decoder(data)
     if is_jpeg:
         return JxlFile(bytes(samples), np.empty((0, 0), np.uint8), Metadata(), ())

@@ -120,10 +120,8 @@ class Metadata:
     def from_pillow(cls, image: Image.Image) -> "Metadata":
         """Take the metadata out of a picture that is not a PNG. Its pixels must be loaded already."""
         icc, exif, xmp = (image.info.get(key) for key in ("icc_profile", "exif", "xmp"))
-        if image.format == "TIFF":
-            exif = _copy_descriptive(
-                image.getexif(), _TIFF_TAGS
-            )  # orientation is not among them: Pillow has applied it
+        if image.format == "TIFF":  # orientation is not among the tags: Pillow has applied it
+            exif = _copy_descriptive(image.getexif(), _TIFF_TAGS)
         return cls(
             icc=icc or None,
             exif=exif.removeprefix(_EXIF_PREFIX) or None if isinstance(exif, bytes) else None,

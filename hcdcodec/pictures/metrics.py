@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hcdcodec.errors import ModelError, PictureError
-from hcdcodec.pictures.picture import Levels, single_channel
+from hcdcodec.pictures.picture import Levels, expand, single_channel
 
 Values = npt.NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def _match_channels(first: Levels, second: Levels) -> tuple[Levels, Levels]:
     greys = single_channel(first), single_channel(second)
     if greys[0] is not None and greys[1] is not None:
         return greys[0], greys[1]
-    return tuple(np.dstack([p] * 3) if p.ndim == 2 else p for p in (first, second))  # type: ignore[return-value]
+    return expand(first), expand(second)
 
 
 def _blur(plane: Values) -> Values:

@@ -3,7 +3,7 @@
 import importlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Any
 
 from hcdcodec.errors import PictureError
 from hcdcodec.files.picture_names import Format
@@ -11,41 +11,29 @@ from hcdcodec.files.picture_names import Format
 _LOADING = threading.Lock()
 
 
-@dataclass(frozen=True)
-class Plugin:
-    """A format of Pillow that a package adds.
-
-    Attributes:
-        name: what people call the format.
-        module: the package, as Python imports it.
-        package: the package, as pip calls it.
-    """
-
-    name: str
-    module: str
-    package: str
-
-
-_PLUGINS: Mapping[Format, Plugin] = {
-    Format.HEIC: Plugin("HEIC", "pillow_heif", "pillow-heif"),
-    Format.JXL: Plugin("JPEG XL", "pillow_jxl", "pillow-jxl-plugin"),
+_PLUGINS: Mapping[Format, tuple[str, str, str]] = {
+    Format.HEIC: ("HEIC", "pillow_heif", "pillow-heif"),
+    Format.JXL: ("JPEG XL", "pillow_jxl", "pillow-jxl-plugin"),
 }
+"""By format: what people call it, and the package that adds it to Pillow, as Python imports it and as pip calls it."""
 
 
-def require(fmt: Format) -> None:
-    """Make sure that Pillow knows a format. Its package is imported at the first use.
+def require(fmt: Format) -> Any:
+    """Make sure that Pillow knows a format, and return the package of the format, if it has one.
+
+    The package is imported at the first use.
 
     Raises:
         PictureError: the package is missing.
     """
-    plugin = _PLUGINS.get(fmt)
-    if plugin is None:
-        return
+    if fmt not in _PLUGINS:
+        return None
+    name, module, package = _PLUGINS[fmt]
     try:
         with _LOADING:
-            module = importlib.import_module(plugin.module)
+            plugin = importlib.import_module(module)
             if fmt is Format.HEIC:  # the other one registers itself
-                module.register_heif_opener()
+                plugin.register_heif_opener()
+            return plugin
     except ImportError as error:
-        words = f"{plugin.name} needs the package {plugin.package}"
-        raise PictureError(f"{words}; pip install 'hcdcodec[{fmt}]'") from error
+        raise PictureError(f"{name} needs the package {package}; pip install 'hcdcodec[{fmt}]'") from error

@@ -4,12 +4,22 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, jxl, png_chunks
 from hcdcodec.pictures.colour_boxes import read_colour_space
-from hcdcodec.pictures.conversion import SRGB, Loss, convert_image, convert_png, find_loss, split
+from hcdcodec.pictures.conversion import (
+    SRGB,
+    Loss,
+    Samples,
+    convert_image,
+    find_loss,
+    png_samples,
+    round_samples,
+    split,
+)
 from hcdcodec.pictures.extras import name_heic_parts, name_lost_chunks, read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
@@ -91,11 +101,12 @@ def _reader_of(data: bytes) -> Callable[[bytes, int, Collection[Strip], bool], P
     return _read_jxl if jxl.recognise(data) else _read_other
 
 
-def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | None]:
+def png_pixels(chunks: Sequence[png_chunks.Chunk], *, convert: bool = False) -> tuple[Levels, Levels | None]:
     """Decode the pixels of a PNG.
 
     Args:
         chunks: all checked chunks of the file; the caller has checked its size.
+        convert: round 16 bits to 8.
 
     Returns:
         (H, W) grey or (H, W, 3) RGB, and (H, W) alpha or None. Palette indices are replaced by their colours.
@@ -105,16 +116,24 @@ def png_pixels(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | Non
         DamagedError: the pixels cannot be decoded.
     """
     head = png_chunks.ihdr(chunks[0])
-    if head.depth == 16:
+    is_deep = head.depth == 16
+    if is_deep and not convert:
         raise PictureError(Loss.DEPTH.refusal)
     _refuse_frames(chunks)
     with formats.pillow_reads(), formats.wait_turn(head.height * head.width):
-        image = formats.load(formats.open_lazily(png_chunks.essentials(chunks)))
-        pixels, alpha = _arrays(image)
+        needed = png_chunks.essentials(chunks)
+        samples: Levels | Samples
+        if is_deep:
+            samples = png_samples(needed, head.colour)
+            pixels, alpha = split(round_samples(samples))
+        else:
+            image = formats.load(formats.open_lazily(needed))
+            pixels, alpha = _arrays(image)
+            samples = np.asarray(image) if head.colour == png_chunks.PALETTE else pixels
     # `essentials` has left out tRNS, so alpha comes from the chunk itself and not from a conversion in Pillow.
     transparency = next((chunk.payload for chunk in chunks if chunk.type == b"tRNS"), None)
     if transparency is not None and alpha is None:
-        alpha = _png_alpha(transparency, head, np.asarray(image) if head.colour == png_chunks.PALETTE else pixels)
+        alpha = _png_alpha(transparency, head, samples)
     return pixels, alpha
 
 
@@ -131,22 +150,14 @@ def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip], convert: b
     head = png_chunks.ihdr(chunks[0])
     check_size(head.height, head.width, max_pixels)
     metadata, faults = Metadata.salvage(chunks)
-    is_deep = head.depth == 16 and convert
-    pixels, alpha = _convert_png(chunks) if is_deep else png_pixels(chunks)
+    pixels, alpha = png_pixels(chunks, convert=convert)
     if head.colour == png_chunks.PALETTE:
         pixels = _from_palette(pixels, metadata)
     found = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
     found += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
     warnings = [f"{words}; it was left out" for words in found] + name_lost_chunks(chunks)
-    warnings += [Loss.DEPTH.warning] if is_deep else []
+    warnings += [Loss.DEPTH.warning] if head.depth == 16 else []
     return Picture(pixels, alpha, metadata, tuple(dict.fromkeys(warnings)))
-
-
-def _convert_png(chunks: Sequence[png_chunks.Chunk]) -> tuple[Levels, Levels | None]:
-    _refuse_frames(chunks)
-    head = png_chunks.ihdr(chunks[0])
-    with formats.pillow_reads(), formats.wait_turn(head.height * head.width):
-        return convert_png(chunks)
 
 
 def _read_jxl(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
@@ -216,7 +227,7 @@ def _arrays(image: Image.Image) -> tuple[Levels, Levels | None]:
     return pixels, alpha
 
 
-def _png_alpha(transparency: bytes, head: png_chunks.Ihdr, samples: Levels) -> Levels:
+def _png_alpha(transparency: bytes, head: png_chunks.Ihdr, samples: Levels | Samples) -> Levels:
     """Make alpha from a tRNS chunk.
 
     Args:
@@ -231,6 +242,6 @@ def _png_alpha(transparency: bytes, head: png_chunks.Ihdr, samples: Levels) -> L
         return table[samples]
     if len(transparency) != (2 if samples.ndim == 2 else 6):
         raise DamagedError("PNG chunk tRNS has the wrong size; save the picture again")
-    # PNG, section 11.3.1.1: the colour has the file's own depth, and Pillow has spread the samples over 0 to 255.
-    hit = samples == np.frombuffer(transparency, ">u2") * (255 // (2**head.depth - 1))
+    # PNG, section 11.3.1.1: the colour has the file's own depth, and Pillow has spread up to 8 bits over 0 to 255.
+    hit: npt.NDArray[np.bool_] = samples == np.frombuffer(transparency, ">u2") * (255 // (2**head.depth - 1) or 1)
     return np.where(hit if hit.ndim == 2 else hit.all(-1), np.uint8(0), np.uint8(255))

@@ -59,8 +59,6 @@ def write_picture(
     if fmt is Format.PNG:
         data = _save(_to_pillow(picture), "PNG", compress_type=_RUNS)
         return png_chunks.insert(data, (*marks, *picture.metadata.to_chunks(compact=False)))
-    if fmt is Format.TIFF:
-        return _save_tiff(_to_pillow(picture), picture.metadata)
     try:
         with formats.pillow_reads():  # the encoders parse EXIF, which may come from a stranger's small file
             return _SAVERS[fmt](picture, quality)
@@ -110,7 +108,18 @@ def _save_jxl(picture: Picture, quality: int | None) -> bytes:
     return _save(_to_pillow(upright), "JXL", num_threads=0, exif=exif or b"", xmp=upright.metadata.xmp, **how)
 
 
+def _save_tiff(picture: Picture, quality: int | None) -> bytes:
+    image, metadata = _to_pillow(picture), picture.metadata
+    tags = metadata.to_tiff()
+    # Pillow compresses TIFF with libtiff, and that writer cannot store nested tags such as EXIF.
+    is_flat = ExifTags.IFD.Exif not in tags and ExifTags.IFD.GPSInfo not in tags
+    is_flat &= tags.get(ExifTags.Base.Orientation, 1) in _ORIENTATIONS  # it refuses all others
+    payloads = {"icc_profile": metadata.icc, "dpi": metadata.dpi, "exif": tags}
+    return _save(image, "TIFF", compression="tiff_deflate" if is_flat else "raw", **payloads)
+
+
 _SAVERS = {
+    Format.TIFF: _save_tiff,
     Format.WEBP: _save_webp,
     Format.JPEG: _save_jpeg,
     Format.AVIF: _save_avif,
@@ -134,17 +143,3 @@ def _save(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def _save_tiff(image: Image.Image, metadata: Metadata) -> bytes:
-    try:
-        with formats.pillow_reads():
-            tags = metadata.to_tiff()
-            # Pillow compresses TIFF with libtiff, and that writer cannot store nested tags such as EXIF.
-            is_flat = ExifTags.IFD.Exif not in tags and ExifTags.IFD.GPSInfo not in tags
-            payloads = {"icc_profile": metadata.icc, "dpi": metadata.dpi, "exif": tags}
-            if is_flat and tags.get(ExifTags.Base.Orientation, 1) in _ORIENTATIONS:  # it refuses all others
-                return _save(image, "TIFF", compression="tiff_deflate", **payloads)
-            return _save(image, "TIFF", compression="raw", **payloads)
-    except DamagedError as error:
-        raise OutputError("damaged EXIF data cannot go into a TIFF; choose PNG or WebP") from error

@@ -16,7 +16,7 @@ from hcdcodec.files.disk import read
 from hcdcodec.files.find import search
 from hcdcodec.format.container import refuse_encoded
 from hcdcodec.format.source_files import refuse_source
-from hcdcodec.pictures.picture import Levels, Picture
+from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
 
 READERS = 4  # threads that decode files
@@ -138,7 +138,7 @@ def _read(path: Path) -> Levels | None:
         pixels = read_picture(data).pixels
     except HcdError:
         return None
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    return expand(pixels)
 
 
 def _centre(picture: Levels, side: int, multiple: int) -> Levels:

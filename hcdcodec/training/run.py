@@ -8,7 +8,7 @@ crops as one that was not.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,25 +30,13 @@ from hcdcodec.training.validate import Score, score
 VALIDATION_SIDE = 256  # pixels of a centre crop
 SMALLEST = 32  # pixels each way of a picture to validate on
 
+_REPORT_S, _SAVE_S, _VALIDATE_S = 30.0, 120.0, 300.0
+"""Seconds between lines about the progress, between two saves of the state, and between two validations."""
+
 Say = Callable[[str], None]
 
 _EFFORTS = {0: "no search", DEFAULT_EFFORT: "default search"}
 """What is validated before and after; while a run goes on, the first alone."""
-
-
-@dataclass(frozen=True)
-class Rhythm:
-    """Seconds between what a run does beside training.
-
-    Attributes:
-        report: one line about the progress.
-        save: the state is written.
-        validate: PSNR on the validation pictures.
-    """
-
-    report: float = 30.0
-    save: float = 120.0
-    validate: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +95,6 @@ def train(
     resumes: bool = True,
     validation: Gallery | None = None,
     machine: Machine | None = None,
-    rhythm: Rhythm | None = None,
     licence: str = "",
     reach: Callable[[float], None] = lambda minutes: None,
 ) -> Trained:
@@ -122,7 +109,6 @@ def train(
         resumes: whether to go on with such a state. If not, it is replaced once the new training can begin.
         validation: pictures to measure on; None: nothing is measured.
         machine: where to compute.
-        rhythm: how often to report, save and validate.
         licence: of the resulting weights.
         reach: takes the minutes that are over, after each update.
 
@@ -140,21 +126,14 @@ def train(
         trainer.begin(start)
         greeting = f"begin with {len(gallery.pictures)} pictures, {gallery.pixels / 1e6:.1f} MP"
     trainer.save(path)  # what cannot be written is better known now than after hours
-    with _kept(trainer, path):
+    try:
         say(greeting)
         say(f"the state is kept in {path}; after an interrupt, the same call goes on from there")
         _validate_start(trainer, crops, say)
-        _go_on(trainer, path, rhythm or Rhythm(), crops, say, reach)
-    return _finish(trainer, out, crops, say, licence)
-
-
-@contextlib.contextmanager
-def _kept(trainer: Trainer, path: Path) -> Iterator[None]:
-    """Write the state to `path` at the end, however it comes: interrupts are exceptions, and hours must not be lost."""
-    try:
-        yield
-    finally:
+        _go_on(trainer, path, crops, say, reach)
+    finally:  # interrupts are exceptions, and hours must not be lost
         trainer.save(path)
+    return _finish(trainer, out, crops, say, licence)
 
 
 def _validate_start(trainer: Trainer, crops: Sequence[Picture], say: Say) -> None:
@@ -167,14 +146,13 @@ def _validate_start(trainer: Trainer, crops: Sequence[Picture], say: Say) -> Non
 def _go_on(
     trainer: Trainer,
     path: Path,
-    rhythm: Rhythm,
     crops: Sequence[Picture],
     say: Say,
     reach: Callable[[float], None],
 ) -> None:
     """Update until the time is up."""
     say(_HEADS)
-    report, save, validate = map(Timer, (rhythm.report, rhythm.save, rhythm.validate))
+    report, save, validate = map(Timer, (_REPORT_S, _SAVE_S, _VALIDATE_S))
     workers = 8 if trainer.engine.device.type == "cuda" else 1
     with contextlib.closing(drawn_ahead(trainer.draw, trainer.iteration, workers)) as batches:
         while trainer.progress < 1:

@@ -59,7 +59,8 @@ def _find_fault(content: Mapping[str, Any], parameters: Sequence[torch.Tensor]) 
             return f"no {name}"
     if not 0 <= content["minutes"] < math.inf or content["iteration"] < 0:
         return f"{content['iteration']} iterations in {content['minutes']:g} minutes"
-    if content.get("start_db") is not None and not _is_finite(content["start_db"]):
+    start_db = content.get("start_db")
+    if start_db is not None and not (isinstance(start_db, float) and math.isfinite(start_db)):
         return "a start_db that is no number"
     for name in ("network", "average"):
         if not all(map(is_named_tensor, content[name].items())):
@@ -67,10 +68,6 @@ def _find_fault(content: Mapping[str, Any], parameters: Sequence[torch.Tensor]) 
     if not all(isinstance(value, str | int | float) for value in content["recipe"].values()):
         return "recipe holds more than numbers"
     return "" if _fits(content["optimiser"].get("state"), parameters) else "moments that do not fit the weights"
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
 
 
 def _fits(moments: object, parameters: Sequence[torch.Tensor]) -> bool:
@@ -84,11 +81,6 @@ def _are_moments(each: object, shape: torch.Size) -> bool:
     if not isinstance(each, dict) or each.keys() != {"step", "exp_avg", "exp_avg_sq"}:
         return False
     shapes = {"step": torch.Size(()), "exp_avg": shape, "exp_avg_sq": shape}
-    return all(_is_plain(each[name]) and each[name].shape == wanted for name, wanted in shapes.items())
-
-
-def _is_plain(values: object) -> bool:
-    """Tell whether these are numbers that lie in memory."""
-    if not isinstance(values, torch.Tensor) or values.dtype != torch.float32:
-        return False
-    return values.layout == torch.strided and values.device.type == "cpu"
+    return all(map(is_named_tensor, each.items())) and all(
+        each[name].dtype == torch.float32 and each[name].shape == wanted for name, wanted in shapes.items()
+    )

@@ -3,7 +3,7 @@
 import copy
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -236,12 +236,8 @@ def _engine(network: Backbone, machine: Machine) -> Engine:
 
 def _objective(network: Backbone, recipe: Recipe, precision: torch.dtype, *, compiled: bool) -> Objective:
     """Return the loss, with the network's functions compiled if that is wanted."""
-    prepared = partial(torch.compile, dynamic=False) if compiled else _as_it_is
+    prepared = partial(torch.compile, dynamic=False) if compiled else lambda function: function
     return Objective(network, recipe, precision, prepared(network.downscale), prepared(network.upscale))
-
-
-def _as_it_is(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    return function
 
 
 def _rate(recipe: Recipe, iteration: int, progress: float) -> float:

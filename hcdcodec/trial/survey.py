@@ -3,17 +3,16 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from hcdcodec.codec.options import EncodeOptions
+from hcdcodec.codec.source import read_file
 from hcdcodec.errors import HcdError
 from hcdcodec.files import disk
-from hcdcodec.format import container
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
-from hcdcodec.pictures.metadata import Strip
-from hcdcodec.pictures.picture import Picture, drop_neutral_colours
-from hcdcodec.pictures.reading import read_picture
+from hcdcodec.pictures.picture import Picture
 from hcdcodec.trial.measure import Measured, Setting, measure
 from hcdcodec.trial.sample import by_weight, evenly
 
@@ -31,13 +30,11 @@ class Reading:
 
     Attributes:
         max_pixels: larger ones are refused.
-        strip: kinds of metadata that are left out.
-        convert: take pictures that 8-bit grey or RGB holds only with a loss.
+        options: as for encode.
     """
 
     max_pixels: int = DEFAULT_MAX_PIXELS
-    strip: tuple[Strip, ...] = ()
-    convert: bool = False
+    options: EncodeOptions = field(default_factory=EncodeOptions)
 
     def read(self, path: Path) -> tuple[Picture, int]:
         """Return a picture as encode reads it, and the bytes of its file.
@@ -46,9 +43,7 @@ class Reading:
             PictureError: it cannot be read, or cannot be stored.
         """
         data = disk.read(path, limit=disk.most_bytes(self.max_pixels))
-        container.refuse_encoded(data)
-        picture = read_picture(data, max_pixels=self.max_pixels, strip=self.strip, convert=self.convert)
-        return drop_neutral_colours(picture), len(data)
+        return read_file(data, self.options, self.max_pixels), len(data)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from PIL import Image
 
 from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
+from hcdcodec.batch.observer import Observer
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.cli.progress_bar import format_seconds
 from hcdcodec.cli.work_meter import WorkMeter
@@ -150,21 +151,18 @@ def test_times_have_a_unit_that_suits_them(seconds: float, said: str) -> None:
 # --- what the batch tells ---------------------------------------------------------------------------------------------
 
 
-class Ledger:
+class Ledger(Observer):
     """An observer that keeps what it was told."""
 
     def __init__(self) -> None:
         self.planned, self.worked, self.ended, self.steps = 0, 0, 0, 0
 
-    def begin(self, works: dict[Job, int]) -> None:
+    def begin(self, works: Mapping[Job, int]) -> None:
         self.planned += sum(works.values())
 
     def work(self, amount: int) -> None:
         self.worked += amount
         self.steps += 1
-
-    def leave(self) -> None:
-        pass
 
     def end(self, job: Job, outcome: Outcome) -> None:
         assert outcome.status is Status.DONE, outcome.message
@@ -178,7 +176,7 @@ def test_the_work_is_that_of_the_forecast(tiny: Tiny, draw: Draw, tmp_path: Path
     jobs = [job_of(number, tmp_path) for number in range(2)]
     engine, ledger = tiny.engine(batch_px=1000), Ledger()
     encoding = Encoding((engine,), EncodeOptions(search))
-    outcomes = list(encoding.run(jobs, ledger))  # type: ignore[arg-type]
+    outcomes = list(encoding.run(jobs, ledger))
     assert ledger.ended == 2
     assert ledger.planned == sum(encoding.forecast(job) or 0 for job in jobs)
     # At scale 4, half a pass more is for writing. A check of a second candidate may come to what is planned.
@@ -187,7 +185,7 @@ def test_the_work_is_that_of_the_forecast(tiny: Tiny, draw: Draw, tmp_path: Path
     assert all(outcome.is_searched is (search != Ste(0)) for outcome in outcomes)
     back = [Job(job.target, tmp_path / f"{job.key}.out.png", job.name, job.key, named=True) for job in jobs]
     decoding, ledger = Decoding((Engines(weights_dir=tiny.weights_dir),)), Ledger()
-    list(decoding.run(back, ledger))  # type: ignore[arg-type]
+    list(decoding.run(back, ledger))
     assert ledger.planned == sum(decoding.forecast(job) or 0 for job in back) == 2 * ledger.worked > 0
 
 

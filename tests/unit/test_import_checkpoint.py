@@ -22,7 +22,7 @@ from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.import_checkpoint import NORMAL, ZEROS, chart_psnr
 from hcdcodec.networks.manifest import find, read_manifest
-from hcdcodec.networks.noise import DetailsRule, draw_details
+from hcdcodec.networks.noise import draw_details
 from hcdcodec.networks.reference_chart import SIZE, chart
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import install, model_hash, read_weights
@@ -103,7 +103,7 @@ def test_manifest_says_what_was_imported(which: str, weights_dir: Path) -> None:
 
 def test_figures_are_those_of_the_installed_network(weights_dir: Path) -> None:
     entry, network = entry_of(weights_dir, "irn_x2"), loaded(weights_dir, "irn_x2")
-    drawn = draw_details(network.details, Rect(0, 0, SIZE // 2, SIZE // 2), rule=DetailsRule.NORMAL)
+    drawn = draw_details(network.details, Rect(0, 0, SIZE // 2, SIZE // 2))
     measured = [entry.measured[ZEROS], entry.measured[NORMAL]]
     assert measured == pytest.approx(chart_psnr(network, (), drawn), abs=6e-4)
     assert all(0 < value < 60 for value in entry.measured.values())

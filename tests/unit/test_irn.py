@@ -4,7 +4,6 @@ import pytest
 import torch
 from parity import check_recomputing, error, parity_network, vectors
 
-from hcdcodec.errors import UsageError
 from hcdcodec.networks.irn import Irn
 
 
@@ -61,8 +60,3 @@ def test_untrained_is_the_area_mean_and_learns(scale: int) -> None:
 def test_parameters_are_the_papers() -> None:
     counts = {scale: sum(values.numel() for values in Irn(scale).parameters()) for scale in (2, 4)}
     assert counts == {2: 1_667_952, 4: 4_355_136}
-
-
-def test_other_scales_are_refused() -> None:
-    with pytest.raises(UsageError, match="irn has no scale 3"):
-        Irn(3)

@@ -3,12 +3,10 @@
 from statistics import NormalDist
 
 import numpy as np
-import pytest
 import torch
 
-from hcdcodec.errors import UnsupportedError
 from hcdcodec.networks.base import DetailPlane
-from hcdcodec.networks.noise import DetailsRule, draw_details
+from hcdcodec.networks.noise import draw_details
 from hcdcodec.tiles import Rect
 
 PLANES = (DetailPlane(channels=6, factor=2), DetailPlane(channels=21, factor=1))
@@ -16,7 +14,7 @@ MASK = 2**64 - 1
 
 
 def draw(window: Rect, *, seed: int = 7, scale: float = 1.0) -> tuple[torch.Tensor, ...]:
-    return draw_details(PLANES, window, rule=DetailsRule.NORMAL, seed=seed, scale=scale)
+    return draw_details(PLANES, window, seed=seed, scale=scale)
 
 
 def philox(counter: int, seed: int) -> list[int]:
@@ -76,8 +74,8 @@ def test_samples_are_normal_and_uncorrelated() -> None:
 def test_seed_and_plane_give_other_fields() -> None:
     window = Rect(0, 0, 2, 2)
     twins = (DetailPlane(3, 1), DetailPlane(3, 1))
-    one, two = draw_details(twins, window, rule=DetailsRule.NORMAL, seed=1)
-    other, _ = draw_details(twins, window, rule=DetailsRule.NORMAL, seed=2)
+    one, two = draw_details(twins, window, seed=1)
+    other, _ = draw_details(twins, window, seed=2)
     assert not torch.equal(one, two)
     assert not torch.equal(one, other)
 
@@ -86,12 +84,3 @@ def test_scale_multiplies_in_float32() -> None:
     window = Rect(0, 0, 4, 4)
     for full, scaled in zip(draw(window), draw(window, scale=0.7), strict=True):
         assert torch.equal(scaled, full * float(np.float32(0.7)))
-
-
-def test_zeros_need_no_tensors() -> None:
-    assert draw_details(PLANES, Rect(0, 0, 2, 2), rule=DetailsRule.ZEROS) == ()
-
-
-def test_unknown_rule_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match="details rule 9"):
-        draw_details(PLANES, Rect(0, 0, 2, 2), rule=9)

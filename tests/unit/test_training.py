@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from conftest import Draw, Ran, Tiny
 from PIL import Image
 
+from hcdcodec.codec.search import straight_through
 from hcdcodec.codec.search.bit_cost import Price, estimate_bits
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.picture_search import PictureSearch
@@ -42,7 +43,7 @@ from hcdcodec.training.log import Clock
 from hcdcodec.training.loss import Batch, Losses, Objective, Searched, rounded
 from hcdcodec.training.recipe import Recipe
 from hcdcodec.training.rotation import Rotation
-from hcdcodec.training.run import Rhythm, Trained, read_start, state_path, train
+from hcdcodec.training.run import Trained, read_start, state_path, train
 from hcdcodec.training.state import _fits
 from hcdcodec.training.trainer import Machine, Start, Trainer
 from hcdcodec.training.validate import score
@@ -85,8 +86,9 @@ def begun(tiny: Tiny, gallery: Gallery, out: Path, *, lines: int, seconds: float
         if len(said) == lines:
             raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe(tiny, seconds), gallery, out, say, start=Start({}), rhythm=Rhythm(report=0.1))
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(run, "_REPORT_S", 0.1)
+        train(recipe(tiny, seconds), gallery, out, say, start=Start({}))
     return said
 
 
@@ -144,7 +146,10 @@ def test_training_rounds_as_the_codec_does(step: int) -> None:
 
 @pytest.mark.parametrize("steps", [1, 3])
 @pytest.mark.parametrize("grid", [1, 4, 24])
-def test_training_searches_as_the_codec_does(draw: Draw, steps: int, grid: int) -> None:
+def test_training_searches_as_the_codec_does(
+    draw: Draw, monkeypatch: pytest.MonkeyPatch, steps: int, grid: int
+) -> None:
+    monkeypatch.setattr(straight_through, "SCALE_MOST", 0)  # training leaves tints alone
     network = load_backbone("crn", 2)
     engine = Engine(network, torch.device("cpu"), torch.float32, 1 << 20)
     planes = torch.from_numpy(draw(48, 64, 3)).permute(2, 0, 1)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from hcdcodec.codec.search.residual_code import ResidualCode, fit_code, refit
+from hcdcodec.codec.search.residuals import filtered
 from hcdcodec.codec.search.step import grid_steps
 from hcdcodec.format.grid import Grid
 
@@ -99,13 +100,6 @@ def estimate_bits(lr: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
     Returns:
         (...) sums.
     """
-    padded = torch.nn.functional.pad(lr, (1, 0, 1, 0))
-    left, above = padded[..., 1:, :-1], padded[..., :-1, 1:]
-    corner, here = padded[..., :-1, :-1], padded[..., 1:, 1:]
-    # Paeth's filter (PNG, section 9.4): a plane through the three neighbours predicts a value. The neighbour nearest to
-    # it is the prediction. Ties go to the left neighbour, then to the upper one.
-    plane = left + above - corner
-    to_left, to_above, to_corner = ((plane - near).abs() for near in (left, above, corner))
-    paeth = torch.where(to_above <= to_corner, above, corner)
-    paeth = torch.where((to_left <= to_above) & (to_left <= to_corner), left, paeth)
-    return torch.log2(1 + (here - paeth).abs() * (255 / steps)).sum((-3, -2, -1))
+    samples = lr * (255 / steps)
+    *_, paeth = filtered(samples)
+    return torch.log2(1 + (samples - paeth).abs()).sum((-3, -2, -1))

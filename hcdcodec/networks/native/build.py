@@ -71,36 +71,31 @@ class CustomBuildHook(BuildHookInterface[Any]):
             self._folder.cleanup()
 
 
-def compile_to(path: Path, flags: tuple[str, ...] = FLAGS) -> bool:
-    """Compile and link the library; return whether that went well. What stood at `path` is gone if not.
-
-    Args:
-        path: of the library.
-        flags: for all files, and for linking.
-    """
+def compile_to(path: Path) -> bool:
+    """Compile and link the library; return whether that went well. What stood at `path` is gone if not."""
     path.unlink(missing_ok=True)
     if platform.machine() not in ("x86_64", "AMD64"):
         return False
     try:
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            _link(Path(folder), flags).replace(path)
+            _link(Path(folder)).replace(path)
     except (OSError, subprocess.SubprocessError):
         return False
     return True
 
 
-def _link(folder: Path, flags: tuple[str, ...]) -> Path:
+def _link(folder: Path) -> Path:
     """Compile winograd.c once a level and capability.c for any processor; return the library, in `folder`."""
     sources = {"capability": ("capability.c", ())} | {
         level: ("winograd.c", (f"-DLEVEL={level}", *own)) for level, own in LEVELS.items()
     }
     for name, (source, own) in sources.items():
-        _compile(*flags, *own, "-c", str(HERE / source), "-o", str(folder / f"{name}.o"))
+        _compile(*own, "-c", str(HERE / source), "-o", str(folder / f"{name}.o"))
     made = folder / NAME
-    _compile(*flags, "-shared", *(str(folder / f"{name}.o") for name in sources), "-o", str(made))
+    _compile("-shared", *(str(folder / f"{name}.o") for name in sources), "-o", str(made))
     return made
 
 
 def _compile(*arguments: str) -> None:
-    command = [*shlex.split(os.environ.get("CC", "cc")), *arguments]
+    command = [*shlex.split(os.environ.get("CC", "cc")), *FLAGS, *arguments]
     subprocess.run(command, check=True, capture_output=True, timeout=COMPILING_S)
