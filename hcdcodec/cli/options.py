@@ -249,8 +249,8 @@ CHOICE = stack(
         multiple=True,
         metavar="KIND",
         group=Group.SAFETY,
-        help=f"Metadata not to store: {', '.join(STRIP)} or all; repeatable. EXIF can tell where a picture was taken, "
-        "and hold a thumbnail.",
+        help=f"Metadata not to store: {', '.join(STRIP)} or all; repeatable. EXIF, XMP and text can tell where a "
+        "picture was taken. EXIF says how to turn it, so add --upright.",
     ),
 )
 RESULTS = stack(

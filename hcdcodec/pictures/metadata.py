@@ -29,6 +29,8 @@ from hcdcodec.pictures import png_chunks, png_text, tiff
 
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
 _EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
+_XMP_KEYWORDS = (b"raw profile type xmp", b"raw profile type app1", _XMP_KEYWORD.lower() + b"\0")
+_KEYWORD_MOST = 79  # bytes
 IPTC_PROFILE = b"iptc"
 _EXIF_PREFIX = b"Exif\0\0"
 PAYLOAD_MAX = 1 << 26  # limit on one payload after decompression, so that a bomb cannot fill the memory
@@ -218,14 +220,15 @@ class Fault(NamedTuple):
 def kinds_of(chunk: png_chunks.Chunk) -> Collection[Strip]:
     """Return the kinds of metadata to which a chunk belongs; empty for a chunk that is not carried.
 
-    A text chunk with EXIF, as ImageMagick writes it, belongs to two kinds.
+    A text chunk with EXIF or XMP, as ImageMagick writes it, belongs to two kinds or three: app1 may hold either.
     """
     if chunk.type not in png_text.TYPES:
         return (_KINDS[chunk.type],) if chunk.type in _KINDS else ()
     if _is_xmp(chunk):
         return (Strip.XMP,)
-    is_exif = chunk.payload.lower().startswith(_EXIF_KEYWORDS)
-    return (Strip.TEXT, Strip.EXIF) if is_exif else (Strip.TEXT,)
+    keyword = chunk.payload[:_KEYWORD_MOST].lower()
+    kinds = {Strip.EXIF: _EXIF_KEYWORDS, Strip.XMP: _XMP_KEYWORDS}
+    return (Strip.TEXT, *(kind for kind, keywords in kinds.items() if keyword.startswith(keywords)))
 
 
 def strip_chunks(chunks: Iterable[png_chunks.Chunk], kinds: Collection[Strip]) -> tuple[png_chunks.Chunk, ...]:

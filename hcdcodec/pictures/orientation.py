@@ -19,7 +19,7 @@ from hcdcodec.pictures.png_chunks import Chunk
 from hcdcodec.pictures.tiff import read_directory
 
 _ORIENTATION, _SHORT = 274, 3
-_UPRIGHT = 1
+UPRIGHT = 1
 _MIRRORED = (2, 4, 5, 7)
 _QUARTERS = {3: 2, 4: 2, 5: 1, 6: 3, 7: 3, 8: 1}  # number of quarter turns to the left, after mirroring
 _XMP = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|\s*>\s*))[2-8]")
@@ -31,7 +31,7 @@ def turn_upright(picture: Picture) -> Picture:
     A thumbnail in EXIF stays as it is. A picture that is upright, or has no orientation, is returned unchanged.
     """
     orientation = read_orientation(picture.metadata.exif or b"")
-    if orientation == _UPRIGHT:
+    if orientation == UPRIGHT:
         return picture
     alpha = None if picture.alpha is None else turn(picture.alpha, orientation)
     metadata = mark_upright(picture.metadata)
@@ -44,10 +44,10 @@ def read_orientation(exif: bytes) -> int:
     """Return the orientation in an EXIF block, 1 to 8; 1 where there is none or it makes no sense."""
     place = _find(exif)
     if place is None:
-        return _UPRIGHT
+        return UPRIGHT
     start, order = place
     number: int = struct.unpack_from(order + "H", exif, start)[0]
-    return number if number in range(1, 9) else _UPRIGHT
+    return number if number in range(1, 9) else UPRIGHT
 
 
 def mark_upright(metadata: Metadata) -> Metadata:
@@ -55,7 +55,7 @@ def mark_upright(metadata: Metadata) -> Metadata:
     exif, xmp = metadata.exif, metadata.xmp
     if exif is not None and (place := _find(exif)) is not None:
         start, order = place
-        exif = exif[:start] + struct.pack(order + "H", _UPRIGHT) + exif[start + 2 :]
+        exif = exif[:start] + struct.pack(order + "H", UPRIGHT) + exif[start + 2 :]
     return replace(metadata, exif=exif, xmp=xmp and _XMP.sub(rb"\g<1>1", xmp))
 
 

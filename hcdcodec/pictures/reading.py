@@ -24,13 +24,16 @@ from hcdcodec.pictures.extras import name_heic_parts, name_lost_chunks, read_com
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, Strip, colour_chunks, strip_chunks, strip_metadata
-from hcdcodec.pictures.orientation import turn_upright
+from hcdcodec.pictures.orientation import UPRIGHT, read_orientation, turn_upright
 from hcdcodec.pictures.picture import Levels, Picture, single_channel
 from hcdcodec.tiles import plan
 
 _PART = 2048  # side of a part that is copied at once: small beside a large picture, large beside the cost of a call
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX")
 _COMMENTED = ("GIF", "JPEG2000")  # formats for which Pillow returns the comment
+
+
+_TURNED = "EXIF says how to turn it, and is left out; add --upright to turn the pixels"
 
 
 def read_picture(
@@ -57,15 +60,10 @@ def read_picture(
         raise PictureError(f"not a picture that can be read; give {formats.READABLE}")
     try:
         with formats.pillow_reads():
-            # EXIF that is stripped still says how the picture is to be turned.
-            early = tuple(kind for kind in strip if kind is not Strip.EXIF) if upright else strip
-            picture = _reader_of(data)(data, max_pixels, early, convert)
+            picture = _reader_of(data)(data, max_pixels, strip, convert)
     except DamagedError as error:
         raise PictureError(str(error)) from error
-    if upright:
-        picture = turn_upright(picture)
-        picture = replace(picture, metadata=strip_metadata(picture.metadata, strip))
-    return picture
+    return _turn_and_strip(picture, strip, upright=upright)
 
 
 def read_image(image: Image.Image, *, strip: Collection[Strip] = (), upright: bool = False) -> Picture:
@@ -91,11 +89,20 @@ def read_image(image: Image.Image, *, strip: Collection[Strip] = (), upright: bo
     except DamagedError as error:
         raise PictureError(str(error)) from error
     picture = Picture(_from_palette(pixels, metadata) if image.mode in ("P", "PA") else pixels, alpha, metadata)
-    picture = turn_upright(picture) if upright else picture
+    return _turn_and_strip(picture, strip, upright=upright)
+
+
+def _turn_and_strip(picture: Picture, strip: Collection[Strip], *, upright: bool) -> Picture:
+    """Turn the pixels if that is wanted, and leave kinds of metadata out: EXIF last, since it says how to turn them."""
+    if upright:
+        picture = turn_upright(picture)
+    elif Strip.EXIF in strip and read_orientation(picture.metadata.exif or b"") != UPRIGHT:
+        picture = replace(picture, warnings=(*picture.warnings, _TURNED))
     return replace(picture, metadata=strip_metadata(picture.metadata, strip))
 
 
 def _reader_of(data: bytes) -> Callable[[bytes, int, Collection[Strip], bool], Picture]:
+    """Return the reader of a file. Of the kinds of metadata that are left out, it still returns EXIF."""
     if data.startswith(png_chunks.SIGNATURE):
         return _read_png
     return _read_jxl if jxl.recognise(data) else _read_other
@@ -146,16 +153,18 @@ def _refuse_frames(chunks: Iterable[png_chunks.Chunk]) -> None:
 def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
     # Damage in metadata only costs the metadata; damage in pixels refuses the file.
     damaged = list[png_chunks.Chunk]()
-    chunks = strip_chunks(png_chunks.walk(data, damaged), strip)
+    chunks = strip_chunks(png_chunks.walk(data, damaged), _but_exif(strip))
+    kept = strip_chunks(chunks, strip)
     head = png_chunks.ihdr(chunks[0])
     check_size(head.height, head.width, max_pixels)
-    metadata, faults = Metadata.salvage(chunks)
+    metadata, _ = Metadata.salvage(chunks)
+    _, faults = Metadata.salvage(kept)  # damage in what is left out does not matter
     pixels, alpha = png_pixels(chunks, convert=convert)
     if head.colour == png_chunks.PALETTE:
         pixels = _from_palette(pixels, metadata)
     found = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
     found += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
-    warnings = [f"{words}; it was left out" for words in found] + name_lost_chunks(chunks)
+    warnings = [f"{words}; it was left out" for words in found] + name_lost_chunks(kept)
     warnings += [Loss.DEPTH.warning] if head.depth == 16 else []
     return Picture(pixels, alpha, metadata, tuple(dict.fromkeys(warnings)))
 
@@ -169,7 +178,7 @@ def _read_jxl(data: bytes, max_pixels: int, strip: Collection[Strip], convert: b
         return _read_other(found.jpeg, max_pixels, strip, convert)
     pixels, alpha = split(found.levels)
     words = tuple(f"JPEG XL box {name} cannot be carried; keep the source for it" for name in found.lost)
-    return Picture(pixels, alpha, strip_metadata(found.metadata, strip), words)
+    return Picture(pixels, alpha, strip_metadata(found.metadata, _but_exif(strip)), words)
 
 
 def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
@@ -192,11 +201,15 @@ def _read_other(data: bytes, max_pixels: int, strip: Collection[Strip], convert:
     metadata = replace(metadata, icc=extras.icc or metadata.icc, xmp=extras.xmp or metadata.xmp, chunks=chunks)
     if loss in (Loss.CMYK, Loss.LAB):  # its profile describes colours that the picture no longer has
         metadata = replace(metadata, icc=None, chunks=(*chunks, SRGB))
-    metadata = strip_metadata(metadata, strip)
+    metadata = strip_metadata(metadata, _but_exif(strip))
     warnings = [warning.words for warning in extras.warnings + comments.warnings if warning.kind not in strip]
     warnings += name_heic_parts(image.info) if image.format == "HEIF" else []
     warnings += [loss.warning] if loss else []
     return Picture(_from_palette(pixels, metadata) if image.mode == "P" else pixels, alpha, metadata, tuple(warnings))
+
+
+def _but_exif(strip: Collection[Strip]) -> tuple[Strip, ...]:
+    return tuple(kind for kind in strip if kind is not Strip.EXIF)
 
 
 def _from_palette(pixels: Levels, metadata: Metadata) -> Levels:

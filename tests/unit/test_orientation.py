@@ -2,6 +2,7 @@
 
 import io
 import struct
+from functools import partial
 
 import numpy as np
 import pytest
@@ -76,3 +77,20 @@ def test_exif_that_is_stripped_still_turns_the_picture(kind: str) -> None:
     picture = read_picture(buffer.getvalue(), upright=True, strip=(Strip.EXIF,))
     assert (picture.height, picture.width, picture.metadata.exif) == (13, 9, None)
     assert read_picture(buffer.getvalue(), strip=(Strip.EXIF,)).height == 9
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_picture_that_will_lie_on_its_side_is_named(kind: str, orientation: int) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(PIXELS).save(buffer, kind, exif=b"Exif\0\0" + exif(orientation))
+    read = partial(read_picture, buffer.getvalue())
+    image = partial(read_image, Image.open(io.BytesIO(buffer.getvalue())))
+    for kept in (read, image):
+        for strip in ((Strip.EXIF,), tuple(Strip)):
+            words = kept(strip=strip).warnings
+            assert words == (
+                ("EXIF says how to turn it, and is left out; add --upright to turn the pixels",) * (orientation == 6)
+            )
+            assert kept(strip=strip, upright=True).warnings == ()
+        assert kept(strip=(Strip.XMP,)).warnings == ()

@@ -49,6 +49,13 @@ def test_exif_that_a_tool_repeats_as_text_goes_with_it(keyword: bytes) -> None:
     assert left.chunks == FULL.chunks
 
 
+@pytest.mark.parametrize("keyword", [b"Raw profile type xmp", b"Raw profile type APP1", b"XML:com.adobe.xmp"])
+def test_xmp_that_a_tool_stores_as_text_goes_with_it(keyword: bytes) -> None:
+    twins = tuple(png_chunks.Chunk(kind, keyword + b"\0\0x") for kind in (b"tEXt", b"zTXt"))
+    left = strip_metadata(replace(FULL, chunks=FULL.chunks + twins), [Strip.XMP])
+    assert left.chunks == FULL.chunks
+
+
 @pytest.mark.parametrize("name", [Strip.ICC, Strip.XMP])
 def test_what_could_not_be_read_back_is_not_written(name: Strip) -> None:
     fields: dict[str, Any] = {name: bytes((1 << 26) + 1)}
