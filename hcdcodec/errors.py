@@ -4,9 +4,9 @@
     ├── UsageError              the call makes no sense: unknown name, value out of range, two results with one name
     ├── PictureError            a source cannot be read, or cannot be stored
     ├── ContainerError          a file should be one of ours, but cannot be decoded
-    │   ├── NotOursError        no header: an ordinary PNG, or not a PNG
+    │   ├── NotOursError        no header: an ordinary picture, or no picture
     │   ├── DamagedError        truncated, wrong CRC, impossible or contradicting fields
-    │   ├── EditedError         the PNG is intact, but its pixels are not the ones that were encoded
+    │   ├── EditedError         the file is intact, but its pixels are not the ones that were encoded
     │   └── UnsupportedError    a format version or rule that this release does not know
     ├── ModelError              weights are missing, do not fit, or are not the ones that a header names
     └── OutputError             a result cannot be stored: the user's file at its target, full disk, lock held
@@ -40,7 +40,7 @@ class DamagedError(ContainerError):
 
 
 class EditedError(ContainerError):
-    """The PNG is intact, but its pixels are not the ones that were encoded."""
+    """The file is intact, but its pixels are not the ones that were encoded."""
 
 
 class UnsupportedError(ContainerError):

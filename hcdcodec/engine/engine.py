@@ -166,7 +166,7 @@ def engine_for(
 
     Args:
         backbone: any; it is moved to the device.
-        device: "cpu", "cuda" or "cuda:N".
+        device: "cpu", "cuda", "cuda:N" or "auto".
         batch_px: HR pixels in flight; default: `usual_batch_px`.
         is_compiled: the search goes through torch.compile.
         precision: float type of the search.

@@ -14,7 +14,7 @@ _SMALL_LR = 1 << 16
 # Limits for tile plans that are read from a file.
 
 _WINDOW_PX = 1 << 20
-"""Largest number of HR pixels in one window; a full batch has as many. The encoder's own windows may be larger."""
+"""Largest number of HR pixels in one window; a full batch of a CPU has as many. The encoder may use larger ones."""
 
 _OVERLAP = 16
 """Largest number of windows that cover each LR sample, on average. In the encoder's plans it is less than 4."""

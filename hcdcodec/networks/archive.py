@@ -2,7 +2,7 @@
 
 Whoever made the archive made these files, too. So no manifest is read, and names count for nothing: the hash of the
 tensors must be the one that a header names. The limits below bound the cost of a search that finds nothing, and of the
-network that it finds. `hcdcodec.cli.export_models` writes the folder.
+network that it finds. `hcdcodec.batch.export_weights` writes the folder.
 """
 
 import itertools

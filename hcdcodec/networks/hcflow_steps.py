@@ -51,7 +51,7 @@ class Mix(nn.Module):
     def inverse(self, y: torch.Tensor) -> torch.Tensor:
         """Undo `forward`."""
         # In float64 on the CPU: GPUs invert with other rounding, and then would decode with another matrix.
-        # Without an error where there is no inverse: what comes out is not finite then, and callers refuse that.
+        # Where there is no inverse, this raises no error. The result is then not finite, and callers refuse it.
         back = torch.linalg.inv_ex(self.weight.cpu().double()).inverse.to(self.weight)
         if torch.onnx.is_in_onnx_export():  # ONNX knows no inverse; as mere numbers it is written into the file
             back = torch.from_numpy(back.detach().numpy().copy())

@@ -157,8 +157,8 @@ def ready(name: str, scale: int, state: Mapping[str, torch.Tensor], prefix: str)
 
 def _take_weights(build: Callable[[], Backbone], state: Mapping[str, torch.Tensor]) -> Backbone:
     """Return a network with these weights; see `fill` for the errors."""
-    # There nothing is allocated and nothing drawn: impossible sizes take no memory, and callers who count on the random
-    # numbers of torch get the same ones with us as without us.
+    # On the meta device, nothing is allocated, and no random number is drawn. So impossible sizes take no memory, and
+    # callers who count on the random numbers of torch get the same ones with us as without us.
     with torch.device("meta"):
         network = build()
     check_fit(network, state)

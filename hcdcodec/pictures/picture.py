@@ -2,7 +2,7 @@
 
 A picture is 8-bit grey or RGB, with or without alpha, and decoding returns it in the same form. A file that would lose
 something (16 bits, CMYK, several frames) is refused with a hint. Colours are never converted, and orientation stays a
-tag.
+tag, unless the user asks for it (--convert, --upright).
 """
 
 import enum

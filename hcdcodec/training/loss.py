@@ -148,7 +148,7 @@ class Objective:
         return Answer(error, square, square_along_luma(residual).view(-1, 1, 1, 1), loss, slope)
 
     def _bit_cost(self, lr: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return (B,) what the bits of rounded LRs cost as shares of the errors, which are so many logarithms more."""
+        """Return (B,) what bits of rounded LRs cost, as a share of each error. It adds to the log of the error."""
         bits = estimate_bits(rounded(lr, batch.grid), batch.grid)
         return bit_value(self.recipe.bit_weight, batch.grid.flatten()) * bits / batch.hr[0].numel()
 

@@ -29,8 +29,8 @@ class Recipe:
         batch: crops an iteration. Few on a CPU, where updates are what is scarce; 32 and more on a GPU.
         patch: height and width of a crop in HR pixels. Wide enough that most of it lies farther from the border than
             a decoder sees (CRN x4: 64 pixels).
-        learning_rate: of Adam, at its highest; it falls to zero along a cosine. From a trained start, 1e-3 ended
-            0.03 dB below 5e-4 after minutes; hours bear, and need, something between.
+        learning_rate: of Adam, at its highest; it falls to zero along a cosine. When a training of
+            minutes began with trained weights, 1e-3 ended 0.03 dB below 5e-4. One of hours needs a value between them.
         warm_iterations: over which it rises from zero, as Adam's second moments are wild at first.
         momentum: Adam's first decay.
         memory: Adam's second decay; shorter than usual since the loss, hence its gradient, changes with the grids.

@@ -84,7 +84,7 @@ class Paper:
 
     @property
     def is_active(self) -> bool:
-        """Tell whether anything is searched; without steps, the random start is still judged."""
+        """Tell whether anything is searched; without steps, the rounded start is judged once more."""
         return self.hr_steps + self.lr_steps > 0
 
     @property

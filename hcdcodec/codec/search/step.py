@@ -3,10 +3,11 @@
 Every function takes one LR, (C, h, w), or several of one size, (B, C, h, w), and treats each of them by itself: what is
 one number a picture has the shape (..., 1, 1, 1), and stays on the device.
 
-Decoders differ: of a public super-resolution network the first step that gains most is a third of what it is with crn,
-since its output changes more with its input. So the size of steps follows what the network answers. The first step
-is bounded by what it promises by its slope. From then on a parabola through the errors before and after a step, with
-the slope before it, tells where along that step the error was lowest, and the next step is longer or shorter.
+Decoders differ. The best first step with a public super-resolution network is a third of that with crn, because the
+output of that network changes more with its input. So the answers of the network decide how large the steps are. The
+first step is bounded by what it promises by its slope. From then on a parabola goes through the errors before and after
+a step, with the slope before it. It tells where along that step the error was lowest, and the next step is longer or
+shorter.
 """
 
 import math

@@ -1,7 +1,8 @@
 """Trunks of residual 3x3 convolutions by Winograd's algorithm, with gradients, as one operator of PyTorch.
 
-PyTorch multiplies directly; winograd.c needs a quarter of the multiplications. A whole trunk is one call, so that what
-lies between two convolutions takes turns in two buffers, and one bit a sample is all that gradients need of it.
+PyTorch multiplies directly; winograd.c needs a quarter of the multiplications. One call computes a whole
+trunk. So two buffers hold in turn what lies between two convolutions, and gradients need only one bit for each sample
+of it.
 Results are the same for any number of threads, and differ from PyTorch's by some 1e-6 of their largest value: as with
 other devices there, some ten samples in a million come out one level higher or lower.
 """
@@ -43,7 +44,7 @@ Tensors = Sequence[torch.Tensor]
 
 
 class Keeps(IntEnum):
-    """What a pass keeps for gradients: nothing, those by the input need signs, those by weights need inputs, too."""
+    """What a pass keeps: nothing, signs for gradients by the input, or inputs, too, for gradients by the weights."""
 
     NOTHING = 0
     SIGNS = 1
