@@ -104,6 +104,7 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
     """Write weights and their manifest entry. Several processes may do this at the same time.
 
     If other weights have the same file name, they move to a name with their hash, since existing files may need them.
+    This holds for weights without an entry, too, and they get one.
     Of several entries with one backbone and scale, the newest stands first, and encoding takes it.
 
     Returns:
@@ -131,7 +132,10 @@ def _add(data: bytes, entry: Entry, directory: Path) -> None:
     """Write a file and its entry, in an order in which no entry ever names a file with other content."""
     sweep(directory)
     path = directory / entry.file
-    kept = [old for old in read_manifest(directory) if (old.file, old.hash) != (entry.file, entry.hash)]
+    listed = list(read_manifest(directory))
+    if path.is_file() and all(old.file != entry.file for old in listed):
+        listed += _read_unlisted(path, entry)
+    kept = [old for old in listed if (old.file, old.hash) != (entry.file, entry.hash)]
     if any(old.file == entry.file for old in kept):
         if path.exists():
             kept = [_move_aside(old, directory) if old.file == entry.file else old for old in kept]
@@ -140,6 +144,17 @@ def _add(data: bytes, entry: Entry, directory: Path) -> None:
         write_manifest(directory, kept)
     write_atomic(path, data)
     write_manifest(directory, [entry, *kept])
+
+
+def _read_unlisted(path: Path, entry: Entry) -> list[Entry]:
+    """Return an entry for the file in the place of `entry`. A file that holds no weights moves aside and gets none."""
+    try:
+        state = read_weights(path)
+    except ModelError:
+        _move_aside(replace(entry, hash=hashlib.sha256(path.read_bytes()).hexdigest()), path.parent)
+        return []
+    digest, count = model_hash(state), sum(values.numel() for values in state.values())
+    return [Entry(entry.name, entry.scale, entry.file, digest, count)]
 
 
 def _move_aside(entry: Entry, directory: Path) -> Entry:

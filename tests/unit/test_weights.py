@@ -57,6 +57,30 @@ def test_weights_that_somebody_removed_do_not_hinder(tmp_path: Path) -> None:
     assert [entry.hash for entry in read_manifest(tmp_path)] == [new]
 
 
+def test_weights_that_no_manifest_lists_move_aside(tmp_path: Path) -> None:
+    save_file(numbered(1), tmp_path / "crn_x4.safetensors")
+    old, new = model_hash(numbered(1)), put(2, tmp_path, "crn_x4.safetensors")
+    entries = read_manifest(tmp_path)
+    assert [entry.hash for entry in entries] == [new, old]
+    for entry in entries:
+        assert model_hash(read_weights(tmp_path / entry.file)) == entry.hash
+
+
+def test_the_same_weights_without_a_manifest_stay(tmp_path: Path) -> None:
+    save_file(numbered(1), tmp_path / "crn_x4.safetensors")
+    digest = put(1, tmp_path, "crn_x4.safetensors")
+    assert [entry.hash for entry in read_manifest(tmp_path)] == [digest]
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
+
+
+def test_a_file_in_the_place_of_weights_moves_aside(tmp_path: Path) -> None:
+    (tmp_path / "crn_x4.safetensors").write_bytes(b"of a user")
+    digest = put(1, tmp_path, "crn_x4.safetensors")
+    assert [entry.hash for entry in read_manifest(tmp_path)] == [digest]
+    (moved,) = tmp_path.glob("crn_x4_*.safetensors")
+    assert moved.read_bytes() == b"of a user"
+
+
 def test_what_a_killed_run_has_left_is_removed(tmp_path: Path) -> None:
     left = tmp_path / ".hcd-0123456789abcdef.tmp"
     left.touch()
