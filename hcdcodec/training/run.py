@@ -18,7 +18,7 @@ from hcdcodec.codec.search.options import DEFAULT_EFFORT
 from hcdcodec.errors import UsageError
 from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.families import family_of
-from hcdcodec.networks.manifest import find
+from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.weights import install, model_hash, read_weights
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.training.gallery import Gallery, drawn_ahead
@@ -114,7 +114,8 @@ def train(
 
     Raises:
         UsageError: the directory holds a run by another recipe, or the recipe does not fit the network.
-        ModelError: the start does not fit the network, the state is damaged, or training diverged.
+        ModelError: the start does not fit the network, the state or the directory's manifest is damaged, or training
+            diverged.
         OutputError: the state or the weights cannot be written.
     """
     trainer, path = Trainer(recipe, gallery, machine or Machine()), state_path(recipe, out)
@@ -125,7 +126,9 @@ def train(
     else:
         trainer.begin(start)
         greeting = f"begin with {len(gallery.pictures)} pictures, {gallery.pixels / 1e6:.1f} MP"
-    trainer.save(path)  # what cannot be written is better known now than after hours
+    # What cannot be written, or not be listed, is better known now than after hours.
+    read_manifest(out)
+    trainer.save(path)
     try:
         say(greeting)
         say(f"the state is kept in {path}; after an interrupt, the same call goes on from there")

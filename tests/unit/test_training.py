@@ -702,3 +702,13 @@ def test_output_that_cannot_be_written_fails_at_once(tiny: Tiny, gallery: Galler
     (tmp_path / "file").touch()
     with pytest.raises(OutputError):
         train(recipe(tiny, 1e9), gallery, tmp_path / "file", lambda line: None, start=Start({}))
+
+
+def test_a_manifest_of_others_is_refused_before_the_first_update(
+    tiny: Tiny, gallery: Gallery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "update", lambda *_: pytest.fail("an update"))
+    (tmp_path / "manifest.json").write_text('{"name": "some app"}')
+    with pytest.raises(ModelError, match="is not a manifest of weights"):
+        train(recipe(tiny, 1), gallery, tmp_path, lambda line: None, start=Start({}))
+    assert not state_path(recipe(tiny, 1), tmp_path).exists()
