@@ -119,8 +119,10 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
             licence=given["licence"],
             reach=bar.reach,
         )
+    if trained is None:
+        return
     output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}, {trained.iterations} updates")
-    output.say(f"{state} is needed no more, unless you want to repeat this call")
+    output.say(f"{state} is needed no more")
     output.say(_verdict(trained, f"use it with {_options(given['out'], backbone, scale)}"))
 
 

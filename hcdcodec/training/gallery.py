@@ -1,5 +1,6 @@
 """Pictures in memory, and what training draws from them: crops, turned and mirrored, and middles to validate on."""
 
+import hashlib
 import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from hcdcodec.errors import HcdError, PictureError, UsageError
 from hcdcodec.files.disk import read
-from hcdcodec.files.find import search
+from hcdcodec.files.find import search, status_of
 from hcdcodec.format.container import refuse_encoded
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures.picture import Levels, Picture, expand
@@ -32,11 +33,13 @@ class Gallery:
         pictures: (H, W, 3) uint8 each; grey ones as three copies, without their alpha.
         small: how many were left out for being too small.
         unreadable: how many were left out for being damaged, or nothing that can be encoded.
+        digest: hash by which the same pictures are known; empty where they come from no files.
     """
 
     pictures: tuple[Levels, ...]
     small: int
     unreadable: int
+    digest: str = ""
 
     @property
     def pixels(self) -> int:
@@ -97,11 +100,13 @@ def read_gallery(names: Sequence[str], smallest: int, watch: Watch | None = None
     with ThreadPoolExecutor(READERS) as pool:
         reading = pool.map(_read, [found.path for found in findings.found])
         read_all = list(watch(reading, len(findings.found)) if watch else reading)
-    pictures = [picture for picture in read_all if picture is not None]
-    kept = tuple(picture for picture in pictures if min(picture.shape[:2]) >= smallest)
+    pairs = zip((found.path for found in findings.found), read_all, strict=True)
+    readable = [(path, picture) for path, picture in pairs if picture is not None]
+    kept = [(path, picture) for path, picture in readable if min(picture.shape[:2]) >= smallest]
     if not kept:
         raise UsageError(f"there are no pictures of {smallest}x{smallest} pixels or more; name another directory")
-    return Gallery(kept, len(pictures) - len(kept), len(read_all) - len(pictures))
+    paths, pictures = zip(*kept, strict=True)
+    return Gallery(pictures, len(readable) - len(kept), len(read_all) - len(readable), _digest(paths))
 
 
 def sharpness(picture: Levels) -> float:
@@ -120,6 +125,12 @@ def drawn_ahead(draw: Callable[[int], Drawn], first: int, workers: int) -> Gener
         for number in itertools.count(first + len(pending)):
             yield pending.popleft().result()
             pending.append(pool.submit(draw, number))
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    """Return a hash of the names and sizes of files, in any order. Their folders do not count, so they may move."""
+    sizes = sorted((path.name, status.st_size if (status := status_of(path)) else 0) for path in paths)
+    return hashlib.sha256(repr(sizes).encode()).hexdigest()
 
 
 def _refuse(path: Path) -> str | None:

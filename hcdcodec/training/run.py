@@ -97,7 +97,7 @@ def train(
     machine: Machine | None = None,
     licence: str = "",
     reach: Callable[[float], None] = lambda minutes: None,
-) -> Trained:
+) -> Trained | None:
     """Train until the time box is full; go on where an earlier call in the same directory stopped.
 
     Args:
@@ -105,30 +105,37 @@ def train(
         gallery: pictures to train on, none smaller than a crop.
         out: weights directory; the state is kept there too.
         say: takes one line about the progress.
-        start: weights to begin with; an earlier call's state goes before.
+        start: weights to begin with; those of an earlier call must be the same.
         resumes: whether to go on with such a state. If not, it is replaced once the new training can begin.
         validation: pictures to measure on; None: nothing is measured.
         machine: where to compute.
         licence: of the resulting weights.
         reach: takes the minutes that are over, after each update.
 
+    Returns:
+        What came out; None if an earlier call has completed this training.
+
     Raises:
-        UsageError: the directory holds a run by another recipe, or the recipe does not fit the network.
+        UsageError: the directory holds a run by another recipe, of another start or of other pictures, or the recipe
+            does not fit the network.
         ModelError: the start does not fit the network, the state or the directory's manifest is damaged, or training
             diverged.
         OutputError: the state or the weights cannot be written.
     """
     trainer, path = Trainer(recipe, gallery, machine or Machine()), state_path(recipe, out)
     crops = validation.centres(VALIDATION_SIDE, trainer.network.multiple) if validation else []
+    listed = read_manifest(out)  # what cannot be listed is better known now than after hours
     if resumes and path.exists():
         trainer.restore(path)
+        trainer.check_origin(start)
+        if _is_complete(trainer, out, listed):
+            say("this training is complete; --no-resume starts a new one")
+            return None
         greeting = f"go on at iteration {trainer.iteration}, after {trainer.clock.minutes:.1f} minutes"
     else:
         trainer.begin(start)
         greeting = f"begin with {len(gallery.pictures)} pictures, {gallery.pixels / 1e6:.1f} MP"
-    # What cannot be written, or not be listed, is better known now than after hours.
-    read_manifest(out)
-    trainer.save(path)
+    trainer.save(path)  # the same holds for what cannot be written
     try:
         say(greeting)
         say(f"the state is kept in {path}; after an interrupt, the same call goes on from there")
@@ -137,6 +144,14 @@ def train(
     finally:  # interrupts are exceptions, and hours must not be lost
         trainer.save(path)
     return _finish(trainer, out, crops, say, licence)
+
+
+def _is_complete(trainer: Trainer, out: Path, listed: Sequence[Entry]) -> bool:
+    """Tell whether the time is up and the weights are installed."""
+    if trainer.progress < 1:
+        return False
+    digest = model_hash(trainer.average.state_dict())
+    return any(entry.hash == digest and (out / entry.file).is_file() for entry in listed)
 
 
 def _validate_start(trainer: Trainer, crops: Sequence[Picture], say: Say) -> None:

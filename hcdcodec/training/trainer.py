@@ -75,6 +75,7 @@ class Trainer:
         rotation: crops whose search is under way; not saved, since new ones serve as well.
         meter: means since they were last reported.
         start_hash: model hash of the weights that it began with; empty = none.
+        pictures_hash: digest of the pictures that it began with; empty = not known, as in states of earlier releases.
         start_db: PSNR in dB of the validation pictures before the first update; None = not measured.
 
     Raises:
@@ -103,6 +104,7 @@ class Trainer:
         self.iteration, self.start_hash, self.meter, self.is_decoder_held = 0, "", Meter(), False
         self.clock = Clock(0.0)
         self.start_db: float | None = None
+        self.pictures_hash = gallery.digest
 
     @property
     def progress(self) -> float:
@@ -190,6 +192,7 @@ class Trainer:
             "minutes": self.clock.minutes,
             "start": self.start_hash,
             "start_db": self.start_db,
+            "pictures": self.pictures_hash,
             "is_decoder_held": self.is_decoder_held,
         }
         stream = io.BytesIO()
@@ -208,20 +211,38 @@ class Trainer:
         differing = [name for name in own if other.get(name) != own[name]]
         if differing:
             name = differing[0]
-            raise UsageError(
-                f"the output directory holds a training with {name} {other.get(name, 'unknown')}, not {own[name]}; "
-                "continue that one, start over with --no-resume, or name another directory"
-            )
+            raise _refusal(f"{name} {other.get(name, 'unknown')}, not {own[name]}")
         fill(self.network, content["network"])
         fill(self.average, content["average"])
         # Its options are the recipe's, whatever a file says.
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": content["optimiser"]["state"], "param_groups": groups})
         self.iteration, self.start_hash = content["iteration"], content["start"]
-        self.start_db = content["start_db"]
+        self.start_db, self.pictures_hash = content["start_db"], content["pictures"]
         self.clock = Clock(content["minutes"])
         if content["is_decoder_held"]:
             self._hold_decoder()
+
+    def check_origin(self, start: Start) -> None:
+        """Check that a restored training began with these weights and with the pictures of the gallery.
+
+        Raises:
+            UsageError: it began with others.
+        """
+        if not self.pictures_hash:
+            return
+        if self.start_hash != start.hash:
+            raise _refusal(f"start {self.start_hash[:12] or 'none'}, not {start.hash[:12] or 'none'}")
+        if self.pictures_hash != self.gallery.digest:
+            raise _refusal("other pictures")
+
+
+def _refusal(what: str) -> UsageError:
+    """Return the error about a state that is not the one of this call."""
+    return UsageError(
+        f"the output directory holds a training with {what}; continue that one, start over with --no-resume, or name "
+        "another directory"
+    )
 
 
 def _engine(network: Backbone, machine: Machine) -> Engine:

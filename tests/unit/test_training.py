@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -336,9 +337,10 @@ def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path
     assert start and end and ran.err.index(start[0]) < ran.err.index(f"\n{run._HEADS}\n") < ran.err.index(end[0])
     gained, usage = f"val {start[1]} -> {end[1]} dB", f"--weights-dir {out} --backbone {tiny.name}"
     assert ran.err.splitlines()[-1] == f"{gained}; use it with {usage}"
-    again = hcdcodec("train", photos, *map(str, names), *options(2))
-    assert again.status == 0 and f"go on at iteration {entry.origin['iterations']}" in again.err
-    assert again.err.splitlines()[-1] == ran.err.splitlines()[-1]  # the state remembers the start
+    again = hcdcodec("train", photos, *map(str, names), *options(2), "--licence", "none")
+    assert again.status == 0
+    assert again.err.splitlines()[-1] == "this training is complete; --no-resume starts a new one"
+    assert read_manifest(out) == (entry,)
     other = hcdcodec("train", photos, *map(str, names), *options(3))
     assert other.status == 2 and "holds a training with minutes" in other.err
 
@@ -355,10 +357,68 @@ def test_interrupted_training_goes_on(tiny: Tiny, gallery: Gallery, tmp_path: Pa
     state = torch.load(state_path(recipe(tiny, 2), tmp_path), weights_only=True)
     assert state["iteration"] > 0 and 0 < state["minutes"] < 2 / 60
     said: list[str] = []
-    trained: Trained = train(recipe(tiny, 2), gallery, tmp_path, said.append, start=Start({}))
+    trained = train(recipe(tiny, 2), gallery, tmp_path, said.append, start=Start({}))
     assert said[0].startswith(f"go on at iteration {state['iteration']},")
-    assert trained.iterations > state["iteration"] and trained.entry.measured == {}
+    assert trained and trained.iterations > state["iteration"] and trained.entry.measured == {}
     assert (trained.start_db, trained.end_db) == (None, None)
+
+
+def test_a_training_goes_on_with_its_own_pictures_and_start_only(
+    tiny: Tiny, gallery: Gallery, photos: Path, tmp_path: Path
+) -> None:
+    begun(tiny, gallery, tmp_path, lines=4, seconds=2)
+    path = state_path(recipe(tiny, 2), tmp_path)
+    state = path.read_bytes()
+    start = read_start("installed", recipe(tiny, 2), tiny.weights_dir)
+    with pytest.raises(UsageError, match=rf"with start none, not {start.hash[:12]}; .*--no-resume"):
+        train(recipe(tiny, 2), gallery, tmp_path, lambda line: None, start=start)
+    (photos / "deep" / "0.png").rename(photos / "other.png")
+    others = read_gallery([str(photos)], 32)
+    with pytest.raises(UsageError, match=r"holds a training with other pictures; .*--no-resume"):
+        train(recipe(tiny, 2), others, tmp_path, lambda line: None, start=Start({}))
+    assert path.read_bytes() == state
+
+
+def test_states_of_earlier_releases_go_on_with_any_pictures_and_start(
+    tiny: Tiny, gallery: Gallery, tmp_path: Path
+) -> None:
+    begun(tiny, gallery, tmp_path, lines=4)
+    path, start = state_path(recipe(tiny, 60), tmp_path), Start({}, "ab" * 32)
+    state = torch.load(path, weights_only=True)
+    del state["pictures"]
+    torch.save(state, path)
+    others = replace(gallery, pictures=gallery.pictures[:1], digest="cd" * 32)
+    for _ in range(2):  # what the first call writes goes on, too
+        trainer = Trainer(recipe(tiny, 60), others, Machine("cpu"))
+        trainer.restore(path)
+        trainer.check_origin(start)
+        assert trainer.iteration == state["iteration"]
+        trainer.save(path)
+
+
+def test_a_complete_training_is_installed_if_its_weights_are_missing(
+    tiny: Tiny, gallery: Gallery, tmp_path: Path
+) -> None:
+    short = recipe(tiny, 0.1)
+
+    def call() -> Trained | None:
+        return train(short, gallery, tmp_path, lambda line: None, start=Start({}), validation=gallery)
+
+    first = call()
+    assert first and not call()
+    first.path.unlink()
+    again = call()
+    assert again and again.path.exists() and again.entry.hash == first.entry.hash
+    assert first.start_db and again.start_db == first.start_db  # the state remembers it
+
+
+def test_galleries_know_their_files_wherever_they_lie(photos: Path, gallery: Gallery) -> None:
+    moved = photos.with_name("moved")
+    photos.rename(moved)
+    assert read_gallery([str(moved / "deep"), str(moved)], 32).digest != gallery.digest  # each file twice
+    assert read_gallery([str(moved / "deep")], 32).digest == gallery.digest
+    Image.new("RGB", (64, 48)).save(moved / "deep" / "0.png")
+    assert read_gallery([str(moved)], 32).digest != gallery.digest
 
 
 def test_restored_state_continues_exactly(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
@@ -396,6 +456,7 @@ def test_damaged_state_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) 
         (lambda state: state.pop("minutes"), "no minutes"),
         (lambda state: state.update(start_db=float("nan")), "no number"),
         (lambda state: state.update(start_db="high"), "no number"),
+        (lambda state: state.update(pictures=3), "no text"),
         (lambda state: state.update(minutes=-1e9), "in -1e\\+09 minutes"),
         (lambda state: state.update(minutes=float("nan")), "in nan minutes"),
         (lambda state: state.update(iteration=-1), "-1 iterations"),
