@@ -14,6 +14,7 @@ from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGH
 
 if TYPE_CHECKING:
     from hcdcodec.pictures.picture import Levels
+    from hcdcodec.training.gallery import Gallery
     from hcdcodec.training.run import Trained
 
 
@@ -99,9 +100,10 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     find_device(given["device"])
     start = run.read_start(given["start"], recipe, given["weights_dir"])
     gallery = read_gallery(folders, recipe.patch, _watch)
-    if gallery.small or gallery.unreadable:
-        output.say(f"left out: {gallery.small} too small, {gallery.unreadable} not readable")
+    _say_left_out(gallery, "left out")
     validation = read_gallery(given["val"], run.SMALLEST, _watch) if given["val"] else None
+    if validation:
+        _say_left_out(validation, "left out of --val")
     machine = Machine(
         given["device"], given["exact"], given["compiled"], given["recompute_from"], Precision(given["precision"])
     )
@@ -124,6 +126,11 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}, {trained.iterations} updates")
     output.say(f"{state} is needed no more")
     output.say(_verdict(trained, f"use it with {_options(given['out'], backbone, scale)}"))
+
+
+def _say_left_out(gallery: "Gallery", words: str) -> None:
+    if gallery.small or gallery.unreadable:
+        output.say(f"{words}: {gallery.small} too small, {gallery.unreadable} not readable")
 
 
 def _watch(pictures: "Iterable[Levels | None]", count: int) -> "Iterator[Levels | None]":

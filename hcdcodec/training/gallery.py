@@ -21,6 +21,7 @@ from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.reading import read_picture
 
 READERS = 4  # threads that decode files
+_UNREADABLE = "not readable"
 Drawn = TypeVar("Drawn")
 Watch = Callable[[Iterable[Levels | None], int], Iterable[Levels | None]]
 
@@ -106,7 +107,8 @@ def read_gallery(names: Sequence[str], smallest: int, watch: Watch | None = None
     if not kept:
         raise UsageError(f"there are no pictures of {smallest}x{smallest} pixels or more; name another directory")
     paths, pictures = zip(*kept, strict=True)
-    return Gallery(pictures, len(readable) - len(kept), len(read_all) - len(readable), _digest(paths))
+    unreadable = len(read_all) - len(readable) + sum(why == _UNREADABLE for _, why in findings.ignored)
+    return Gallery(pictures, len(readable) - len(kept), unreadable, _digest(paths))
 
 
 def sharpness(picture: Levels) -> float:
@@ -138,7 +140,7 @@ def _refuse(path: Path) -> str | None:
     try:
         return refuse_source(path)
     except PictureError:
-        return "not readable"
+        return _UNREADABLE
 
 
 def _read(path: Path) -> Levels | None:

@@ -100,6 +100,14 @@ def test_gallery_keeps_what_can_be_cropped(gallery: Gallery) -> None:
     assert (grey[..., 0] == grey[..., 1]).all() and (grey[..., 0] == grey[..., 2]).all()
 
 
+def test_gallery_counts_what_only_has_the_name_of_a_picture(photos: Path) -> None:
+    for name in ("empty.jpg", "layers.psd", "raw.nef", "words.md"):
+        (photos / name).write_text("no picture" * (name != "empty.jpg"))
+    (photos / "dead.png").symlink_to("nowhere")
+    gallery = read_gallery([str(photos)], 32)
+    assert (gallery.small, gallery.unreadable) == (1, 5)
+
+
 def test_gallery_without_pictures_is_a_usage_error(photos: Path) -> None:
     with pytest.raises(UsageError, match="no pictures of 500x500"):
         read_gallery([str(photos)], 500)
@@ -321,7 +329,7 @@ def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path
     names = ("--backbone", tiny.name, "--scale", tiny.scale, "--val", photos, "--out", out, "--licence", "CC0-1.0")
     ran = hcdcodec("train", photos, *map(str, names), *options(2))
     assert ran.status == 0, ran.err
-    assert "left out: 1 too small, 1 not readable" in ran.err
+    assert "left out: 1 too small, 1 not readable\nleft out of --val: 1 too small, 1 not readable\n" in ran.err
     (entry,) = read_manifest(out)
     middles = read_gallery([str(photos)], 32).centres(256, tiny.scale)
     untrained = score(engine_for(build(tiny.name, tiny.scale).eval().requires_grad_(False)), middles, 0)
