@@ -11,6 +11,7 @@ from hcdcodec.cli import output
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR, complete_start
+from hcdcodec.errors import UsageError
 
 if TYPE_CHECKING:
     from hcdcodec.pictures.picture import Levels
@@ -84,6 +85,10 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     """
     from hcdcodec.training.recipe import Recipe
 
+    if given["weights_dir"] and given["start"] != "installed":
+        raise UsageError("--weights-dir is about --start installed; add that option, or leave out --weights-dir")
+    if given["exact"] and given["precision"] == "bfloat16":
+        raise UsageError("--exact and --precision bfloat16 exclude each other; leave out one of them")
     # A wrong setting is refused here, before torch is loaded.
     recipe = Recipe(backbone, scale, minutes).with_settings(given["settings"])
 

@@ -691,6 +691,21 @@ def test_wrong_calls_are_refused_before_pictures_are_read(
     assert (ran.status, ran.err) == (2, f"hcdcodec: {what}\n")
 
 
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--weights-dir", "weights"), "--weights-dir is about --start installed; add that option, or leave out --w"),
+        (("--weights-dir", "weights", "--start", "own.safetensors"), "--weights-dir is about --start installed; add"),
+        (("--exact", "--precision", "bfloat16"), "--exact and --precision bfloat16 exclude each other; leave out one"),
+    ],
+)
+def test_options_without_effect_are_refused(words: tuple[str, ...], what: str, here: Path, hcdcodec: Run) -> None:
+    (here / "weights").mkdir()
+    (here / "weights" / "manifest.json").write_text('{"models": []}')
+    ran = hcdcodec("train", "no-folder/", "--minutes", "1", *words)
+    assert ran.status == 2 and ran.err.startswith(f"hcdcodec: {what}") and ran.err.count("\n") == 1
+
+
 def test_a_state_stays_until_another_training_begins(photos: Path, here: Path, hcdcodec: Run) -> None:
     state = here / "trained" / "crn_x4.training.pt"
     state.parent.mkdir()
