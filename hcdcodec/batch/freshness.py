@@ -4,10 +4,14 @@
     nothing at the target                                    MISSING    write, unless in another container
     not one of our files                                     FOREIGN    refuse
     other settings, or another source size                   STALE      redo
+    a reconstruction of another HR size                      -          the digest decides
     not older than its source, by content and by inode       FRESH      skip
     else: another source digest                              STALE      redo
     else: same source digest                                 FRESH      skip, and touch, so that nobody need ask again
     FRESH, but the end of the file is missing                           refuse
+
+Only PNG holds a record of what it was made from. A reconstruction in another format is FRESH if it has the size that
+the small file names, and is not older; else it is refused.
 
 A result that is FRESH but was made by an older release with other weights is OLDER. It is skipped, too.
 
@@ -37,6 +41,7 @@ from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.networks.manifest import NetworkId
+from hcdcodec.pictures.sizes import read_file_size
 
 
 @dataclass(frozen=True)
@@ -169,14 +174,23 @@ def judge_restored(job: Job, options: DecodeOptions, files: FileOptions) -> Stan
             raise _original(job)
         return Standing(Freshness.ORIGINAL, "its original stands there, and stays")
     # Only PNG has room for our mark, so other formats are judged by their times.
-    is_marked = options.format_for(job.target) is Format.PNG
-    standing = (
-        _judge(job, read_decoded_stamp, Wanted(options.settings), files) if is_marked else _judge_by_time(job, files)
-    )
+    if options.format_for(job.target) is Format.PNG:
+        standing = _judge_marked(job, Wanted(options.settings), files)
+    else:
+        standing = _judge_by_time(job, files)
     if standing.state is Freshness.FRESH and job.named and job.source and read_encoded_stamp(job.source) is None:
         # The result is newer than this file, but it was made from another one, since this one is no small file.
         # Decoding it will say so.
         return Standing(Freshness.MISSING)
+    return standing
+
+
+def _judge_marked(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
+    standing = _judge(job, read_decoded_stamp, wanted, files)
+    made_from = read_encoded_stamp(job.source) if job.source and standing.state is Freshness.FRESH else None
+    if made_from and standing.stamp and not _fits((standing.stamp.height, standing.stamp.width), made_from):
+        # The result is newer, but it is of another picture, or somebody has cropped it: the digest tells.
+        return _judge(job, read_decoded_stamp, wanted, replace(files, checksum=True))
     return standing
 
 
@@ -185,13 +199,21 @@ def _judge_by_time(job: Job, files: FileOptions) -> Standing:
     if files.force or target is None:
         return _judge_forced(job)
     source = status_of(job.source) if job.source else None
-    if source is None or files.checksum or not _is_dated(target, source):
+    size = read_file_size(job.target) if job.target else None
+    if source is None or files.checksum or size is None or not _is_dated(target, source):
         # No mark says whether it is ours, so it may be a picture of the user.
         is_older = source is not None and not _is_dated(target, source)
         state = "is older than its small file" if is_older else "exists"
         raise OutputError(f"{job.target} {state} and cannot say whether it is ours; use --force to replace it")
     made_from = job.source and read_encoded_stamp(job.source)
+    if made_from and not _fits(size, made_from):
+        raise OutputError(f"{job.target} is not the picture of this small file; move it away or use --force")
     return Standing(Freshness.FRESH, stamp=replace(made_from, quality=None) if made_from else None)
+
+
+def _fits(size: tuple[int, int], made_from: Stamp) -> bool:
+    """Tell whether a picture has the size that a small file gives it. Turned upright, it may lie on its side."""
+    return sorted(size) == sorted((made_from.height, made_from.width))
 
 
 def judge_stamp(

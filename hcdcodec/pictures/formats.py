@@ -9,6 +9,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import BinaryIO
 
 from PIL import ExifTags, Image, PpmImagePlugin, TiffImagePlugin
 
@@ -74,18 +75,23 @@ def pillow_reads() -> Iterator[None]:
         raise DamagedError("picture is truncated, damaged or of a rare kind; fetch or convert it again") from error
 
 
-def open_lazily(data: bytes) -> Image.Image:
+def open_lazily(data: bytes | BinaryIO) -> Image.Image:
     """Open a picture of any size without decoding its pixels.
+
+    Args:
+        data: its file, in memory or opened.
 
     Raises:
         PictureError: its format needs a package that is not installed.
     """
     Image.init()
-    if _HEIC.match(data[:SNIFF_BYTES]):
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    if _HEIC.match(file.read(SNIFF_BYTES)):
         plugins.require(Format.HEIC)
+    file.seek(0)
     known = [name for name in _PILLOW_NAMES if name in Image.OPEN]  # a name that this Pillow lacks is a KeyError
     with _no_limit():
-        return Image.open(io.BytesIO(data), formats=known)
+        return Image.open(file, formats=known)
 
 
 def load(image: Image.Image) -> Image.Image:

@@ -625,6 +625,61 @@ def test_formats_without_a_mark_go_by_time_and_are_never_replaced_unasked(folder
     assert statuses(folder.decode(replace(webp, files=FileOptions(force=True)))) == [Status.DONE]
 
 
+@pytest.mark.parametrize("fmt", Format)
+@pytest.mark.parametrize("quality", [None, 80])
+def test_the_result_of_another_picture_is_not_up_to_date(
+    folder: Folder, draw: Draw, fmt: Format, quality: int | None
+) -> None:
+    """Two folders have a picture of one name, and are decoded to one place, where the first result is the newest."""
+    if fmt in (Format.HEIC, Format.JXL):
+        pytest.importorskip({"heic": "pillow_heif", "jxl": "pillow_jxl"}[fmt])
+    decoding = Decoding((Engines(),), DecodeOptions(fmt, None if fmt.is_always_lossless else quality))
+    folder.put("a.png")
+    folder.encode()
+    assert statuses(folder.decode(decoding)) == [Status.DONE]
+    assert statuses(folder.decode(decoding)) == [Status.SKIPPED]
+    (result,) = (folder.path / "out").iterdir()
+    folder.put("a.png", draw(28, 20, 3))
+    folder.encode()
+    os.utime(result)
+    (outcome,) = folder.decode(decoding)
+    if fmt is Format.PNG:  # it has a mark, so it is known to be ours
+        assert outcome.status is Status.DONE and pixels_of(result).shape == (28, 20, 3)
+    else:
+        said = f"{result} is not the picture of this small file; move it away or use --force"
+        assert (outcome.status, outcome.message) == (Status.FAILED, said)
+
+
+def test_a_result_that_is_turned_or_cropped_is_up_to_date(folder: Folder) -> None:
+    source = folder.put("a.jpg")
+    turned = Image.Exif()
+    turned[274] = 6
+    Image.fromarray(folder.draw(24, 20, 3)).save(source, exif=turned)
+    folder.encode()
+    for fmt in (Format.JPEG, Format.WEBP, Format.PNG):
+        decoding = Decoding((Engines(),), DecodeOptions(fmt, upright=True))
+        assert [statuses(folder.decode(decoding)) for _ in range(2)] == [[Status.DONE], [Status.SKIPPED]]
+    result = folder.path / "out/a.jpg.png"
+    mark = next(chunk for chunk in png_chunks.walk(result.read_bytes()) if chunk.type == b"hcDS")
+    Image.fromarray(pixels_of(result)[:9]).save(result)
+    result.write_bytes(png_chunks.insert(result.read_bytes(), [mark]))
+    assert statuses(folder.decode(decoding)) == [Status.SKIPPED]
+    assert pixels_of(result).shape == (9, 24, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"notes", b"RIFF\0\0\0\0WEBPVP8?", b"\0\0\0\x0cJXL \r\n\x87\n"])
+def test_what_is_no_picture_is_not_up_to_date(folder: Folder, content: bytes) -> None:
+    folder.put("a.png")
+    folder.encode()
+    result = folder.path / "out/a.png.webp"
+    result.parent.mkdir()
+    result.write_bytes(content)
+    (outcome,) = folder.decode(Decoding((Engines(),), DecodeOptions(Format.WEBP)))
+    assert outcome.status is Status.FAILED
+    assert outcome.message == f"{result} exists and cannot say whether it is ours; use --force to replace it"
+    assert result.read_bytes() == content
+
+
 def test_results_of_a_source_that_is_dated_in_the_future_are_up_to_date(folder: Folder) -> None:
     source = folder.put("a.jpg")
     set_time(source, 4 * 10**18)
