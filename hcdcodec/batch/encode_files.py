@@ -167,9 +167,10 @@ class Encoding:
         # The size is known only now: the search and oxipng decide it.
         if not needless:
             refuse_foreign(job, read_encoded_stamp, self.files)
-            refuse_twin(job, self.files)
+            refuse_twin(job, self.files, lambda: source.digest)
             stored = store_result(job, data, source.status, self.files)
-            shortfall = "; ".join(filter(None, (shortfall, stored, remove_twins(job, self.files))))
+            left = remove_twins(job, self.files, lambda: source.digest)
+            shortfall = "; ".join(filter(None, (shortfall, stored, left)))
         return Outcome(
             name=job.name,
             target=job.target,

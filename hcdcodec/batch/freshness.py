@@ -158,7 +158,7 @@ def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
     """
     standing = _judge(job, read_encoded_stamp, wanted, files)
     if standing.state is Freshness.MISSING:
-        refuse_twin(job, files)
+        refuse_twin(job, files, lambda: _digest(job.source, files) if job.source else b"")
     return standing
 
 

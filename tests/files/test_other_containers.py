@@ -178,15 +178,35 @@ def test_a_strangers_file_is_no_result(photo: Path, hcdcodec: Run) -> None:
         assert stranger.exists()
 
 
+def test_a_name_of_the_users_own_makes_no_twin_of_another_picture(photo: Path, draw: Draw, hcdcodec: Run) -> None:
+    other = photo.with_name("b.png")
+    Image.fromarray(draw(24, 20, 3)).save(other)
+    old, new = Path("small/x.hcd.webp"), Path("small/x.hcd.png")
+    to_old, to_new = ("encode", photo, old, *FAST, "--container", "webp"), ("encode", other, new, *FAST)
+    assert hcdcodec(*to_old).status == 0
+    before = old.read_bytes()
+    for flags in ((), ("--force",)):
+        ran = hcdcodec(*to_new, *flags)
+        assert (ran.status, ran.err) == (0, "")
+        assert old.read_bytes() == before and new.exists()
+    # Of the same content, it is a twin, whatever its name.
+    new.unlink()
+    other.write_bytes(photo.read_bytes())
+    ran = hcdcodec(*to_new)
+    assert ran.status == 1 and f"{old} is its result in another container; " in ran.err
+    assert hcdcodec(*to_new, "--force").status == 0
+    assert not old.exists() and new.exists()
+
+
 def test_the_old_result_goes_only_after_the_new_one_is_stored(
     photo: Path, hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert hcdcodec("encode", "in", "small", *FAST).status == 0
     seen = list[list[str]]()
 
-    def remove(job: object, files: object) -> str:
+    def remove(*given: object) -> str:
         seen.append(sorted(os.listdir("small")))  # noqa: PTH208
-        return remove_twins(job, files)  # type: ignore[arg-type]
+        return remove_twins(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr("hcdcodec.batch.encode_files.remove_twins", remove)
     assert hcdcodec("encode", "in", "small", *FAST, "--container", "webp", "--force").status == 0
