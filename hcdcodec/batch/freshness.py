@@ -32,7 +32,7 @@ from hcdcodec.batch.options import DecodeOptions, FileOptions
 from hcdcodec.batch.other_containers import refuse_twin
 from hcdcodec.batch.stamp import Stamp, read_decoded_stamp, read_encoded_stamp
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.settings import name_change, settings_digest
+from hcdcodec.codec.settings import missed_digest, name_change, settings_digest
 from hcdcodec.errors import ContainerError, DamagedError, OutputError, UnsupportedError
 from hcdcodec.files import disk
 from hcdcodec.files.find import status_of
@@ -54,6 +54,7 @@ class Wanted:
         is_pinned: the user has named these weights, so results of other weights are stale.
         upgrade: results that older releases made with other weights or other defaults are stale.
         earlier: digests of the settings that the same call had in earlier releases, by their defaults.
+        target: what a result should reach; one that misses it is up to date all the same.
         explain: returns how the settings of a record differ from the wanted ones.
     """
 
@@ -62,29 +63,41 @@ class Wanted:
     is_pinned: bool = False
     upgrade: bool = False
     earlier: tuple[bytes, ...] = ()
+    target: Target | None = None
     explain: Callable[[Stamp], str] = field(default=lambda _: "other settings", compare=False)
 
     def is_met_by(self, stamp: Stamp) -> bool:
         """Tell whether a result has the wanted settings."""
         # The settings digest does not change with better weights of a newer release, so they are compared on their own.
         bound = self.is_pinned or self.upgrade
-        known = stamp.settings_digest in (self.settings_digest, *self.earlier)
+        known = _has_settings(stamp, self.settings_digest, *self.earlier)
         return known and not (bound and self.is_newer_than(stamp))
 
     def is_newer_than(self, stamp: Stamp) -> bool:
         """Tell whether a new result would be made with other weights, or with other defaults."""
-        return self._has_other_weights(stamp) or stamp.settings_digest in self.earlier
+        return self._has_other_weights(stamp) or _has_settings(stamp, *self.earlier)
+
+    def is_missed_by(self, stamp: Stamp, size: int) -> bool:
+        """Tell whether a result of so many bytes is known to miss the target."""
+        most = self.target.most_bytes(stamp.height * stamp.width) if self.target else None
+        if most is not None:
+            return size > most
+        return stamp.settings_digest in map(missed_digest, (self.settings_digest, *self.earlier))
 
     def explain_stale(self, stamp: Stamp) -> str:
         """Say why a result does not meet this, or that its source has changed."""
         if self.is_met_by(stamp):
             return "source changed"
-        if stamp.settings_digest == self.settings_digest:
+        if _has_settings(stamp, self.settings_digest):
             return f"weights {stamp.model_hash.hex()[:8]}, now {self.model_hash[:8]}"
         return self.explain(stamp)
 
     def _has_other_weights(self, stamp: Stamp) -> bool:
         return stamp.model_hash != bytes.fromhex(self.model_hash)[: len(stamp.model_hash)]
+
+
+def _has_settings(stamp: Stamp, *digests: bytes) -> bool:
+    return stamp.settings_digest in (*digests, *map(missed_digest, digests))
 
 
 def wanted_of(
@@ -115,6 +128,7 @@ def wanted_of(
         network.is_pinned,
         upgrade,
         tuple(settings_digest(other, network, target) for other in earlier),
+        target,
         explain,
     )
 
@@ -143,11 +157,13 @@ class Standing:
         state: what to do about it.
         reason: why it is stale, or stays; else empty.
         stamp: the record of it, or of its source; None where nobody has read one.
+        misses_target: it is up to date, and no quality has met the target.
     """
 
     state: Freshness
     reason: str = ""
     stamp: Stamp | None = None
+    misses_target: bool = False
 
 
 def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
@@ -159,6 +175,10 @@ def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
     standing = _judge(job, read_encoded_stamp, wanted, files)
     if standing.state is Freshness.MISSING:
         refuse_twin(job, files, lambda: _digest(job.source, files) if job.source else b"")
+    target = status_of(job.target) if job.target else None
+    if standing.state.is_settled and standing.stamp and target and wanted.is_missed_by(standing.stamp, target.st_size):
+        reason = "up to date, and misses its target; choose another target or --scale"
+        return replace(standing, reason=reason, misses_target=True)
     return standing
 
 

@@ -49,7 +49,7 @@ class Outcome:
     quality: int | None = None
     """Quality that encoding used; a target may have chosen it."""
     misses_target: bool = False
-    """The result is stored, but no quality meets the target."""
+    """The result is stored, or stands there already, but no quality meets the target."""
     psnr_before: float | None = None
     """PSNR-RGB in dB of the reconstruction from the LR with which the search started."""
     psnr: float | None = None

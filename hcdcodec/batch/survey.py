@@ -44,6 +44,7 @@ def skip(job: Job, standing: Standing) -> Outcome:
         status=Status.SKIPPED,
         message=standing.reason or "up to date",
         is_older=standing.state is Freshness.OLDER,
+        misses_target=standing.misses_target,
         source_bytes=source.st_size if source else 0,
         target_bytes=target.st_size if target else 0,
         height=stamp.height if stamp else 0,

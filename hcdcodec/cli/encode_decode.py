@@ -152,7 +152,7 @@ def status(**given: Any) -> None:
 
     Give the same SRC and DST as to encode, and the same of the options below. Missing: never encoded, or failed, or not
     stored by --skip-if-larger. Stale: the source has changed since, or was encoded with other options. The exit status
-    is 0 if all is up to date, else 1.
+    is 0 if all is up to date and no target is missed, else 1.
     """
     arguments = Arguments(**given)
     run_batch.print_status(_plan_encode(arguments), _judge_encoded(arguments), arguments)

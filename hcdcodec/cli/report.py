@@ -77,7 +77,7 @@ class Report:
     _larger: int = field(default=0, init=False)
     _left_out: int = field(default=0, init=False)
     _older: int = field(default=0, init=False)
-    _missed: int = field(default=0, init=False)
+    _missed: Counter[Status] = field(default_factory=Counter, init=False)
     _started: float = field(init=False)
 
     # Not a default of the field, since that could not read the clock of this report.
@@ -91,7 +91,7 @@ class Report:
             self._stale[outcome.message] += 1
         self._left_out += outcome.is_left_out
         self._older += outcome.is_older
-        self._missed += outcome.misses_target
+        self._missed[outcome.status] += outcome.misses_target
         if outcome.status is not Status.DONE:
             return
         self._source_bytes += outcome.source_bytes
@@ -109,12 +109,12 @@ class Report:
     @property
     def exit_status(self) -> int:
         """0 if everything was done or was up to date, 1 if something failed or missed its target."""
-        return 1 if self._counts[Status.FAILED] or self._missed else 0
+        return 1 if self._counts[Status.FAILED] or self._missed.total() else 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything has its result, and each is up to date."""
-        return not any(self._counts[status] for status in (Status.FAILED, Status.MISSING, Status.STALE))
+        """Whether everything has its result, and each is up to date and meets its target."""
+        return not (self.exit_status or self._counts[Status.MISSING] or self._counts[Status.STALE])
 
     def line(self, outcome: Outcome) -> str | None:
         """Return the line about one outcome for people; None if this verbosity has no line for it."""
@@ -154,8 +154,8 @@ class Report:
         words = {Status.DONE: self.verb.value, Status.SKIPPED: "up to date"}
         # Pictures that --skip-if-larger left out are skipped, too, but they are not up to date.
         numbers = self._counts - Counter({Status.SKIPPED: self._left_out, Status.STALE: self._stale.total()})
-        if self._missed:
-            words[Status.DONE] += f" ({self._missed} missed the target)"
+        for status, count in (+self._missed).items():
+            words[status] += f" ({count} missed the target)"
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
         counts += [f"{self._older} of them made by an older release, --upgrade redoes them"] if self._older else []
@@ -192,6 +192,7 @@ def standing_line(outcome: Outcome) -> str:
     target = "standard output" if outcome.target is None else printable(str(outcome.target))
     state = "up to date" if outcome.status is Status.SKIPPED else outcome.status.value
     state += ", made by an older release" if outcome.is_older else ""
+    state += ", missed the target" if outcome.misses_target else ""
     state += f": {outcome.message}" if outcome.status is Status.STALE else ""
     return f"{printable(outcome.name)} -> {target} ({state})"
 

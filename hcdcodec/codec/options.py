@@ -75,3 +75,7 @@ class Target:
             raise UsageError("a target is one of bytes, bits per pixel and PSNR; choose one")
         if not isinstance(given[0], Real) or not _LEAST <= given[0] <= _MOST or (self.psnr or 0) > PSNR_MAX:
             raise UsageError(f"target {given[0]!r} is out of range; it is above 0, and a PSNR is at most 100 dB")
+
+    def most_bytes(self, pixels: int) -> float | None:
+        """Return how many bytes the file of a picture of so many pixels may have; None where the target is a PSNR."""
+        return self.max_bytes if self.bpp is None else self.bpp * pixels / 8

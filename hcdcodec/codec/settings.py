@@ -47,6 +47,14 @@ def settings_digest(options: EncodeOptions, network: NetworkId, target: Target |
     return hashlib.sha256(text.encode()).digest()[:8]
 
 
+def missed_digest(settings: bytes) -> bytes:
+    """Return the digest that stands in place of `settings` in a result that misses its target of dB.
+
+    The PSNR of a result stands nowhere in it. Its bytes need no such mark, since everybody can count them.
+    """
+    return hashlib.sha256(settings + b" missed").digest()[:8]
+
+
 def name_change(
     digest: bytes, quality: int, made: NetworkId, options: EncodeOptions, network: NetworkId, target: Target | None
 ) -> str:

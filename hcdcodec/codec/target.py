@@ -19,7 +19,7 @@ import numpy as np
 
 from hcdcodec.codec.encode import Encoded, encode_pictures, preview
 from hcdcodec.codec.options import PSNR_MAX, EncodeOptions, Target
-from hcdcodec.codec.settings import settings_digest
+from hcdcodec.codec.settings import missed_digest, settings_digest
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError
 from hcdcodec.files.disk import DIGEST_BYTES
@@ -188,6 +188,8 @@ class _QualitySearch:
         best = max(done) if done else min(self.tried, key=lambda place: self.tried[place][0])
         encoded = self.tried[best][1]
         settings = settings_digest(self.options, self.engine.backbone.identity, self.target)
+        if self.target.psnr is not None and not done:
+            settings = missed_digest(settings)
         header = replace(encoded.header, settings_digest=settings)
         return replace(encoded, header=header, passes=self.passes, searches=len(self.tried), met=bool(done))
 
@@ -202,9 +204,9 @@ class _QualitySearch:
 
     def _miss(self, header: Header, lr: Levels, error: float) -> float:
         """Return by how much a result misses the target: in dB, or as log(bytes / allowed bytes)."""
-        if self.target.psnr is not None:
+        limit = self.target.most_bytes(header.pixel_count)
+        if limit is None:
             # An exact result has an infinite PSNR. Interpolation needs a finite one that is beyond every target.
-            return self.target.psnr - decibels(error, 2 * PSNR_MAX)
-        limit = self.target.max_bytes or (self.target.bpp or 0) * header.pixel_count / 8
+            return (self.target.psnr or 0) - decibels(error, 2 * PSNR_MAX)
         # The logarithm, because the search changes the size by a factor rather than by a number of bytes.
         return math.log(self.size(header, lr) / limit)

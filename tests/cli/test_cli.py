@@ -539,6 +539,34 @@ def test_targets(put: Callable[..., None], hcdcodec: Run) -> None:
     assert ran.err.splitlines()[2].startswith("hcdcodec: in/b.png: encoded, ")
 
 
+@pytest.mark.parametrize("target", [("--target-psnr", "60"), ("--target-bpp", "0.001")])
+def test_a_missed_target_fails_each_time(put: Callable[..., None], hcdcodec: Run, target: tuple[str, str]) -> None:
+    put("in/a.png", size=(64, 48, 3))
+    call = ("in", "small", *FAST, *target)
+    assert hcdcodec("encode", *call, "-q").status == 1
+    small = Path("small/a.png.hcd.png")
+    before = small.stat().st_mtime_ns
+    for talk in ("-q", "-v", "--dry-run"):
+        ran = hcdcodec("encode", *call, talk)
+        line = b"in/a.png -> small/a.png.hcd.png (up to date, missed the target)\n"
+        said = "hcdcodec: in/a.png: skipped, up to date, and misses its target; choose another target or --scale\n"
+        assert ran.status == 1 and (ran.out == line if talk == "--dry-run" else said in ran.err)
+    assert json.loads(hcdcodec("encode", *call, "--json").out)["misses_target"]
+    ran = hcdcodec("status", *call)
+    assert (ran.status, ran.out) == (1, b"1 up to date (1 missed the target)\n")
+    assert small.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("target", [("--target-psnr", "5"), ("--target-bpp", "30"), ("--max-bytes", "9000")])
+def test_a_target_that_is_met_is_met_later_too(
+    put: Callable[..., None], hcdcodec: Run, target: tuple[str, str]
+) -> None:
+    put("in/a.png", size=(64, 48, 3))
+    call = ("in", "small", *FAST, *target)
+    for command in ("encode", "encode", "status"):
+        assert hcdcodec(command, *call).status == 0
+
+
 def test_pictures_that_grow(put: Callable[..., None], hcdcodec: Run) -> None:
     put("in/a.png", "in/b.png", size=(4, 4, 3))
     ran = hcdcodec("encode", "in", "small", *FAST, "--skip-if-larger", "-v")

@@ -247,4 +247,7 @@ def test_a_survey_is_complete_where_all_is_up_to_date(status: Status) -> None:
     found = report_of(SKIPPED, Outcome(name="a", status=status))
     assert not found.is_complete
     assert found.summary() == f"1 up to date, 1 {status.value}"
+    missed = report_of(SKIPPED, replace(SKIPPED, misses_target=True))
+    assert (missed.is_complete, missed.exit_status) == (False, 1)
+    assert missed.summary() == "2 up to date (1 missed the target)"
     assert found.exit_status == (status is Status.FAILED)

@@ -24,6 +24,7 @@ from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.engines import Engines, engines_on
 from hcdcodec.codec.options import EncodeOptions, Target
 from hcdcodec.codec.search.options import Ste
+from hcdcodec.codec.settings import missed_digest, settings_digest
 from hcdcodec.engine.engine import Engine
 from hcdcodec.files.job import Job
 from hcdcodec.files.picture_names import Format
@@ -550,6 +551,22 @@ def test_another_target_is_another_setting(folder: Folder) -> None:
         encoding = replace(folder.encoding, target=target)
         assert statuses(folder.encode(encoding)) == [Status.DONE]
         assert statuses(folder.encode(encoding)) == [Status.SKIPPED]
+
+
+def test_what_missed_a_psnr_in_an_earlier_release_is_up_to_date(folder: Folder) -> None:
+    """Its digest tells nothing of that. Weights and settings of a newer one are compared as ever."""
+    folder.put("a.png")
+    encoding = replace(folder.encoding, target=Target(psnr=90))
+    network = encoding.engines[0].backbone.identity
+    (made,) = folder.encode(encoding)
+    small = folder.path / "small/a.png.hcd.png"
+    packed, digest = container.unpack(small.read_bytes()), settings_digest(OPTIONS, network, encoding.target)
+    assert packed.header.settings_digest == missed_digest(digest) and made.misses_target
+    assert [outcome.misses_target for outcome in folder.encode(encoding)] == [True]
+    header = replace(packed.header, settings_digest=digest)
+    small.write_bytes(container.pack(header, packed.lr, alpha=None, metadata=packed.metadata, level=0))
+    (earlier,) = folder.encode(encoding)
+    assert (earlier.status, earlier.message, earlier.misses_target) == (Status.SKIPPED, "up to date", False)
 
 
 def test_what_is_not_smaller_is_not_stored(folder: Folder, draw: Draw) -> None:
