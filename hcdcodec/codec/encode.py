@@ -36,6 +36,7 @@ class Encoded:
         passes: forward and backward passes over the picture. With a target, the sum over all searches and predictions.
         searches: number of searches; only a target can need several.
         met: False where the target cannot be reached.
+        metadata_bytes: bytes of metadata in the file; counted only where too many bytes miss the target.
     """
 
     header: Header
@@ -44,6 +45,7 @@ class Encoded:
     passes: int
     searches: int = 1
     met: bool = True
+    metadata_bytes: int = 0
 
 
 def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: EncodeOptions) -> list[Encoded]:

@@ -28,6 +28,7 @@ from hcdcodec.format.grid import RUNGS
 from hcdcodec.format.header import Header
 from hcdcodec.format.oxipng_pool import optimise
 from hcdcodec.format.oxipng_worker import Raw
+from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
 
@@ -74,14 +75,14 @@ def reach(
     # Two places: one for the alpha plane, which is the same in all files and slow to pack, and one for the LR.
     pack_png = lru_cache(maxsize=2)(optimise)
 
-    def size(header: Header, lr: Levels) -> int:
+    def size(header: Header, lr: Levels, metadata: Metadata = picture.metadata) -> int:
         # All fields count, since WebP and JPEG XL hold a copy of the header that is compressed.
         whole = replace(header, source_size=source_size, source_digest=source_digest, settings_digest=settings)
         made = container.pack(
             whole,
             lr,
             alpha=picture.alpha,
-            metadata=picture.metadata,
+            metadata=metadata,
             level=level,
             optimise=pack_png,
             kind=options.container,
@@ -91,7 +92,11 @@ def reach(
     search = _QualitySearch(engine, picture, options, target, size)
     while len(search.tried) < SEARCHES and (place := search.next()) is not None:
         search.encode(place)
-    return search.result()
+    found = search.result()
+    if found.met or target.psnr is not None:
+        return found
+    bare = size(found.header, found.lr, Metadata())
+    return replace(found, metadata_bytes=size(found.header, found.lr) - bare)
 
 
 def remark(target: Target, found: Encoded, size: int) -> str:
@@ -107,14 +112,18 @@ def remark(target: Target, found: Encoded, size: int) -> str:
     """
     if found.met:
         return ""
+    is_mostly_metadata = 2 * found.metadata_bytes > size
     if target.max_bytes is not None:
+        metadata = f", of which {found.metadata_bytes} are metadata" if is_mostly_metadata else ""
+        remedy = "leave out metadata with --strip" if is_mostly_metadata else "choose another --scale"
         raise OutputError(
             f"{target.max_bytes} bytes cannot be reached; "
-            f"even quality {found.header.quality} takes {size}, so allow more or choose another --scale"
+            f"even quality {found.header.quality} takes {size}{metadata}, so allow more or {remedy}"
         )
     if target.bpp is not None:
         bpp = 8 * size / found.header.pixel_count
-        return f"{target.bpp:g} bpp cannot be reached; stored with {bpp:.3f}, the least at this scale"
+        metadata = f"; {found.metadata_bytes} of {size} bytes are metadata, see --strip" if is_mostly_metadata else ""
+        return f"{target.bpp:g} bpp cannot be reached; stored with {bpp:.3f}, the least at this scale{metadata}"
     psnr = decibels(found.refined.error)
     return f"{target.psnr:g} dB cannot be reached; stored with {psnr:.2f}, the most at this scale and effort"
 

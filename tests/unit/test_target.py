@@ -1,13 +1,14 @@
 """Targets: what is chosen reaches them, is the best that does, and is what that quality always gives."""
 
 import io
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import Draw, Tiny
-from PIL import Image
+from PIL import ExifTags, Image
 
 import hcdcodec
 from hcdcodec.codec.encode import Encoded, encode_pictures
@@ -17,6 +18,7 @@ from hcdcodec.codec.settings import settings_digest
 from hcdcodec.codec.target import SEARCHES, reach, remark
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError, UsageError
+from hcdcodec.files.encoded_names import Container
 from hcdcodec.format import container
 from hcdcodec.format.grid import QUALITIES, RUNGS, grid_of
 from hcdcodec.pictures.metadata import Metadata
@@ -113,6 +115,31 @@ def test_what_cannot_be_reached_gives_what_comes_closest(
             remark(target, found, 800)
     else:
         assert "cannot be reached; stored with" in remark(target, found, 800)
+
+
+@pytest.mark.parametrize("kind", Container)
+def test_metadata_that_takes_most_of_the_bytes_is_named(draw: Draw, kind: Container) -> None:
+    """The message advised another scale, and no scale helps."""
+    if kind is Container.JXL:
+        pytest.importorskip("pillow_jxl")
+    exif, file = Image.Exif(), io.BytesIO()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = np.random.default_rng(0).bytes(30_000)
+    Image.fromarray(draw(40, 48, 3)).save(file, "JPEG", exif=exif)
+
+    def encode(target: Target, *strip: str) -> hcdcodec.Result:
+        given = {"backbone": "bicubic", "effort": 0, "container": kind, "strip": strip}
+        return hcdcodec.encode_report(file.getvalue(), quality=target, **given)  # type: ignore[arg-type]
+
+    said = r"200 bytes cannot be reached; even quality 1 takes (\d+), of which (\d+) are metadata, "
+    with pytest.raises(OutputError, match=said + "so allow more or leave out metadata with --strip$") as raised:
+        encode(Target(max_bytes=200))
+    whole, metadata = (int(number) for number in re.findall(r"\d+(?=,| are)", str(raised.value)))
+    bare = encode(Target(bpp=0.01), "exif")
+    assert 30_000 < metadata < whole and abs(whole - metadata - len(bare.data)) < 9
+    assert bare.remark.endswith("the least at this scale")
+    assert re.search(r"; 300\d\d of 30\d\d\d bytes are metadata, see --strip$", encode(Target(bpp=0.01)).remark)
+    with pytest.raises(OutputError, match=r"even quality 1 takes \d+, so allow more or choose another --scale$"):
+        encode(Target(max_bytes=200), "exif")
 
 
 def test_pictures_without_error_meet_every_psnr(draw: Draw) -> None:
