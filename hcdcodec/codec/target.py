@@ -123,9 +123,9 @@ def remark(target: Target, found: Encoded, size: int) -> str:
     if target.bpp is not None:
         bpp = 8 * size / found.header.pixel_count
         metadata = f"; {found.metadata_bytes} of {size} bytes are metadata, see --strip" if is_mostly_metadata else ""
-        return f"{target.bpp:g} bpp cannot be reached; stored with {bpp:.3f}, the least at this scale{metadata}"
+        return f"{target.bpp:g} bpp cannot be reached; stored with {bpp:.3f}, the least that was found{metadata}"
     psnr = decibels(found.refined.error)
-    return f"{target.psnr:g} dB cannot be reached; stored with {psnr:.2f}, the most at this scale and effort"
+    return f"{target.psnr:g} dB cannot be reached; stored with {psnr:.2f}, the most that was found"
 
 
 class _QualitySearch:

@@ -136,7 +136,7 @@ def test_metadata_that_takes_most_of_the_bytes_is_named(draw: Draw, kind: Contai
     whole, metadata = (int(number) for number in re.findall(r"\d+(?=,| are)", str(raised.value)))
     bare = encode(Target(bpp=0.01), "exif")
     assert 30_000 < metadata < whole and abs(whole - metadata - len(bare.data)) < 9
-    assert bare.remark.endswith("the least at this scale")
+    assert bare.remark.endswith("the least that was found")
     assert re.search(r"; 300\d\d of 30\d\d\d bytes are metadata, see --strip$", encode(Target(bpp=0.01)).remark)
     with pytest.raises(OutputError, match=r"even quality 1 takes \d+, so allow more or choose another --scale$"):
         encode(Target(max_bytes=200), "exif")
@@ -203,7 +203,8 @@ def test_files_in_memory_can_be_too_large_as_well(draw: Draw) -> None:
     with pytest.raises(hcdcodec.OutputError, match="cannot be reached"):
         hcdcodec.encode(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(max_bytes=100))
     result = hcdcodec.encode_report(draw(24, 24, 3), backbone="bicubic", effort=0, quality=Target(psnr=99))
-    assert result.remark.startswith("99 dB cannot be reached; stored with ")
+    # Of a single pixel, a lower quality can come closer, and nobody has tried all of them.
+    assert result.remark == f"99 dB cannot be reached; stored with {result.psnr:.2f}, the most that was found"
 
 
 @pytest.mark.parametrize("kind", ["png", "webp", "jxl"])
