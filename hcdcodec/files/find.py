@@ -75,9 +75,9 @@ def search(
             to take. It raises OSError or HcdError for one that the user must know about; that is a problem then.
         destination: directory that every walk leaves out; it need not exist.
         listed: whether `sources` is a list of files. Then directories are ignored, and names keep their relative path.
-        exclude: shell patterns of files, and of directories in a walk, that are left out. A pattern without a slash is
-            compared with the last part of a name. One with a slash is compared with the whole name: relative to SRC in
-            a walk, and as the user gave it for a file.
+        exclude: shell patterns of files and directories that are left out. A pattern without a slash is compared with
+            the last part of a name. One with a slash is compared with the whole name: relative to SRC in a walk, and
+            as the user gave it for a file. A slash at the end counts for nothing, and so does ./ at the beginning.
 
     Raises:
         UsageError: the only source cannot be used, a directory is its own destination, or a listed name leads out of
@@ -163,7 +163,7 @@ class _Finder:
         path = Path(name)
         if stat.S_ISDIR(mode):
             self._add_directory(path, listed=listed)
-        elif stat.S_ISREG(mode) and self._is_excluded(path.name, name):
+        elif stat.S_ISREG(mode) and self.exclude and any(map(self._is_excluded, _with_parents(name))):
             self.findings.ignored.append(Remark(name, "excluded"))
         elif stat.S_ISREG(mode):
             self.findings.found.append(FoundFile(path, _make_key(path) if listed else path.name, named=True))
@@ -182,7 +182,7 @@ class _Finder:
         pending = self._list_entries(top)
         while pending:  # a list as the stack, since a tree can be deeper than Python's limit on recursion
             entry = pending.pop()
-            if self._is_excluded(entry.name, os.path.relpath(entry.path, top) if self.exclude else ""):
+            if self.exclude and self._is_excluded(os.path.relpath(entry.path, top)):
                 self.findings.ignored.append(Remark(entry.path, "excluded"))
             # A link to a directory goes to `_add_entry`, which ignores it: links can lead back into the same tree.
             elif not entry.is_dir(follow_symlinks=False):
@@ -192,8 +192,11 @@ class _Finder:
             elif self.own is None or identity(entry.path) != self.own:
                 pending += self._list_entries(entry.path)
 
-    def _is_excluded(self, name: str, key: str) -> bool:
-        return any(fnmatchcase(key if "/" in glob else name, glob.removesuffix("/")) for glob in self.exclude)
+    def _is_excluded(self, name: str) -> bool:
+        """Tell whether a pattern fits a name, which has no needless parts such as ./ in it."""
+        last = os.path.basename(name)  # noqa: PTH119  (a `Path` for each name of a large folder takes time)
+        patterns = [pattern.rstrip("/") for pattern in self.exclude]
+        return any(fnmatchcase(name if "/" in glob else last, os.path.normpath(glob)) for glob in patterns)
 
     def _list_entries(self, folder: Path | str) -> list["os.DirEntry[str]"]:
         try:
@@ -233,6 +236,13 @@ def _explain(error: OSError | ValueError) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno).lower()
     return "no possible file name"
+
+
+def _with_parents(name: str) -> list[str]:
+    """Return the name of a file without needless parts, and the names of the folders in it."""
+    path = Path(os.path.normpath(name))
+    # Not of the folder "." or "..", as the pattern .* means hidden files.
+    return [str(part) for part in (path, *path.parents) if part.name not in ("", "..")]
 
 
 def _make_key(path: Path) -> str:

@@ -194,6 +194,8 @@ def test_what_is_called_a_picture_and_cannot_be_read_is_a_failure(here: Path) ->
         (["*.heic", "raw"], ["a.jpg"]),
         (["*.heic", "raw/deep/"], ["a.jpg", "raw/b.jpg"]),
         (["*.heic", "raw/*"], ["a.jpg"]),
+        (["*.heic", "deep/"], ["a.jpg", "raw/b.jpg"]),
+        (["*.heic", "./raw"], ["a.jpg"]),
         (["*"], []),
     ],
 )
@@ -211,6 +213,44 @@ def test_named_files_can_be_excluded_too(here: Path, listed: bool) -> None:
     plan = encode(["in/a.png", "in/b.png", "in/c.jpg"], "out", listed=listed, exclude=["*.jpg", "*/b.png"])
     assert [job.name for job in plan.jobs] == ["in/a.png"]
     assert {(path, why) for path, why in plan.ignored} == {("in/b.png", "excluded"), ("in/c.jpg", "excluded")}
+
+
+@pytest.mark.parametrize("listed", [False, True])
+@pytest.mark.parametrize("start", ["", "./", "in/../"])
+@pytest.mark.parametrize(
+    ("glob", "left"),
+    [
+        ("private", ["a.png"]),
+        ("private/", ["a.png"]),
+        ("in/private", ["a.png"]),
+        ("in/private/", ["a.png"]),
+        ("./in/private/*", ["a.png"]),
+        ("in//*/deep", ["a.png", "c.png"]),
+        (".*", ["a.png", "c.png", "d.png"]),
+        ("rivate", ["a.png", "c.png", "d.png"]),
+    ],
+)
+def test_a_folder_is_excluded_with_the_files_in_it_that_are_named(
+    here: Path, glob: str, left: list[str], start: str, listed: bool
+) -> None:
+    names = ["in/a.png", "in/private/c.png", "in/private/deep/d.png"]
+    put(*names)
+    plan = encode([start + name for name in names], "out", listed=listed, exclude=[glob])
+    assert [Path(job.name).name for job in plan.jobs] == left
+
+
+def test_absolute_names_of_a_list_are_excluded_by_their_folders(here: Path) -> None:
+    put("in/a.png", "in/private/c.png")
+    plan = encode([here / "in/a.png", here / "in/private/c.png"], "out", listed=True, exclude=["private"])
+    assert [Path(job.name).name for job in plan.jobs] == ["a.png"]
+
+
+def test_parts_that_lead_upwards_are_no_hidden_folders(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put("in/a.png", "in/.b.png")
+    Path("beside").mkdir()
+    monkeypatch.chdir("beside")
+    plan = encode(["../in/a.png", "../in/.b.png"], "out", exclude=[".*"])
+    assert [job.name for job in plan.jobs] == ["../in/a.png"]
 
 
 def test_reconstructions_are_no_originals(here: Path) -> None:
