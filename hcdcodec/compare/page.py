@@ -15,7 +15,7 @@ from hcdcodec.compare.exhibit import Exhibit, Heading, Role, Version
 from hcdcodec.compare.overview import Numbers, cells_of, titles_of, totals_of
 from hcdcodec.compare.placing import embed, put_beside
 from hcdcodec.files import disk
-from hcdcodec.files.find import is_directory
+from hcdcodec.files.find import means_directory
 from hcdcodec.files.names import printable
 from hcdcodec.pictures.orientation import read_orientation, turn
 
@@ -117,13 +117,12 @@ _SPARE_SIDES = {2: "left", 3: "left top", 4: "top", 6: "left", 7: "left top", 8:
 
 
 def page_at(given: str) -> Page:
-    """Begin the page that a user has asked for: in a folder, if the name ends in `/` or is that of a folder.
+    """Begin the page that a user has asked for: in a folder, if the name can only be that of a folder.
 
     Raises:
         UsageError: a file that is not ours stands where the page goes.
     """
-    path = Path(given)
-    is_folder = given.endswith("/") or is_directory(path)
+    path, is_folder = Path(given), means_directory(given)
     file = path / "index.html" if is_folder else path
     disk.check_place(file, _MARK, within=_HEAD, kind="page")
     return Page(file, path / "index_files" if is_folder else None)

@@ -120,6 +120,11 @@ def is_directory(path: Path | str) -> bool:
     return status is not None and stat.S_ISDIR(status.st_mode)
 
 
+def means_directory(name: str) -> bool:
+    """Tell whether a name can only be that of a directory: there is one, or the name ends in /, /. or /.."""
+    return name.rpartition("/")[2] in ("", ".", "..") or is_directory(name)
+
+
 def is_file(path: Path | str) -> bool:
     """Whether `path` leads to a regular file that can be reached."""
     status = status_of(path)

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container, source_name
-from hcdcodec.files.find import Remark, identity, is_directory, search, status_of
+from hcdcodec.files.find import Remark, identity, is_directory, means_directory, search, status_of
 from hcdcodec.files.job import Job
 from hcdcodec.files.meetings import settle_meetings
 from hcdcodec.files.picture_names import Format, FormatChoice, ending_of, format_of, is_picture_name
@@ -55,7 +55,8 @@ def plan_encode(
 
     Args:
         sources: SRC arguments: files, directories, or `-` alone.
-        destination: a directory if it exists as one, ends in `/`, or must hold several files; `-`: standard output.
+        destination: a directory if it exists as one, ends in `/` or `/.`, or must hold several files; `-`: standard
+            output.
         refuse: returns the reason why a walk leaves out a file, or None; it raises where this is a failure.
         container: container of the results.
         listed: whether `sources` is a list (see `names_from`): names keep their relative path, directories are ignored.
@@ -225,7 +226,7 @@ def _place(sources: Sequence[str], destination: str, rule: _Rule, *, listed: boo
         if several:
             raise UsageError("a directory does not fit into standard output; name a directory to write to")
         return _Place()
-    if several or destination.endswith("/") or is_directory(destination):
+    if several or means_directory(destination):
         return _Place(root=_check_root(Path(destination), nameless=not listed and sources[0] == _STANDARD_STREAM))
     return _Place(file=_check_file(Path(destination), rule, sources[0]))
 

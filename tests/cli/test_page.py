@@ -167,6 +167,11 @@ def test_a_folder_has_files_that_load_when_they_are_seen(exhibit: Exhibit, tmp_p
     assert write(tmp_path / "page", exhibit).count("<img") == 4, "our own page was not replaced"
 
 
+@pytest.mark.parametrize("given", ["page/", "page/.", "page//"])
+def test_a_name_that_only_a_folder_can_have_is_a_folder(here: Path, given: str) -> None:
+    assert page_at(given).file == Path("page/index.html")
+
+
 def test_a_page_of_something_else_stays(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<html>my holidays</html>")
     for given in (tmp_path, tmp_path / "index.html"):

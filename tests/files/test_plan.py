@@ -94,13 +94,21 @@ def test_one_file_to_one_file(here: Path) -> None:
     assert plan.root == Path("sub")
 
 
-@pytest.mark.parametrize("destination", ["new/", "existing"])
+@pytest.mark.parametrize(
+    "destination", ["new/", "new/.", "new//", "new/./", "new/..", "existing", "existing/.", ".", "..", "./"]
+)
 def test_one_file_into_a_directory(here: Path, destination: str) -> None:
     put("in/a.jpg")
     Path("existing").mkdir()
     plan = encode(["in/a.jpg"], destination)
-    assert targets(plan) == [f"{Path(destination)}/a.jpg.hcd.png"]
+    assert targets(plan) == [str(Path(destination, "a.jpg.hcd.png"))]
     assert plan.root == Path(destination)
+
+
+@pytest.mark.parametrize("destination", ["new..", ".new", "new/.b", "..."])
+def test_dots_in_a_name_make_no_directory(here: Path, destination: str) -> None:
+    put("a.jpg")
+    assert targets(encode(["a.jpg"], destination)) == [destination]
 
 
 def test_several_files_make_the_destination_a_directory(here: Path) -> None:
@@ -134,6 +142,7 @@ def test_standard_streams(here: Path) -> None:
         (["in"], "-", "directory does not fit"),
         (["-"], "in", "no name to store"),
         (["-"], "new/", "no name to store"),
+        (["-"], "new/.", "no name to store"),
         (["a.jpg", "in/b.jpg"], "file", "where a directory is needed"),
         (["in"], "file", "where a directory is needed"),
         (["a.jpg"], "b.jpg", "PNG data"),
