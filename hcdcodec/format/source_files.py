@@ -2,20 +2,24 @@
 
 The content of a file decides. The name counts only where the content cannot be read as a picture: a file with the name
 photo.psd must not be left out without a message. Camera raw goes by its name, too, since some of it looks like TIFF.
+Our header is looked for only in a file with the name of a small file, since that can take the whole file.
 """
 
 from pathlib import Path
 
 from hcdcodec.errors import PictureError
-from hcdcodec.files.disk import read_head
+from hcdcodec.files.disk import read, read_head
 from hcdcodec.files.encoded_names import is_encoded
 from hcdcodec.files.find import DEAD_LINK, is_dead_link
 from hcdcodec.files.picture_names import is_picture_name
 from hcdcodec.files.small_files import APPLE_DOUBLE
+from hcdcodec.format.container import is_ours
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 
 _RESTORED_AT = 37  # position of the type of the second chunk: decoding puts its mark right behind IHDR
+_USUAL_BYTES = 1 << 12
+"""In so many first bytes of a PNG of ours stands its header, unless another tool has moved it."""
 
 # Names of pictures of formats that are not read.
 _OTHER_SUFFIXES = frozenset((
@@ -40,8 +44,6 @@ def refuse_source(path: Path) -> str | None:
         PictureError: the name is that of a picture, but there is no content that can be read as one.
         OSError: the file cannot be opened.
     """
-    if is_encoded(path.name):
-        return "already encoded"
     suffix = path.suffix.lower()
     is_raw = suffix in _RAW_SUFFIXES
     is_named = is_raw or suffix in _OTHER_SUFFIXES or is_picture_name(path.name)
@@ -49,6 +51,8 @@ def refuse_source(path: Path) -> str | None:
         if is_named:
             raise PictureError(DEAD_LINK)
         return "no picture"
+    if is_encoded(path.name) and _is_small_file(path):
+        return "already encoded"
     head = read_head(path, SNIFF_BYTES)  # what has become a pipe since the walk saw it must not hold that up
     if head[_RESTORED_AT:].startswith(LR_DIGEST_CHUNK):
         return "decoded by hcdcodec"
@@ -61,3 +65,8 @@ def refuse_source(path: Path) -> str | None:
     if is_raw:
         raise PictureError(f"camera raw ({path.suffix}) is not read; develop it into a picture, or --exclude it")
     raise PictureError(f"not a picture that can be read; convert it to {READABLE}, or --exclude it")
+
+
+def _is_small_file(path: Path) -> bool:
+    """Tell whether a file is one of ours, sound or damaged. In a WebP or JPEG XL, the header can stand anywhere."""
+    return is_ours(read_head(path, _USUAL_BYTES)) or is_ours(read(path))

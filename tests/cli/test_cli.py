@@ -703,6 +703,25 @@ def test_reconstructions_beside_their_originals_are_not_encoded(put: Callable[..
     assert (ran.status, ran.out.count(b"\n")) == (0, 1)
 
 
+def test_an_ordinary_picture_with_the_name_of_a_small_file_is_a_picture(
+    put: Callable[..., None], hcdcodec: Run
+) -> None:
+    put("in/scan.hcd.png")
+    ran = hcdcodec("status", "in", "small", *FAST)
+    assert (ran.status, ran.out) == (1, b"1 missing\n")
+    assert hcdcodec("encode", "in", "small", *FAST) == Ran(0, b"", "")
+    assert tree("small") == {"scan.hcd.png.hcd.png"}
+    assert hcdcodec("status", "in", "small", *FAST).status == hcdcodec("verify", "small").status == 0
+    ran = hcdcodec("compare", "in", "small")
+    assert ran.status == 0 and ran.out.endswith(b"  scan.hcd.png\n")
+    assert hcdcodec("decode", "small", "out").status == 0
+    assert tree("out") == {"scan.hcd.png"} and pixels_of("out/scan.hcd.png").shape == (12, 10, 3)
+    assert "scan.hcd.png: ignored, decoded by" in hcdcodec("encode", "-v", "out", "again", *FAST).err
+    # Small files are searched by their names, so that one without its header is not left out in silence.
+    ran = hcdcodec("decode", "in", "again")
+    assert ran.status == 1 and "scan.hcd.png: PNG carries no hcdcodec header; encode it first" in ran.err
+
+
 def test_what_comes_from_standard_input_is_never_up_to_date(
     put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

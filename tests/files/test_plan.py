@@ -25,6 +25,7 @@ from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.writing import write_picture
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(100)
+SMALL = PICTURE + b"hcDCHCDC"
 
 
 def encode(
@@ -166,14 +167,17 @@ def test_a_decoded_file_must_be_named_as_its_format(here: Path) -> None:
 
 
 def test_a_walk_for_encoding_goes_by_content(here: Path) -> None:
-    put("in/a.jpg", "in/picture", "in/done.png.hcd.png", "in/DONE.HCD.PNG", "in/.hcd-0123.tmp")
+    put("in/a.jpg", "in/picture", "in/.hcd-0123.tmp", "in/scan.hcd.png")
+    put("in/done.png.hcd.png", "in/DONE.HCD.PNG", content=SMALL)
+    put("in/late.jpg.hcd.webp", content=b"RIFF----WEBPVP8L" + bytes(1 << 16) + b"hcDC----HCDC")
     put("in/notes.txt", "in/README", content=b"words")
     plan = encode(["in"], "out")
-    assert [job.key for job in plan.jobs] == ["a.jpg", "picture"]
+    assert [job.key for job in plan.jobs] == ["a.jpg", "picture", "scan.hcd.png"]
     assert plan.ignored == (
         ("in/DONE.HCD.PNG", "already encoded"),
         ("in/README", "no picture"),
         ("in/done.png.hcd.png", "already encoded"),
+        ("in/late.jpg.hcd.webp", "already encoded"),
         ("in/notes.txt", "no picture"),
     )
     assert not plan.problems
@@ -186,13 +190,16 @@ def test_what_is_called_a_picture_and_cannot_be_read_is_a_failure(here: Path) ->
     put("in/d.jpg", content=b"")
     put("in/e.CR3", content=b"\0\0\0\x18ftypcrx \0\0\0\1crx isom")
     put("in/f.dng")  # some camera raw can be read as a TIFF, whose picture is a preview
+    put("in/g.png.hcd.png", content=bytes(3000))
     put("in/._a.jpg", content=b"\0\5\x16\7\0\2\0\0Mac OS X")
     plan = encode(["in"], "out")
     assert [job.key for job in plan.jobs] == ["a.jpg"]
     assert plan.ignored == (("in/._a.jpg", "no picture"),)
-    assert [Path(name).name for name, _ in plan.problems] == ["b.psd", "c.jpg", "d.jpg", "e.CR3", "f.dng"]
-    assert "nothing but zeros" in plan.problems[1].message and "is empty" in plan.problems[2].message
-    assert all("camera raw" in why for _, why in plan.problems[-2:])
+    *pictures, small = plan.problems
+    assert [Path(name).name for name, _ in pictures] == ["b.psd", "c.jpg", "d.jpg", "e.CR3", "f.dng"]
+    assert "nothing but zeros" in pictures[1].message and "is empty" in pictures[2].message
+    assert all("camera raw" in why for _, why in pictures[-2:])
+    assert Path(small.name).name == "g.png.hcd.png" and "nothing but zeros" in small.message
     assert all("--exclude" in why for _, why in plan.problems)
 
 
@@ -334,7 +341,8 @@ def test_a_destination_inside_the_source_is_left_out(here: Path) -> None:
 
 
 def test_a_source_inside_the_destination_is_taken_once_and_results_are_not(here: Path) -> None:
-    put("out/in/a.jpg", "out/old.jpg", "out/a.jpg.hcd.png", "out/in/b.jpg.hcd.png")
+    put("out/in/a.jpg", "out/old.jpg", "out/a.jpg.hcd.png")
+    put("out/in/b.jpg.hcd.png", content=SMALL)
     for _ in range(2):
         plan = encode(["out/in"], "out")
         assert (targets(plan), len(plan.ignored)) == (["out/a.jpg.hcd.png"], 1)
@@ -342,9 +350,7 @@ def test_a_source_inside_the_destination_is_taken_once_and_results_are_not(here:
 
 def test_a_folder_of_many_files_is_planned_in_linear_time(here: Path) -> None:
     """Ten thousand take about a second; benchmarks/robustness/crash.py plans a hundred thousand."""
-    Path("in").mkdir()
-    for number in range(10_000):
-        os.close(os.open(f"in/{number}.png.hcd.png", os.O_CREAT | os.O_WRONLY))
+    put(*(f"in/{number}.png.hcd.png" for number in range(10_000)), content=SMALL)
     assert len(decode(["in"], "out").jobs) == 10_000
     assert len(encode(["in"], "out").ignored) == 10_000
 
