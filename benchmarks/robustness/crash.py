@@ -37,7 +37,7 @@ from PIL import Image
 import hcdcodec.batch.encode_files
 from benchmarks.common import record
 from hcdcodec import cli
-from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX
+from hcdcodec.files.find import is_temporary
 from hcdcodec.files.plan import plan_decode, plan_encode
 from hcdcodec.format import container
 from hcdcodec.format.source_files import refuse_source
@@ -222,26 +222,22 @@ def status_of(child: int) -> int:
 
 def visible(folder: Path) -> Contents:
     """Return what anybody would take for a result."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in _files(folder) if not _is_temporary(path)}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in _files(folder) if not is_temporary(path.name)}
 
 
 def remains(folder: Path) -> list[Path]:
     """Return what a killed run has left and the next but one sweeps."""
-    return [path for path in _files(folder) if _is_temporary(path)]
+    return [path for path in _files(folder) if is_temporary(path.name)]
 
 
 def marks(folder: Path) -> dict[str, tuple[int, int]]:
     """Return what changes when a file is written again."""
-    found = [path for path in _files(folder) if not _is_temporary(path)]
+    found = [path for path in _files(folder) if not is_temporary(path.name)]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def _is_temporary(path: Path) -> bool:
-    return path.name.startswith(TEMPORARY_PREFIX) and path.name.endswith(TEMPORARY_SUFFIX)
 
 
 def _draw(path: Path, seed: int) -> None:

@@ -10,14 +10,13 @@ import errno
 import hashlib
 import io
 import os
-import secrets
 import stat
 import time
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from hcdcodec.errors import OutputError, PictureError, UsageError
-from hcdcodec.files.find import TEMPORARY_PREFIX, TEMPORARY_SUFFIX, is_directory, is_file, status_of
+from hcdcodec.files.find import is_directory, is_file, is_temporary, status_of, temporary_name
 from hcdcodec.files.names import printable
 from hcdcodec.files.permissions import create_like, keep_permissions, make_folders
 
@@ -237,9 +236,9 @@ def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
     """
     removed = 0
     with contextlib.suppress(OSError):  # the folder does not exist, or its name is too long
-        for leftover in directory.glob(f"{TEMPORARY_PREFIX}*{TEMPORARY_SUFFIX}"):
+        for leftover in directory.iterdir():
             with contextlib.suppress(OSError):  # another run may sweep at the same time
-                if leftover.lstat().st_mtime < time.time() - age_s:
+                if is_temporary(leftover.name) and leftover.lstat().st_mtime < time.time() - age_s:
                     leftover.unlink()
                     removed += 1
     return removed
@@ -279,9 +278,8 @@ def _check_replaceable(path: Path) -> None:
 
 
 def _replace(path: Path, data: bytes, source: Path | None) -> None:
-    # In the same folder, since a rename works only inside a file system. With a random name and not the process's
-    # number, since threads and other machines write there, too.
-    temporary, replaced = path.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"), status_of(path)
+    # In the same folder, since a rename works only inside a file system.
+    temporary, replaced = path.with_name(temporary_name()), status_of(path)
     try:
         with os.fdopen(create_like(temporary, source), "wb") as file:
             file.write(data)

@@ -10,6 +10,8 @@ system unchanged.
 
 import errno
 import os
+import re
+import secrets
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +21,7 @@ from typing import NamedTuple
 
 from hcdcodec.errors import HcdError, UsageError
 
-TEMPORARY_PREFIX, TEMPORARY_SUFFIX = ".hcd-", ".tmp"
-"""Names of temporary files, which are being written or were left by a killed run. A walk passes over them."""
-
+_TEMPORARY = re.compile(r"\.hcd-[0-9a-f]{16}\.tmp")
 
 ARCHIVE_FOLDER = ".hcdcodec"
 """Folder of an archive that holds weights and a decoder, and no pictures. A walk passes over it."""
@@ -91,6 +91,17 @@ def search(
     if len(sources) == 1 and not listed and findings.problems and not is_directory(sources[0]):
         raise UsageError("{}: {}".format(*findings.problems[0]))
     return findings
+
+
+def temporary_name() -> str:
+    """Return a new name for a file that is being written. A walk passes over it."""
+    # With a random part and not the process's number, since threads and other machines write there, too.
+    return f".hcd-{secrets.token_hex(8)}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Tell whether a name is one of `temporary_name`. Names that are merely similar belong to the user."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def identity(path: Path | str) -> tuple[int, int] | None:
@@ -213,7 +224,7 @@ class _Finder:
             return []
 
     def _add_entry(self, entry: "os.DirEntry[str]", top: Path) -> None:
-        if entry.name.startswith(TEMPORARY_PREFIX) and entry.name.endswith(TEMPORARY_SUFFIX):
+        if is_temporary(entry.name):
             return
         path = Path(entry.path)
         try:

@@ -496,12 +496,12 @@ def test_what_killed_runs_left_is_removed_a_day_later(put: Callable[..., None], 
     put("in/a.png")
     for name in ("small", "out"):
         Path(name).mkdir()
-        Path(name, ".hcd-old.tmp").touch()
-        os.utime(Path(name, ".hcd-old.tmp"), (0, 0))
-        Path(name, ".hcd-young.tmp").touch()
+        for digit in "12":
+            Path(name, f".hcd-{16 * digit}.tmp").touch()
+        os.utime(Path(name, f".hcd-{16 * '1'}.tmp"), (0, 0))
     hcdcodec("encode", "in", "small", *FAST), hcdcodec("decode", "small", "out")
     for name in ("small", "out"):
-        assert [path.name for path in Path(name).glob(".hcd-*")] == [".hcd-young.tmp"]
+        assert [path.name for path in Path(name).glob(".hcd-*")] == [f".hcd-{16 * '2'}.tmp"]
 
 
 def test_ray_that_is_not_installed(put: Callable[..., None], hcdcodec: Run, monkeypatch: pytest.MonkeyPatch) -> None:

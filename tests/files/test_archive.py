@@ -150,7 +150,7 @@ def test_weights_that_a_part_of_the_archive_has_are_copied(small: Path, hcdcodec
 
 
 def test_what_a_killed_run_has_left_is_removed(small: Path, hcdcodec: Run) -> None:
-    left = [small / ".hcdcodec" / f".hcd-{age}.tmp" for age in ("old", "young")]
+    left = [small / ".hcdcodec" / f".hcd-{16 * digit}.tmp" for digit in "12"]
     for path in left:
         path.touch()
     os.utime(left[0], (0, 0))

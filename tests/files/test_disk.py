@@ -144,13 +144,14 @@ def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path, delay_s: float) -> 
 
 
 def test_sweep_takes_only_old_leftovers(tmp_path: Path) -> None:
-    for name in (".hcd-old.tmp", ".hcd-young.tmp", "old.png", ".old.tmp"):
+    old, young = ".hcd-0123456789abcdef.tmp", ".hcd-fedcba9876543210.tmp"
+    others = ["old.png", ".old.tmp", ".hcd-notes.tmp", ".hcd-0123456789abcdef0.tmp", ".hcd-0123456789ABCDEF.tmp"]
+    for name in (old, young, *others):
         (tmp_path / name).touch()
-        if "old" in name:
+        if name != young:
             os.utime(tmp_path / name, (0, 0))
     assert sweep(tmp_path) == 1
-    assert not (tmp_path / ".hcd-old.tmp").exists()
-    assert len(list(tmp_path.iterdir())) == 3
+    assert {path.name for path in tmp_path.iterdir()} == {young, *others}
     assert sweep(tmp_path / "missing") == 0
 
 

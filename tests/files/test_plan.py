@@ -167,12 +167,12 @@ def test_a_decoded_file_must_be_named_as_its_format(here: Path) -> None:
 
 
 def test_a_walk_for_encoding_goes_by_content(here: Path) -> None:
-    put("in/a.jpg", "in/picture", "in/.hcd-0123.tmp", "in/scan.hcd.png")
+    put("in/a.jpg", "in/picture", "in/.hcd-0123456789abcdef.tmp", "in/.hcd-holiday.tmp", "in/scan.hcd.png")
     put("in/done.png.hcd.png", "in/DONE.HCD.PNG", content=SMALL)
     put("in/late.jpg.hcd.webp", content=b"RIFF----WEBPVP8L" + bytes(1 << 16) + b"hcDC----HCDC")
     put("in/notes.txt", "in/README", content=b"words")
     plan = encode(["in"], "out")
-    assert [job.key for job in plan.jobs] == ["a.jpg", "picture", "scan.hcd.png"]
+    assert [job.key for job in plan.jobs] == [".hcd-holiday.tmp", "a.jpg", "picture", "scan.hcd.png"]
     assert plan.ignored == (
         ("in/DONE.HCD.PNG", "already encoded"),
         ("in/README", "no picture"),
