@@ -14,7 +14,7 @@ import click
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import do_each, reason
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
+from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, PATH, WEIGHTS_DIR
 from hcdcodec.cli.report import failure_members, message, name_members
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     hcdcodec compare photos/ small/ --html page/
     """,
 )
-@click.argument("original", type=click.Path(path_type=Path))
-@click.argument("other", type=click.Path(path_type=Path), metavar="OTHER")
+@click.argument("original", type=PATH)
+@click.argument("other", type=PATH, metavar="OTHER")
 @option("--json", "as_json", is_flag=True, help="Write one JSON object for each picture.")
 @option(
     "--picture",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="PNG",
     help="Write one PNG that shows original, decoded picture, LR and error.",
 )

@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.groups import Examples, option
-from hcdcodec.cli.options import BACKBONE, SCALE, WEIGHTS_DIR
+from hcdcodec.cli.options import BACKBONE, PATH, SCALE, WEIGHTS_DIR
 from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files.names import printable
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     hcdcodec models export --onnx decoder.onnx --backbone crn --scale 4
     """,
 )
-@click.argument("directory", type=click.Path(path_type=Path), metavar="[DIR]", required=False)
+@click.argument("directory", type=PATH, metavar="[DIR]", required=False)
 @option(
     "--onnx",
     "onnx_file",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="FILE",
     help="Write the decoder of --backbone and --scale as ONNX; needs pip install 'hcdcodec[onnx]'.",
 )

@@ -10,6 +10,7 @@ from hcdcodec.cli.each_file import do_each
 from hcdcodec.cli.export_models import export_models
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.models_list import list_models
+from hcdcodec.cli.options import PATH
 from hcdcodec.errors import UsageError
 
 
@@ -34,12 +35,12 @@ models.add_command(export_models)
     hcdcodec models import RRDB_PSNR_x4.pth --backbone sr
     """,
 )
-@click.argument("file", type=click.Path(path_type=Path), metavar="FILE")
+@click.argument("file", type=PATH, metavar="FILE")
 @option("-b", "--backbone", type=click.Choice(["irn", "hcflow", "sr"]), help="Refuse a file for another network.")
 @option("-s", "--scale", type=int, metavar="N", help="Refuse a file for another scale.")
 @option(
     "--weights-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     metavar="DIR",
     help="Install here.  [default: the user's data directory]",
 )

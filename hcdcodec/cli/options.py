@@ -18,6 +18,7 @@ from hcdcodec.format.grid import DEFAULT_QUALITY
 STRIP = ("exif", "icc", "xmp", "text", "density", "colour")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+NameOrPath = TypeVar("NameOrPath")
 
 
 class Share(click.ParamType[tuple[int, int]]):
@@ -33,6 +34,28 @@ class Share(click.ParamType[tuple[int, int]]):
         return int(index), int(count)
 
 
+class Name(click.ParamType[NameOrPath]):
+    """A name that a shell completes; whether there is such a file is found out by what reads it."""
+
+    name = "path"
+
+    def __init__(self, make: Callable[[str], NameOrPath]) -> None:
+        self._make = make
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NameOrPath:
+        # As a path it would be the current folder, and a variable of a script can be empty by mistake.
+        if value == "":
+            self.fail("the name is empty; name a file or a folder, such as . (the current folder)", param, ctx)
+        return self._make(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Let the shell complete the names of files."""
+        return [CompletionItem(incomplete, type="file")]
+
+
+FILE, PATH = Name(str), Name(Path)
+
+
 def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Command]:
     """Return the decorator that applies `decorators` so that they read from top to bottom."""
 
@@ -42,10 +65,6 @@ def stack(*decorators: Callable[[Command], Command]) -> Callable[[Command], Comm
         return command
 
     return decorate
-
-
-FILE = click.Path(readable=False, path_type=str)
-"""A name that a shell completes; whether there is such a file is found out by what reads it."""
 
 
 def complete_backbones(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -129,7 +148,7 @@ def check_weights_dir(ctx: click.Context, param: click.Parameter, value: Path | 
 
 WEIGHTS_DIR = option(
     "--weights-dir",
-    type=click.Path(path_type=Path),
+    type=PATH,
     callback=check_weights_dir,
     metavar="DIR",
     group=Group.MACHINE,

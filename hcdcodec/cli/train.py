@@ -10,7 +10,7 @@ import click
 from hcdcodec.cli import output
 from hcdcodec.cli.arguments import Arguments
 from hcdcodec.cli.groups import Examples, Group, option
-from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PRECISION, SCALE, WEIGHTS_DIR, complete_start
+from hcdcodec.cli.options import BACKBONE, DEVICE, FILE, PATH, PRECISION, SCALE, WEIGHTS_DIR, complete_start
 from hcdcodec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 @option("--minutes", type=float, required=True, metavar="X", help="Time to train; the schedule is fitted to it.")
 @option(
     "--start",
-    default="",
     metavar="FILE|installed",
+    type=FILE,
     shell_complete=complete_start,
     show_default=False,
     help="Weights to begin with: a file, or those that encode would use.  [default: none]",
 )
 @option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=PATH,
     default=Path("trained"),
     metavar="DIR",
     help="Weights directory for the result.",
@@ -103,7 +103,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     torch.set_num_threads(given["threads"] or torch.get_num_threads())
     # Before pictures are read, which can take minutes.
     find_device(given["device"])
-    start = run.read_start(given["start"], recipe, given["weights_dir"])
+    start = run.read_start(given["start"] or "", recipe, given["weights_dir"])
     gallery = read_gallery(folders, recipe.patch, _watch)
     _say_left_out(gallery, "left out")
     validation = read_gallery(given["val"], run.SMALLEST, _watch) if given["val"] else None

@@ -191,6 +191,39 @@ def test_2_the_call_makes_no_sense(
     assert not Path("small").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "in", ""],
+        ["encode", "a.png", "", "small/"],
+        ["encode", "--files-from", "", "small/"],
+        ["encode", "in", "small/", "--weights-dir", ""],
+        ["status", "", "small/"],
+        ["info", ""],
+        ["compare", "", "in"],
+        ["compare", "in", ""],
+        ["compare", "in", "in", "--html", ""],
+        ["compare", "a.png", "a.png", "--picture", ""],
+        ["try", "in", "--html", ""],
+        ["try", ""],
+        ["models", "export", ""],
+        ["models", "export", "--onnx", ""],
+        ["models", "import", ""],
+        ["models", "import", "a.png", "--weights-dir", ""],
+        ["train", "", "--minutes", "1"],
+        ["train", "in", "--minutes", "1", "--out", ""],
+        ["train", "in", "--minutes", "1", "--val", ""],
+        ["train", "in", "--minutes", "1", "--start", ""],
+    ],
+)
+def test_an_empty_name_is_not_the_current_folder(put: Callable[..., None], hcdcodec: Run, arguments: list[str]) -> None:
+    """A variable of a script can be empty by mistake."""
+    put("a.png", "in/b.png")
+    ran = hcdcodec(*arguments)
+    assert ran.status == 2 and "the name is empty; name a file or a folder" in ran.err
+    assert tree(".") == {"a.png", "in/b.png"}
+
+
 def test_a_number_out_of_range_names_the_range(hcdcodec: Run) -> None:
     for option, said in ("-Q", "--quality takes 1 to 100"), ("--effort", "--effort takes 0 to 9"):
         ran = hcdcodec("encode", "a.png", "small/", option, "101")

@@ -681,13 +681,18 @@ def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:
         (("--threads", "99999999999"), "--threads takes 0 to 1024, not 99999999999; see 'hcdcodec train --help'"),
     ],
 )
-@pytest.mark.parametrize("start", ["installed", ""])
+@pytest.mark.parametrize("start", [("--start", "installed"), ()])
 def test_wrong_calls_are_refused_before_pictures_are_read(
-    words: tuple[str, ...], what: str, start: str, monkeypatch: pytest.MonkeyPatch, here: Path, hcdcodec: Run
+    words: tuple[str, ...],
+    what: str,
+    start: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    here: Path,
+    hcdcodec: Run,
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
-    ran = hcdcodec("train", "no-folder/", "--minutes", "1", "--start", start, *words)
+    ran = hcdcodec("train", "no-folder/", "--minutes", "1", *start, *words)
     assert (ran.status, ran.err) == (2, f"hcdcodec: {what}\n")
 
 
