@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,11 +28,12 @@ class Share(click.ParamType[tuple[int, int]]):
     name = "I/N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        index, slash, count = str(value).partition("/")
-        # `int` alone would accept spaces, signs and underscores.
-        if not (slash and index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        # `int` alone would accept spaces, signs and underscores, and fail with too many digits.
+        found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", str(value))
+        index, count = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= index <= count:
             self.fail(f"{value!r} is no share; write 1/4 to 4/4 for four machines", param, ctx)
-        return int(index), int(count)
+        return index, count
 
 
 class Name(click.ParamType[NameOrPath]):

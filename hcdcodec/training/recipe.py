@@ -11,6 +11,9 @@ _GOAL = ("backbone", "scale", "minutes")
 _SEEDS = 1 << 64
 """PyTorch takes seeds below this."""
 
+_COUNTS = 1 << 24
+"""All other whole numbers are below this: arrays and lists of that many parts are made."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -119,6 +122,8 @@ class Recipe:
         wrong += [] if 1 <= self.coarsest <= 255 else ["coarsest"]
         wrong += [] if self.search_stride >= 1 else ["search_stride"]
         wrong += [name for name in ("minutes", "likeness_db", "free_db") if not math.isfinite(getattr(self, name))]
+        whole = {field.name for field in fields(self) if field.type is int} - {"seed"}
+        wrong += [name for name in sorted(whole) if getattr(self, name) >= _COUNTS]
         wrong += [] if self.seed < _SEEDS else ["seed"]
         if wrong:
             raise UsageError(f"the recipe's {wrong[0]} = {getattr(self, wrong[0])} is out of range; choose another")

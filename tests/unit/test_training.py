@@ -760,6 +760,9 @@ def test_killed_command_leaves_its_state(photos: Path, tmp_path: Path) -> None:
         (["likeness_db=nan"], "likeness_db"),
         (["free_db=inf"], "free_db"),
         ([f"seed={2**64}"], "seed"),
+        ([f"search_steps={'9' * 400}"], "search_steps"),
+        ([f"batch={'9' * 400}"], "batch"),
+        ([f"batch={'9' * 5000}"], "gives no number"),
     ],
 )
 def test_wrong_settings_are_usage_errors(settings: list[str], what: str) -> None:
