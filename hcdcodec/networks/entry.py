@@ -9,6 +9,7 @@ from typing import Any
 LATER_FIELDS = ("settings_hash", "experimental")
 """Fields that release 0.1.0 does not know. It refuses a manifest with one, so each is written only where it is set."""
 
+_LARGEST = 1 << 63
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -67,12 +68,12 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_count(value: Any) -> bool:
-    # In Python, True is an int; in JSON it is not.
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and _is_number(value) and value >= 0
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    # In Python, True is an int; in JSON it is not. And an int of 400 digits is too large for a float.
+    return isinstance(value, int | float) and not isinstance(value, bool) and not _LARGEST < abs(value) < math.inf
 
 
 def _is_hash(value: Any) -> bool:
