@@ -15,7 +15,7 @@ from hcdcodec.errors import HcdError, PictureError
 from hcdcodec.files import disk
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.find import identity, is_directory, is_file, search, status_of
-from hcdcodec.files.picture_names import Format
+from hcdcodec.files.picture_names import Format, is_picture_name
 from hcdcodec.format import container
 from hcdcodec.format.header import Header
 from hcdcodec.format.lr_digest import read_lr_digest
@@ -213,7 +213,7 @@ def _settings_of(header: Header) -> str:
 
 
 def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | None:
-    """Return the counterpart of a picture: first an LR, then a reconstruction, then any file with the same stem.
+    """Return the counterpart of a picture: first an LR, then a reconstruction, then the picture of the same stem.
 
     Args:
         other: the compared folder.
@@ -226,9 +226,10 @@ def _find_counterpart(other: Path, key: str, keys: Collection[str]) -> Path | No
     for name in (*encoded, key, *(_append_until_free(key, kind.suffix, keys) for kind in Format)):
         if is_file(candidate := other / name):
             return candidate
-    stem = [path for path in _entries(mirror.parent) if path.stem == mirror.stem and is_file(path)]
-    # With several files of one stem, any choice would be a guess.
-    return stem[0] if len(stem) == 1 else None
+    # Not each file: a.xmp and a.txt may lie beside a.webp. With several pictures of one stem, any choice is a guess.
+    pictures = [path for path in _entries(mirror.parent) if path.stem == mirror.stem and is_picture_name(path.name)]
+    found = [path for path in pictures if is_file(path)]
+    return found[0] if len(found) == 1 else None
 
 
 def _entries(folder: Path) -> list[Path]:

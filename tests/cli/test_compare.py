@@ -209,6 +209,16 @@ def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders:
     assert run.err == "hcdcodec: c.png: has no counterpart in the other folder; encode or decode it first\n"
 
 
+def test_files_beside_a_picture_do_not_hide_it(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+    (folders[0] / "c.png").unlink()
+    for sidecar in ("deep/b.xmp", "deep/b.txt"):
+        (folders[1] / sidecar).write_text("about b.jpg")
+    assert compare(*folders).status == 0
+    Image.fromarray(ORIGINAL).save(folders[1] / "deep/b.webp")
+    run = compare(*folders)
+    assert run.status == 1 and "b.png: has no counterpart" in run.err, "two pictures leave a guess"
+
+
 @pytest.mark.parametrize("name", ["a.png.hcd.png", "deep/b.jpg"])
 def test_a_failure_says_which_of_the_two_files_it_is_about(
     compare: Callable[..., Ran], folders: tuple[Path, Path], name: str
