@@ -68,7 +68,7 @@ def store_result(job: Job, data: bytes, status: os.stat_result | None, files: Fi
     if job.target is None:
         _write_standard_output(data)
         return ""
-    disk.write_atomic(job.target, data, source=job.source)
+    disk.write_atomic(job.target, data, sources=[job.source] if job.source else [])
     # Set the times after the rename: another run removes temporary files that look old.
     if files.preserve and status and not disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns)):
         return "stored with the time of now, since the file system allows no other"

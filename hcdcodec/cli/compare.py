@@ -88,7 +88,8 @@ def compare(
         raise UsageError("--fail-below nan would let everything pass; give a number of dB")
     if given["ssimulacra2"]:
         ssimulacra2.check_installed()
-    page = page_at(html_page) if html_page is not None else None
+    shown = [path for pair in found if pair.other is not None for path in (pair.original, pair.other)]
+    page = page_at(html_page, shown) if html_page is not None else None
     if picture is not None:
         check_place(picture)
     _check_reports([path for path in (picture, page.file if page else None) if path is not None], found)
@@ -116,7 +117,7 @@ def compare(
             finally:
                 bar.advance()
             if picture is not None:
-                failed += do_each([str(picture)], partial(_write_sheet, result))
+                failed += do_each([str(picture)], partial(_write_sheet, result, shown))
     if compared and not as_json:
         output.write(table(compared))
     if page is not None:
@@ -135,12 +136,12 @@ def _compare(pair: "Pair", restore: "Restore", given: Mapping[str, Any]) -> "Com
     return replace(result, figures=replace(result.figures, ssimulacra2=seen))
 
 
-def _write_sheet(result: "Comparison", path: str) -> None:
+def _write_sheet(result: "Comparison", sources: Sequence[Path], path: str) -> None:
     from hcdcodec.compare.sheet import panels_of, sheet
     from hcdcodec.files import disk
 
     disk.sweep(Path(path).parent)
-    disk.write_atomic(Path(path), sheet(panels_of(result)))
+    disk.write_atomic(Path(path), sheet(panels_of(result)), sources=sources)
 
 
 def _name_poor(compared: "Sequence[Figures]", least: float | None) -> int:

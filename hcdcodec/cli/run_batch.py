@@ -242,11 +242,11 @@ def _tell_interrupted(meter: "WorkMeter") -> None:
     output.say(f"{over}hcdcodec: interrupted; {done} of {meter.count} done, run it again to go on", output.WARNING)
 
 
-def _mirrored_folder(root: Path, job: "Job") -> Path | None:
-    """Return the source folder that a destination mirrors, as the first result in it shows; None: standard input."""
+def _mirrored_folders(root: Path, job: "Job") -> list[Path]:
+    """Return the source folder that a destination mirrors, as the first result in it shows; none: standard input."""
     if job.source is None or job.target is None:
-        return None
-    return job.source.absolute().parents[len(job.target.relative_to(root).parts) - 1]
+        return []
+    return [job.source.absolute().parents[len(job.target.relative_to(root).parts) - 1]]
 
 
 @contextmanager
@@ -259,7 +259,7 @@ def _lock_destination(plan: "Plan", *, wanted: bool) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     try:
-        make_folders(root, _mirrored_folder(root, plan.jobs[0]))
+        make_folders(root, _mirrored_folders(root, plan.jobs[0]))
     except OSError as error:
         raise UsageError(f"{root} cannot be made ({error.strerror}); name another destination") from error
     # filelock warns where a file system has no flock and it uses a weaker lock; users cannot change that.

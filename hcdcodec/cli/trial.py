@@ -207,7 +207,7 @@ def _begin_page(name: str, pictures: Sequence[Path]) -> "Page":
     """
     from hcdcodec.compare.page import page_at
 
-    page = page_at(name)
+    page = page_at(name, pictures)
     if find.identity(page.file) in {find.identity(path) for path in pictures} - {None}:
         raise UsageError(f"{page.file} is one of the pictures; write the page elsewhere")
     return page

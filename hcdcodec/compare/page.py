@@ -5,6 +5,7 @@ picture: two versions on either side of a line that can be dragged, zoom, and th
 computes from the two pictures.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path, PurePath
@@ -17,6 +18,7 @@ from hcdcodec.compare.placing import embed, put_beside
 from hcdcodec.files import disk
 from hcdcodec.files.find import means_directory
 from hcdcodec.files.names import printable
+from hcdcodec.files.permissions import representatives
 from hcdcodec.pictures.orientation import read_orientation, turn
 
 _ASSETS = resources.files("hcdcodec.compare") / "assets"
@@ -54,15 +56,16 @@ class Section:
 class Page:
     """A page in the making. Pictures are encoded as they come, so that only their files stay in memory."""
 
-    def __init__(self, file: Path, pictures: Path | None = None) -> None:
+    def __init__(self, file: Path, pictures: Path | None = None, sources: Iterable[Path] = ()) -> None:
         """Begin a page.
 
         Args:
             file: the HTML file.
             pictures: folder for the files of the pictures, in the folder of `file` or below; None puts the pictures
                 into the page itself.
+            sources: files of the pictures. All files of the page are as closed as the most closed of these.
         """
-        self.file, self._pictures = file, pictures
+        self.file, self._pictures, self._sources = file, pictures, representatives(sources)
         self._sections: list[Section] = []
 
     def add(self, exhibit: Exhibit) -> None:
@@ -98,12 +101,12 @@ class Page:
         text = template.render(heading=heading, sections=sections, style=style, script=script)
         for folder in filter(None, (self.file.parent, self._pictures)):
             disk.sweep(folder)
-        disk.write_atomic(self.file, text.encode())
+        disk.write_atomic(self.file, text.encode(), sources=self._sources)
 
     def _place(self, stem: str, version: Version, icc: bytes | None) -> str:
         if self._pictures is None:
             return embed(version.pixels, icc)
-        return put_beside(self.file, self._pictures, stem, version.pixels, icc)
+        return put_beside(self.file, self._pictures, stem, version.pixels, icc, self._sources)
 
 
 _MARK, _HEAD = b'<meta name="generator" content="hcdcodec">', 1024
@@ -116,8 +119,12 @@ _SPARE_SIDES = {2: "left", 3: "left top", 4: "top", 6: "left", 7: "left top", 8:
 """Where an LR that was turned upright goes beyond the original, by orientation; elsewhere it is right and bottom."""
 
 
-def page_at(given: str) -> Page:
+def page_at(given: str, sources: Iterable[Path] = ()) -> Page:
     """Begin the page that a user has asked for: in a folder, if the name can only be that of a folder.
+
+    Args:
+        given: the name.
+        sources: as for `Page`.
 
     Raises:
         UsageError: a file that is not ours stands where the page goes.
@@ -125,7 +132,7 @@ def page_at(given: str) -> Page:
     path, is_folder = Path(given), means_directory(given)
     file = path / "index.html" if is_folder else path
     disk.check_place(file, _MARK, within=_HEAD, kind="page")
-    return Page(file, path / "index_files" if is_folder else None)
+    return Page(file, path / "index_files" if is_folder else None, sources)
 
 
 def _hang(version: Version, original: Version, url: str) -> Hung:

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
@@ -19,7 +20,9 @@ def embed(pixels: Levels, icc: bytes | None) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def put_beside(page: Path, pictures: Path, stem: str, pixels: Levels, icc: bytes | None) -> str:
+def put_beside(
+    page: Path, pictures: Path, stem: str, pixels: Levels, icc: bytes | None, sources: Sequence[Path]
+) -> str:
     """Write a picture to a file, and return its URL as seen from the page.
 
     Args:
@@ -28,13 +31,14 @@ def put_beside(page: Path, pictures: Path, stem: str, pixels: Levels, icc: bytes
         stem: name of the file without its suffix; signs that have a meaning in URLs are replaced.
         pixels: (H, W) or (H, W, 3) uint8.
         icc: an RGB profile, by which browsers show the colours.
+        sources: files that decide who may read the new one.
 
     Raises:
         OutputError: the file cannot be stored.
     """
     kind, data = _store(pixels, icc)
     path = pictures / f"{re.sub(r'[^A-Za-z0-9]+', '-', stem)}.{kind}"
-    disk.write_atomic(path, data)
+    disk.write_atomic(path, data, sources=sources)
     return path.relative_to(page.parent).as_posix()
 
 

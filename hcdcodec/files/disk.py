@@ -12,6 +12,7 @@ import io
 import os
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO, Self
 
@@ -202,13 +203,13 @@ def check_writable(path: Path) -> None:
         raise OutputError(_EXPLANATIONS[errno.EROFS if is_readonly else errno.EACCES])
 
 
-def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None:
+def write_atomic(path: Path, data: bytes, *, sources: Sequence[Path] = ()) -> None:
     """Write `data` to `path`, completely or not at all. Missing folders are made.
 
     Args:
         path: the target; an existing one must be a regular file. Of a link, the destination is replaced.
         data: the whole content.
-        source: the file that `data` was made from; it decides who may read the result (`hcdcodec.files.permissions`).
+        sources: the files that `data` was made from; they decide who may read it (`hcdcodec.files.permissions`).
 
     Raises:
         OutputError: the file cannot be stored; an existing file at `path` is unchanged.
@@ -217,8 +218,8 @@ def write_atomic(path: Path, data: bytes, *, source: Path | None = None) -> None
         # `replace` would put a file in the place of the link itself.
         final = Path(os.path.realpath(path))
         _check_replaceable(final)
-        make_folders(final.parent, source and source.absolute().parent)
-        _replace(final, data, source)
+        make_folders(final.parent, [source.absolute().parent for source in sources])
+        _replace(final, data, sources)
     except OSError as error:
         raise OutputError(explain(error)) from error
     _sync_directory(final.parent)
@@ -277,11 +278,11 @@ def _check_replaceable(path: Path) -> None:
         raise OutputError("a directory or device stands in the way; name another destination")
 
 
-def _replace(path: Path, data: bytes, source: Path | None) -> None:
+def _replace(path: Path, data: bytes, sources: Sequence[Path]) -> None:
     # In the same folder, since a rename works only inside a file system.
     temporary, replaced = path.with_name(temporary_name()), status_of(path)
     try:
-        with os.fdopen(create_like(temporary, source), "wb") as file:
+        with os.fdopen(create_like(temporary, sources), "wb") as file:
             file.write(data)
             file.flush()
             if replaced:

@@ -1,12 +1,15 @@
-"""Permissions of results: a person who may not read the source may not read its result, unless the user allows it.
+"""Permissions of results: a person who may not read the sources may not read the result, unless the user allows it.
 
-As with `cp`, a new file or folder gets no permission that its source does not have. A file that is replaced keeps its
-mode and group and, if the system permits it, its owner and access list, even if they allow more than the source.
+As with `cp`, a new file or folder gets no permission that one of its sources does not have. A file that is replaced
+keeps its mode and group and, if the system permits it, its owner and access list, even if they allow more than that.
 """
 
 import contextlib
+import operator
 import os
 import stat
+from collections.abc import Iterable, Sequence
+from functools import reduce
 from pathlib import Path
 
 _FILE, _FOLDER = 0o666, 0o777
@@ -16,12 +19,12 @@ _OWNER_FILE, _OWNER_FOLDER = 0o600, 0o700
 _ACCESS_LIST = "system.posix_acl_access"
 
 
-def create_like(path: Path, source: Path | None) -> int:
-    """Create a file with the permissions that a copy of `source` would get, and open it for writing.
+def create_like(path: Path, sources: Iterable[Path]) -> int:
+    """Create a file with those permissions that a copy of each source would get, and open it for writing.
 
     Args:
         path: path of the new file; it must not exist.
-        source: the file that it is made from; None: use the permissions of any new file.
+        sources: the files that it is made from; without any, it gets the permissions of any new file.
 
     Returns:
         The file descriptor.
@@ -30,7 +33,7 @@ def create_like(path: Path, source: Path | None) -> int:
         OSError: the file cannot be created.
     """
     # The system itself removes the bits of the user's umask, or of the folder's default access list.
-    mode = _FILE & _mode_of(source) | _OWNER_FILE
+    mode = _FILE & _common_mode(sources) | _OWNER_FILE
     # O_EXCL also refuses a link that someone else has put there.
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), mode)
 
@@ -58,34 +61,41 @@ def keep_permissions(descriptor: int, replaced: Path, status: os.stat_result) ->
             os.setxattr(descriptor, _ACCESS_LIST, os.getxattr(replaced, _ACCESS_LIST))
 
 
-def make_folders(folder: Path, source: Path | None) -> None:
-    """Make a folder and its missing parents. Each gets the permissions of the source folder that it mirrors.
+def make_folders(folder: Path, sources: Sequence[Path]) -> None:
+    """Make a folder and its missing parents. Each gets the common permissions of the source folders that it mirrors.
 
     Args:
         folder: a folder for results.
-        source: the source folder that it mirrors; the parents mirror its parents. None: use the permissions of any new
-            folder.
+        sources: the source folders that it mirrors; the parents mirror their parents. Without any, it gets the
+            permissions of any new folder.
 
     Raises:
         OSError: a folder cannot be made.
     """
     missing = []
     while not folder.is_dir():
-        missing.append((folder, source))
+        missing.append((folder, sources))
         if folder.parent == folder:
             break
-        folder, source = folder.parent, source and source.parent
+        folder, sources = folder.parent, [source.parent for source in sources]
     for place, like in reversed(missing):
         try:
-            place.mkdir(_FOLDER & _mode_of(like) | _OWNER_FOLDER)
+            place.mkdir(_FOLDER & _common_mode(like) | _OWNER_FOLDER)
         except FileExistsError:
             if not place.is_dir():  # otherwise another thread, or another run, has just made it
                 raise
 
 
-def _mode_of(source: Path | None) -> int:
-    if source is None:
-        return _FOLDER
+def representatives(files: Iterable[Path]) -> tuple[Path, ...]:
+    """Return some of many files, one of each permissions of file and folder. As sources they stand for all."""
+    return tuple({(_mode_of(file), _mode_of(file.parent)): file for file in files}.values())
+
+
+def _common_mode(sources: Iterable[Path]) -> int:
+    return reduce(operator.and_, map(_mode_of, sources), _FOLDER)
+
+
+def _mode_of(source: Path) -> int:
     try:
         return stat.S_IMODE(source.stat().st_mode)
     except OSError:  # the source is gone, and so are its permissions: only the owner gets any

@@ -364,6 +364,19 @@ def test_a_sheet_replaces_only_a_sheet(compare: Callable[..., Ran], tmp_path: Pa
         assert empty.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("closed", ["photos/a.png", "small/a.png.hcd.png"])
+@pytest.mark.parametrize("report", [("--html", "page.html"), ("--html", "page/"), ("--picture", "sheet.png")])
+def test_a_report_is_as_closed_as_the_most_closed_of_its_pictures(
+    compare: Callable[..., Ran], folders: tuple[Path, Path], here: Path, report: tuple[str, str], closed: str
+) -> None:
+    (folders[0] / "c.png").unlink()
+    (folders[0].parent / closed).chmod(0o600)
+    files = ("a.png", "a.png.hcd.png") if report[0] == "--picture" else ("", "")
+    assert compare(*(folder / file for folder, file in zip(folders, files, strict=True)), *report).status == 0
+    made = [path for path in here.rglob("*") if path.is_file()]
+    assert made and all(path.stat().st_mode & 0o077 == 0 for path in made)
+
+
 @pytest.mark.parametrize("option", ["--picture", "--html"])
 def test_a_report_that_cannot_be_stored_costs_no_figures(
     compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str

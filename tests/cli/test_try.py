@@ -139,6 +139,16 @@ def test_the_page_shows_what_was_tried(attempt: Callable[..., Ran], photos: Path
         assert name in page
 
 
+@pytest.mark.parametrize("page", ["page.html", "page/"])
+def test_the_page_is_as_closed_as_the_most_closed_of_its_pictures(
+    attempt: Callable[..., Ran], photos: Path, page: str
+) -> None:
+    (photos / "deep/c.png").chmod(0o600)
+    assert attempt("photos", "--number", "1", "--html", page).status == 0
+    made = [path for path in Path().rglob("*") if path.is_file() and photos not in path.absolute().parents]
+    assert made and all(path.stat().st_mode & 0o077 == 0 for path in made)
+
+
 def test_the_page_replaces_no_picture(attempt: Callable[..., Ran], photos: Path) -> None:
     before = (photos / "a.png").read_bytes()
     run = attempt("photos", "--html", "photos/a.png")

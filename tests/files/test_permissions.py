@@ -18,7 +18,7 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import OutputError
 from hcdcodec.files.disk import write_atomic
 from hcdcodec.files.job import Job
-from hcdcodec.files.permissions import create_like
+from hcdcodec.files.permissions import create_like, representatives
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.writing import write_picture
@@ -48,25 +48,32 @@ def put(path: Path, mode: int, folder_mode: int = 0o755) -> Path:
     [(0o600, 0o600), (0o640, 0o640), (0o664, 0o644), (0o444, 0o644), (0o777, 0o644), (0o606, 0o604)],
 )
 def test_a_new_file_gets_no_permission_that_its_source_lacks(tmp_path: Path, source: int, result: int) -> None:
-    write_atomic(tmp_path / "b", b"y", source=put(tmp_path / "a", source))
+    write_atomic(tmp_path / "b", b"y", sources=[put(tmp_path / "a", source)])
     assert mode_of(tmp_path / "b") == result
+
+
+def test_a_file_of_several_sources_gets_what_all_of_them_have(tmp_path: Path) -> None:
+    sources = [put(tmp_path / f"{mode:o}" / "a", mode, 0o700 | mode) for mode in (0o644, 0o660, 0o640, 0o644)]
+    assert representatives(sources) == (sources[3], *sources[1:3])
+    write_atomic(tmp_path / "out/b", b"y", sources=sources)
+    assert (mode_of(tmp_path / "out/b"), mode_of(tmp_path / "out")) == (0o640, 0o740)
 
 
 def test_new_folders_are_as_closed_as_those_that_they_mirror(tmp_path: Path) -> None:
     source = put(tmp_path / "in/album/day/a", 0o644, 0o755)
     source.parent.parent.chmod(0o700)
-    write_atomic(tmp_path / "out/album/day/b", b"y", source=source)
+    write_atomic(tmp_path / "out/album/day/b", b"y", sources=[source])
     assert [mode_of(tmp_path / f"out{name}") for name in ("", "/album", "/album/day")] == [0o755, 0o700, 0o755]
 
 
 def test_a_folder_stays_open_to_its_owner(tmp_path: Path) -> None:
     source = put(tmp_path / "in/a", 0o444, 0o555)
-    write_atomic(tmp_path / "out/b", b"y", source=source)
+    write_atomic(tmp_path / "out/b", b"y", sources=[source])
     assert (mode_of(tmp_path / "out"), mode_of(tmp_path / "out/b")) == (0o755, 0o644)
 
 
 def test_a_replaced_file_keeps_its_mode_even_where_that_is_wider(tmp_path: Path) -> None:
-    write_atomic(put(tmp_path / "b", 0o664), b"y", source=put(tmp_path / "a", 0o600))
+    write_atomic(put(tmp_path / "b", 0o664), b"y", sources=[put(tmp_path / "a", 0o600)])
     assert (mode_of(tmp_path / "b"), (tmp_path / "b").read_bytes()) == (0o664, b"y")
 
 
@@ -112,7 +119,7 @@ def test_a_disk_that_fails_to_sync_is_a_failure(tmp_path: Path, monkeypatch: pyt
 def test_a_link_in_the_place_of_a_new_file_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("elsewhere")
     with pytest.raises(FileExistsError):
-        create_like(tmp_path / "link", None)
+        create_like(tmp_path / "link", ())
     assert not (tmp_path / "elsewhere").exists()
 
 
