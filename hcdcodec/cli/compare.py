@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -154,11 +155,13 @@ def _name_poor(compared: "Sequence[Figures]", least: float | None) -> int:
 
 
 def _check_reports(reports: Sequence[Path], found: "Sequence[Pair]") -> None:
-    """Refuse a report that would replace one of the compared pictures.
+    """Refuse a report that would replace one of the compared pictures, or the other report.
 
     Raises:
         UsageError: there is such a report.
     """
+    if len(set(map(os.path.realpath, reports))) < len(reports):
+        raise UsageError(f"{reports[0]} would be the sheet and the page at once; give them two names")
     # By identity, because a link or another spelling of the path can lead to the same file.
     compared = {find.identity(path) for pair in found for path in (pair.original, pair.other) if path is not None}
     for report in reports:

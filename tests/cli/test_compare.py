@@ -351,6 +351,15 @@ def test_a_report_never_replaces_what_it_is_about(
     assert (original.read_bytes(), small.read_bytes()) == (before, lr)
 
 
+@pytest.mark.parametrize("page", ["report", "./report", "link/report"])
+def test_a_report_never_replaces_the_other(compare: Callable[..., Ran], here: Path, page: str) -> None:
+    original = save(here.parent / "a.png", ORIGINAL)
+    Path("link").symlink_to(".")
+    run = compare(original, original, "--picture", "report", "--html", page)
+    assert run == Ran(2, b"", "hcdcodec: report would be the sheet and the page at once; give them two names\n")
+    assert not Path("report").exists()
+
+
 def test_a_sheet_replaces_only_a_sheet(compare: Callable[..., Ran], tmp_path: Path) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     other = save(tmp_path / "b.png", 255 - ORIGINAL)
