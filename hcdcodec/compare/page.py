@@ -6,6 +6,7 @@ computes from the two pictures.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path, PurePath
@@ -15,8 +16,9 @@ from jinja2 import Environment
 from hcdcodec.compare.exhibit import Exhibit, Heading, Role, Version
 from hcdcodec.compare.overview import Numbers, cells_of, titles_of, totals_of
 from hcdcodec.compare.placing import embed, put_beside
+from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
-from hcdcodec.files.find import means_directory
+from hcdcodec.files.find import is_file, is_temporary, means_directory
 from hcdcodec.files.names import printable
 from hcdcodec.files.permissions import representatives
 from hcdcodec.pictures.orientation import read_orientation, turn
@@ -74,6 +76,9 @@ class Page:
         Raises:
             OutputError: a file beside the page cannot be stored.
         """
+        if self._pictures is not None and not _is_page(self.file):
+            # First, so that an interrupted run leaves a page by which the next one knows the folder of its pictures.
+            disk.write_atomic(self.file, _UNFINISHED, sources=self._sources)
         number, metadata = len(self._sections) + 1, exhibit.metadata
         orientation = read_orientation(metadata.exif or b"")
         icc = metadata.icc if metadata.has_rgb_profile else None
@@ -112,6 +117,8 @@ class Page:
 _MARK, _HEAD = b'<meta name="generator" content="hcdcodec">', 1024
 """By this our pages are known. It stands in their first bytes."""
 
+_UNFINISHED = b"<!DOCTYPE html>%s<title>hcdcodec</title>This page is not finished; start the command again.\n" % _MARK
+
 _PRECEDENCE = (Role.DECODED, Role.RIVAL, Role.LR, Role.ORIGINAL)
 """Which version stands in the table of all pictures: the first of the first role that there is."""
 
@@ -127,12 +134,25 @@ def page_at(given: str, sources: Iterable[Path] = ()) -> Page:
         sources: as for `Page`.
 
     Raises:
-        UsageError: a file that is not ours stands where the page goes.
+        UsageError: files that are not ours stand where the page or its pictures go.
     """
-    path, is_folder = Path(given), means_directory(given)
-    file = path / "index.html" if is_folder else path
+    path = Path(given)
+    file, pictures = (path / "index.html", path / "index_files") if means_directory(given) else (path, None)
     disk.check_place(file, _MARK, within=_HEAD, kind="page")
-    return Page(file, path / "index_files" if is_folder else None, sources)
+    if pictures is not None and not _is_page(file) and _holds_files(pictures):
+        words = f"{printable(str(pictures))} holds files of something else than a page of ours"
+        raise UsageError(f"{words}; move it away, or write the report elsewhere")
+    return Page(file, pictures, sources)
+
+
+def _is_page(file: Path) -> bool:
+    return is_file(file) and _MARK in disk.read_head(file, _HEAD)
+
+
+def _holds_files(folder: Path) -> bool:
+    with suppress(OSError):  # there is no folder, or writing into it will say what is wrong
+        return not all(is_temporary(path.name) for path in folder.iterdir())
+    return False
 
 
 def _hang(version: Version, original: Version, url: str) -> Hung:

@@ -181,6 +181,31 @@ def test_a_page_of_something_else_stays(tmp_path: Path) -> None:
     assert page_at(str(tmp_path / "index.html")).file == tmp_path / "index.html"
 
 
+@pytest.mark.parametrize("page", [None, b"", b"<html>my holidays</html>"])
+def test_files_of_something_else_stay_in_their_folder(exhibit: Exhibit, here: Path, page: bytes | None) -> None:
+    (own := here / "page/index_files/0001-1-original.webp").parent.mkdir(parents=True)
+    own.write_bytes(b"my holidays")
+    if page is not None:
+        (here / "page/index.html").write_bytes(page)
+    with pytest.raises(UsageError, match="something else than a page of ours"):
+        write("page/", exhibit)
+    assert own.read_bytes() == b"my holidays"
+
+
+def test_an_interrupted_page_is_made_again(exhibit: Exhibit, here: Path) -> None:
+    page_at("page/").add(exhibit)  # and no `write`
+    assert "not finished" in Path("page/index.html").read_text()
+    assert "not finished" not in write("page/", exhibit)
+
+
+def test_the_folder_of_a_page_is_as_closed_as_those_of_its_pictures(exhibit: Exhibit, here: Path) -> None:
+    for name, mode in ("open", 0o755), ("closed", 0o700):
+        Path(name).mkdir(mode)
+        Path(name, "a.png").touch()
+    page_at("page/", [Path("open/a.png"), Path("closed/a.png")]).add(exhibit)
+    assert all(Path(name).stat().st_mode & 0o077 == 0 for name in ("page", "page/index_files"))
+
+
 def test_compare_writes_a_folder(hcdcodec: Callable[..., Ran], draw: Draw, here: Path) -> None:
     (here / "in").mkdir()
     for name in ("a.png", "b.png"):
