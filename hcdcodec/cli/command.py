@@ -34,6 +34,10 @@ def cli() -> None:
     encode makes a PNG of a quarter of the width and height, which any viewer opens. decode makes a picture of full size
     from it again. 'hcdcodec help' lists pages to read.
     """
+    from hcdcodec.networks.native.library import allowed_levels
+
+    # Here, as otherwise each picture would fail by itself.
+    allowed_levels()
 
 
 for command in (

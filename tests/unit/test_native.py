@@ -1,9 +1,10 @@
 """The kernel agrees with exact convolutions at each level, whatever the threads, and is never needed."""
 
 import copy
+import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from conftest import Ran
 
 from hcdcodec.cli.command import cli
 from hcdcodec.engine.devices import Precision, fast_type
+from hcdcodec.errors import UsageError
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.native import library, winograd
 from hcdcodec.networks.registry import load_backbone
@@ -263,6 +266,23 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 def test_its_threads_do_not_mind_a_fork() -> None:
     """Those of PyTorch do: what is forked after an encode must not encode (hcdcodec/docs/python.md)."""
     assert subprocess.run([sys.executable, "-c", FORK], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("_afresh")
+@pytest.mark.parametrize("value", ["off", "AVX2", "false", "none", "1", "avx", " avx2"])
+def test_a_wrong_choice_is_refused(monkeypatch: pytest.MonkeyPatch, hcdcodec: Callable[..., Ran], value: str) -> None:
+    monkeypatch.setenv("HCDCODEC_NATIVE", value)
+    said = f"HCDCODEC_NATIVE is {value!r}, which is no kernel; set it to 0, avx2, avx512 or avx512bf16"
+    with pytest.raises(UsageError, match=re.escape(said)):
+        library.kernel()
+    for arguments in (("decode", "small/", "out/"), ("models", "list")):
+        assert hcdcodec(*arguments) == Ran(2, b"", f"hcdcodec: {said}\n")
+
+
+@pytest.mark.usefixtures("_afresh")
+def test_an_empty_choice_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HCDCODEC_NATIVE", "")
+    assert library.allowed_levels() == library.LEVELS
 
 
 @native

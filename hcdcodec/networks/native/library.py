@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from hcdcodec.errors import UsageError
+
 PATH = Path(__file__).resolve().with_name("libwinograd.so")
 
 LEVELS = ("avx512bf16", "avx512", "avx2")
@@ -66,15 +68,29 @@ class Kernel:
         return self.level == "avx512bf16"
 
 
+def allowed_levels() -> tuple[str, ...]:
+    """Return the levels that the user allows: $HCDCODEC_NATIVE is 0 for none, or the highest one to use.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    highest = os.environ.get("HCDCODEC_NATIVE") or LEVELS[0]
+    if highest == "0":
+        return ()
+    if highest not in LEVELS:
+        raise UsageError(f"HCDCODEC_NATIVE is {highest!r}, which is no kernel; set it to 0, avx2, avx512 or avx512bf16")
+    return LEVELS[LEVELS.index(highest) :]
+
+
 @cache
 def kernel() -> Kernel | None:
-    """Return the best level that this processor has; None where there is none, or the user wants none.
+    """Return the best allowed level that this processor has; None where there is none.
 
-    $HCDCODEC_NATIVE is 0 for none, or the highest level to use.
+    Raises:
+        UsageError: $HCDCODEC_NATIVE is wrong.
     """
-    highest = os.environ.get("HCDCODEC_NATIVE", LEVELS[0])
-    allowed = LEVELS[LEVELS.index(highest) :] if highest in LEVELS else LEVELS
-    if highest == "0" or not PATH.is_file():
+    allowed = allowed_levels()
+    if not allowed or not PATH.is_file():
         return None
     try:
         library = ctypes.CDLL(str(PATH))
@@ -88,7 +104,7 @@ def manner() -> str:
     found = kernel()
     if found is not None:
         return f"kernel {found.level}"
-    if os.environ.get("HCDCODEC_NATIVE") == "0":
+    if not allowed_levels():
         return "no kernel (HCDCODEC_NATIVE is 0), which is slower"
     if not PATH.is_file():
         return "no kernel (installed without a C compiler for this processor), which is slower"
