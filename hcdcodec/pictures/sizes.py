@@ -28,32 +28,15 @@ def read_size(head: bytes) -> tuple[int, int] | None:
 def read_file_size(path: Path) -> tuple[int, int] | None:
     """Return height and width of a picture on the disk; None where its file does not tell.
 
-    AVIF, HEIC and JPEG XL are read whole, and of other formats little more than the head.
+    WebP, AVIF, HEIC and JPEG XL are read whole, and of other formats little more than the head.
     """
     try:
         head = disk.read_head(path, SNIFF_BYTES)
         if not sniff(head):
             return None
-        if head[8:12] == b"WEBP":
-            return _webp_size(head)
         if jxl.recognise(head):
             return jxl.read_size(disk.read(path))
         with pillow_reads(), path.open("rb") as file, open_lazily(file) as image:
             return image.height, image.width
     except (HcdError, OSError, MemoryError):
         return None
-
-
-def _webp_size(head: bytes) -> tuple[int, int] | None:
-    """Return height and width from the first chunk: RFC 9649, sections 2.7 and 3.4; RFC 6386, section 9.1."""
-    kind = head[12:16]
-    if kind == b"VP8X":
-        width, height = (int.from_bytes(head[start : start + 3], "little") + 1 for start in (24, 27))
-    elif kind == b"VP8L":
-        bits = int.from_bytes(head[21:25], "little")
-        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    elif kind == b"VP8 ":
-        width, height = (int.from_bytes(head[start : start + 2], "little") & 0x3FFF for start in (26, 28))
-    else:
-        return None
-    return height, width
