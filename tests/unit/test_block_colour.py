@@ -11,7 +11,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search import straight_through
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.codec.search.step import round_to_steps
-from hcdcodec.codec.search.tints import TintedRounding
+from hcdcodec.codec.search.tints import UntintedRounding
 from hcdcodec.engine import gradient
 from hcdcodec.engine.block_colour import BLOCK_PX, block_means
 from hcdcodec.engine.engine import engine_for
@@ -95,7 +95,7 @@ def test_rounding_removes_tints(shape: tuple[int, int, int], step: int) -> None:
     steps = torch.full((shape[0], 1, 1), float(step))
     judged = round_to_steps(lr, steps)
     residual = judged - lr + 1.2 / 255  # of a decoder that only enlarges, with a tint of its own
-    found = TintedRounding(judged, residual, 4)(lr, steps)
+    found = UntintedRounding(judged, residual, 4)(lr, steps)
     assert torch.equal(found, round_to_steps(found, steps))
     for top in range(0, shape[1], 8):
         for left in range(0, shape[2], 8):
@@ -110,7 +110,7 @@ def test_rounding_leaves_what_has_no_tint_and_what_cannot_move() -> None:
     lr = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
     steps = torch.full((3, 1, 1), 1.0)
     judged = round_to_steps(lr, steps)
-    assert torch.equal(TintedRounding(judged, torch.zeros_like(lr), 4)(lr, steps), judged)
+    assert torch.equal(UntintedRounding(judged, torch.zeros_like(lr), 4)(lr, steps), judged)
     white, black = torch.ones_like(lr), torch.zeros_like(lr)
     for plane, tint in ((white, 2), (white, -2), (black, 2)):
-        assert torch.equal(TintedRounding(plane, torch.full_like(lr, tint / 255), 4)(plane, 4 * steps), plane)
+        assert torch.equal(UntintedRounding(plane, torch.full_like(lr, tint / 255), 4)(plane, 4 * steps), plane)

@@ -8,7 +8,7 @@ import torch
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.picture_search import PictureSearch
 from hcdcodec.codec.search.step import Answer, begin_ste, fade, grid_steps, round_to_steps, ste_step
-from hcdcodec.codec.search.tints import SCALE_MOST, TintedRounding
+from hcdcodec.codec.search.tints import SCALE_MOST, UntintedRounding
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.gradient import loss_gradient
 from hcdcodec.networks.bicubic import Bicubic
@@ -87,7 +87,7 @@ class _Descent:
         """Take one step, `share` of its size; in the end without tints, see `tints`."""
         self.judged = self.state.rounded
         is_ending = len(self.costs) >= self._begin_of_end and scale <= SCALE_MOST
-        rounding = TintedRounding(self.judged, residual, scale) if is_ending else round_to_steps
+        rounding = UntintedRounding(self.judged, residual, scale) if is_ending else round_to_steps
         self.state = ste_step(self.state, answer, self.search, share, rounding)
 
     def note(self, error: float, bits: float) -> None:

@@ -25,7 +25,7 @@ _REMAINING = 0.7
 
 
 @dataclass(frozen=True)
-class TintedRounding:
+class UntintedRounding:
     """Rounds the next LR of a search, and removes the tints that its reconstruction would have.
 
     A decoder passes mean colours through. So the tint of a block is what it was, plus the change of the LR's mean.
