@@ -41,8 +41,8 @@ INTRODUCTION = """\
 # What becomes of metadata
 
 A picture's metadata goes into the small file and from there into the restored picture. In the table, "in a" is the
-format of the source. "Small file" tells what the small file holds, and each column behind it what a restored picture of
-that format holds. The small file is a PNG, a WebP or a JPEG XL: the three hold the same. The table is made by
+format of the source. The column "small file" is about the small file, and each column behind it about a restored
+picture of that format. The small file is a PNG, a WebP or a JPEG XL: the three hold the same. The table is made by
 tests/unit/test_metadata_table.py, which builds a file of each kind, encodes it, decodes it to each format, and looks.
 
 - kept: the same bytes, or for density and comments the same values
@@ -51,12 +51,12 @@ tests/unit/test_metadata_table.py, which builds a file of each kind, encodes it,
 - turned: the pixels were turned, and EXIF says that they are upright
 - as it is stored: viewers do not turn the source either, whatever its EXIF says; EXIF then says that it is upright
 - converted: rounded to 8 bits a channel, or made sRGB, and encoding says so
-- lost: it is not there, and no message says so
-- warned: it is not there, and encoding or decoding says so; the picture itself is complete
+- lost: it is gone, and no message says so
+- warned: it is gone, and encoding or decoding says so; the picture itself is complete
 - refused: encoding or decoding says why, and stores nothing
 
-"Pixels" and "alpha" tell what each format does to a restored picture. What the small file does to pixels is another
-matter: it is lossy, and keeps alpha exactly.
+The rows of pixels and alpha tell what each format does to a restored picture. The small file itself is lossy for
+pixels, and keeps alpha exactly.
 
 """
 
