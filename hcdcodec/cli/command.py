@@ -29,7 +29,7 @@ from hcdcodec.files.names import printable
 @click.group(cls=Workflow, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="hcdcodec", prog_name="hcdcodec")
 def cli() -> None:
-    """Store pictures as small pictures. Lossy: keep your originals, or look first.
+    """Store pictures as small pictures. Lossy: keep your originals, or compare before you delete them.
 
     encode makes a PNG of a quarter of the width and height, which any viewer opens. decode makes a picture of full size
     from it again. 'hcdcodec help' lists pages to read.

@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 @option(
     "--ssimulacra2",
     is_flag=True,
-    help="Measure SSIMULACRA2, too: what people see. Needs pip install 'hcdcodec[ssimulacra2]'.",
+    help="Measure SSIMULACRA2, too: visible differences. Needs pip install 'hcdcodec[ssimulacra2]'.",
 )
 @option("--fail-below", type=float, metavar="DB", help="End with status 1 if the PSNR-RGB of a picture is below DB.")
 @MAX_PIXELS

@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     "--skip-if-larger", is_flag=True, group=Group.QUALITY, help="Store a file only if it is smaller than its source."
 )
 @option(
-    "--upgrade", is_flag=True, group=Group.FILES, help="Redo what an older release made with other weights or defaults."
+    "--upgrade",
+    is_flag=True,
+    group=Group.FILES,
+    help="Redo results that an older release made with other weights or defaults.",
 )
 @option(
     "--compile",
@@ -61,12 +64,12 @@ if TYPE_CHECKING:
 @MACHINE
 @TALK
 def encode(**given: Any) -> None:
-    """Make small files of the pictures SRC, in DST. Lossy: keep your originals, or look first.
+    """Make small files of the pictures SRC, in DST. Lossy: keep your originals, or compare before you delete them.
 
     SRC are files, folders or - for standard input. A folder is searched for pictures, and DST gets its structure. DST
     is a folder if there is a folder of that name, if it ends in /, or if it has to hold several results. photo.jpg
-    becomes photo.jpg.hcd.png, or with --container photo.jpg.hcd.webp or photo.jpg.hcd.jxl. What is up to date is left
-    alone. Source files are never changed.
+    becomes photo.jpg.hcd.png, or with --container photo.jpg.hcd.webp or photo.jpg.hcd.jxl. Results that are up to
+    date stay as they are. Source files are never changed.
     """
     from hcdcodec.cli.report import Verb
 

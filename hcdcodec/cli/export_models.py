@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 def export_models(
     directory: Path | None, onnx_file: Path | None, backbone: str, scale: int, weights_dir: Path | None
 ) -> None:
-    """Copy what decoding an archive needs into it.
+    """Copy weights and a decoder into an archive.
 
     DIR is a folder of small files. The weights that they need are copied to DIR/.hcdcodec/, where decode finds them on
-    other computers, too. decode.py is copied there, too: a decoder in one file that needs numpy and Pillow alone.
+    other computers, too. Beside them comes decode.py, a decoder in one file that needs numpy and Pillow alone.
     """
     if directory is None and onnx_file is None:
         raise UsageError("there is nothing to export; name the folder of an archive, or a file with --onnx")

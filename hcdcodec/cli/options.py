@@ -198,7 +198,8 @@ CHOICE = stack(
         show_default=str(DEFAULT_QUALITY),
         metavar="1-100",
         group=Group.QUALITY,
-        help="75 is a good start; 100 takes half as many bytes again, for 0.2 to 0.5 dB.",
+        help="Higher is closer to the original. 75 is a good start; 100 takes half as many bytes again, for 0.2 to "
+        "0.5 dB.",
     ),
     option(
         "-e",
@@ -238,7 +239,7 @@ CHOICE = stack(
         type=click.Choice(["ste", "paper"]),
         default=Arguments.method,
         group=Group.RESEARCH,
-        help="Search: ours, or the paper's, which is slower and reaches less.",
+        help="Search. ste is ours; paper is that of the paper, slower and with less gain.",
     ),
     option(
         "--z",
@@ -246,13 +247,13 @@ CHOICE = stack(
         type=float,
         metavar="X",
         group=Group.RESEARCH,
-        help="Deviation of the random details of irn and hcflow; 0: none.  [default: by weights]",
+        help="Standard deviation of the random details of irn and hcflow; 0: none.  [default: by weights]",
     ),
     option(
         "--container",
         type=click.Choice([str(container) for container in Container]),
         default=Arguments.container,
-        group=Group.FILES,
+        group=Group.QUALITY,
         help="Kind of the small file; jxl needs pip install 'hcdcodec[jxl]'.",
     ),
     EXCLUDE,
@@ -271,7 +272,7 @@ CHOICE = stack(
         metavar="KIND",
         group=Group.SAFETY,
         help=f"Metadata not to store: {', '.join(STRIP)} or all; repeatable. EXIF, XMP and text can tell where a "
-        "picture was taken. EXIF says how to turn it, so add --upright.",
+        "picture was taken. Without EXIF, viewers do not turn it, so add --upright.",
     ),
 )
 RESULTS = stack(

@@ -159,7 +159,8 @@ class Report:
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
         counts += [f"{self._older} of them made by an older release, --upgrade redoes them"] if self._older else []
-        return ", ".join(counts) or ("" if self._stale else "no pictures found")
+        sought = "pictures" if self.verb is Verb.ENCODE else "small files"
+        return ", ".join(counts) or ("" if self._stale else f"no {sought} found")
 
     def _bytes(self) -> str:
         if not (self._source_bytes and self._target_bytes):
