@@ -47,7 +47,7 @@ def load_source(job: Job, given: bytes, files: FileOptions) -> tuple[bytes, os.s
     if job.source is not None:
         return disk.read_steady(job.source, limit=files.max_bytes)
     if len(given) > files.max_bytes:
-        raise PictureError(f"more than {files.max_bytes} bytes; raise the limit on pixels")
+        raise PictureError(f"more than {files.max_bytes} bytes; raise --max-pixels")
     return given, None
 
 
@@ -71,7 +71,7 @@ def store_result(job: Job, data: bytes, status: os.stat_result | None, files: Fi
     disk.write_atomic(job.target, data, sources=[job.source] if job.source else [])
     # Set the times after the rename: another run removes temporary files that look old.
     if files.preserve and status and not disk.touch(job.target, (status.st_atime_ns, status.st_mtime_ns)):
-        return "stored with the time of now, since the file system allows no other"
+        return "stored with the current time, since the file system allows no other"
     # A clock that was wrong dates sources in the future. Without their time, results of them would look out of date.
     stored = status_of(job.target)
     if stored and status and stored.st_mtime_ns < status.st_mtime_ns:

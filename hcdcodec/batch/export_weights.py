@@ -60,7 +60,7 @@ def survey_archive(directory: Path) -> Needs:
         UsageError: there is no such directory, or no small file in it.
     """
     if not is_directory(directory):
-        raise UsageError(f"{directory} is no directory; name the folder of the small files")
+        raise UsageError(f"{directory} is no folder; name the folder of the small files")
     findings = search([str(directory)], refuse_other, destination=None, listed=False)
     counts, folders, problems = Counter[Need](), defaultdict[Need, dict[Path, None]](dict), list(findings.problems)
     for found in findings.found:

@@ -94,7 +94,7 @@ class Arguments:
             UsageError: it is for a cluster, and there is none.
         """
         if self.cores is not None and self.engine != "ray":
-            raise UsageError("--cores is about the workers of --engine ray; add that option, or leave out --cores")
+            raise UsageError("--cores needs --engine ray; add that option, or leave out --cores")
 
     def split_paths(self) -> tuple[list[str], str, bool]:
         """Return (sources, destination, whether the sources come from a list).
@@ -192,7 +192,7 @@ def choose_names(named: Sequence[str], files_from: str | None, *, null: bool) ->
     """
     if files_from is None:
         if null:
-            raise UsageError("-0 is about the names in --files-from; add that option, or leave out -0")
+            raise UsageError("-0 needs --files-from; add that option, or leave out -0")
         return list(named), False
     if named:
         raise UsageError("files come from arguments or from --files-from, not from both")

@@ -42,7 +42,7 @@ models.add_command(export_models)
     "--weights-dir",
     type=PATH,
     metavar="DIR",
-    help="Install here.  [default: the user's data directory]",
+    help="Install here.  [default: the user's data folder]",
 )
 def import_model(file: Path, backbone: str | None, scale: int | None, weights_dir: Path | None) -> None:
     """Install a checkpoint of IRN, HCFlow or an SR network.
@@ -52,14 +52,14 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
     (pip install 'hcdcodec[sr]'). If you import several, encode takes the one that was imported last; '--backbone
     sr@HASH' names another one by the start of its hash.
 
-    Such a file can hold code, which is never run. If you give --weights-dir, give the same directory to encode and
+    Such a file can hold code, which is never run. If you give --weights-dir, give the same folder to encode and
     decode, or set HCDCODEC_WEIGHTS to it.
     """
     from hcdcodec.networks.manifest import user_directory
 
     directory = weights_dir or user_directory()
     if directory is None:
-        raise UsageError("there is no home directory to install into; name a directory with --weights-dir")
+        raise UsageError("there is no home directory to install into; name a folder with --weights-dir")
 
     from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.networks.import_checkpoint import import_checkpoint

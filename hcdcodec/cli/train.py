@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     type=PATH,
     default=Path("trained"),
     metavar="DIR",
-    help="Weights directory for the result.",
+    help="Folder for the trained weights.",
 )
-@option("--val", multiple=True, metavar="DIR", type=FILE, help="Pictures to measure on; their middles are used.")
+@option("--val", multiple=True, metavar="DIR", type=FILE, help="Pictures to measure on, in their middles; repeatable.")
 @option("--resume/--no-resume", default=True, help="Go on with what an interrupted call left in --out.")
 @option("--licence", default="", metavar="TEXT", show_default=False, help="Licence of the weights, for the manifest.")
 @SCALE
@@ -79,14 +79,14 @@ if TYPE_CHECKING:
 def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, **given: Any) -> None:
     """Train a network on the pictures in DIR.
 
-    With --start, existing weights are fine-tuned to these pictures. The result is a directory of weights, which encode
+    With --start, existing weights are fine-tuned to these pictures. The result is a folder of weights, which encode
     and decode take by --weights-dir. If a call was interrupted, repeat it: it goes on where it stopped. If a name in
     --set is wrong, the message lists all names.
     """
     from hcdcodec.training.recipe import Recipe
 
     if given["weights_dir"] and given["start"] != "installed":
-        raise UsageError("--weights-dir is about --start installed; add that option, or leave out --weights-dir")
+        raise UsageError("--weights-dir needs --start installed; add that option, or leave out --weights-dir")
     if given["exact"] and given["precision"] == "bfloat16":
         raise UsageError("--exact and --precision bfloat16 exclude each other; leave out one of them")
     # A wrong setting is refused here, before torch is loaded.
@@ -129,7 +129,7 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     if trained is None:
         return
     output.say(f"{trained.path}: {trained.entry.name} x{scale} {trained.entry.hash[:12]}, {trained.iterations} updates")
-    output.say(f"{state} is needed no more")
+    output.say(f"{state} is no longer needed")
     output.say(_verdict(trained, f"use it with {_options(given['out'], backbone, scale)}"))
 
 

@@ -27,7 +27,7 @@ MAX_FILE_BYTES = 9 << 28
 DIGEST_BYTES = 8
 _PART_BYTES = 1 << 20
 _CHANGED = "changed while it was being worked on; run again once it is complete"
-_BLOCKED = "a file stands where a directory is needed; move it away, or name another destination"
+_BLOCKED = "a file stands where a folder is needed; move it away, or name another destination"
 _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP)
 """Errors of file systems without `fsync`. Errors of the disk, such as a full one, are not among them."""
 
@@ -71,9 +71,9 @@ def read_steady(path: Path, *, limit: int = MAX_FILE_BYTES) -> tuple[bytes, os.s
         with io.BufferedReader(io.FileIO(path, opener=_open_at_once)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise PictureError("a directory, pipe or device instead of a file; name a regular file")
+                raise PictureError("a folder, pipe or device instead of a file; name a regular file")
             if status.st_size > limit:
-                raise PictureError(f"file has {status.st_size} bytes, the limit is {limit}; raise the limit on pixels")
+                raise PictureError(f"file has {status.st_size} bytes, the limit is {limit}; raise --max-pixels")
             # One byte more than the size shows whether the file has grown.
             data = file.read(status.st_size + 1)
             if len(data) != status.st_size or _content_marks(os.fstat(file.fileno())) != _content_marks(status):
@@ -275,7 +275,7 @@ def _check_replaceable(path: Path) -> None:
     """Refuse a target such as /dev/null: renaming a file to it would replace the device."""
     status = status_of(path)
     if status and not stat.S_ISREG(status.st_mode):
-        raise OutputError("a directory or device stands in the way; name another destination")
+        raise OutputError("a folder or device stands in the way; name another destination")
 
 
 def _replace(path: Path, data: bytes, sources: Sequence[Path]) -> None:

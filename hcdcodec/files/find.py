@@ -188,7 +188,7 @@ class _Finder:
 
     def _add_directory(self, top: Path, *, listed: bool) -> None:
         if listed:  # `find` prints directories and the files in them, so a walk would find each file twice
-            self.findings.ignored.append(Remark(str(top), "a directory in a list of files"))
+            self.findings.ignored.append(Remark(str(top), "a folder in a list of files"))
         elif identity(top) == self.own:
             raise UsageError(f"{top} is source and destination at once; name another destination")
         else:
@@ -220,7 +220,7 @@ class _Finder:
                 # In reverse, because the walk takes entries from the end of its stack.
                 return sorted(entries, key=lambda entry: entry.name, reverse=True)
         except OSError as error:
-            self._add_problem(str(folder), f"{_explain(error)}; check who may read this directory")
+            self._add_problem(str(folder), f"{_explain(error)}; check who may read this folder")
             return []
 
     def _add_entry(self, entry: "os.DirEntry[str]", top: Path) -> None:

@@ -211,11 +211,11 @@ def _plan(sources: Sequence[str], destination: str, rule: _Rule, *, listed: bool
 
 def _check_arguments(sources: Sequence[str], destination: str, *, listed: bool) -> None:
     if not destination:
-        raise UsageError("the destination is empty; name a file or a directory, or - for standard output")
+        raise UsageError("the destination is empty; name a file or a folder, or - for standard output")
     if listed and destination == _STANDARD_STREAM:
-        raise UsageError("a list of files does not fit into standard output; name a directory")
+        raise UsageError("a list of files does not fit into standard output; name a folder")
     if not listed and not sources:
-        raise UsageError("there is no source; name at least one picture or directory")
+        raise UsageError("there is no source; name at least one picture or folder")
     if not listed and len(sources) > 1 and _STANDARD_STREAM in (*sources, destination):
         raise UsageError("- stands for one picture; use it with a single source (./- is a file of that name)")
 
@@ -224,7 +224,7 @@ def _place(sources: Sequence[str], destination: str, rule: _Rule, *, listed: boo
     several = listed or len(sources) > 1 or is_directory(sources[0])
     if destination == _STANDARD_STREAM:
         if several:
-            raise UsageError("a directory does not fit into standard output; name a directory to write to")
+            raise UsageError("a folder does not fit into standard output; name a folder to write to")
         return _Place()
     if several or means_directory(destination):
         return _Place(root=_check_root(Path(destination), nameless=not listed and sources[0] == _STANDARD_STREAM))
@@ -235,7 +235,7 @@ def _check_root(path: Path, *, nameless: bool) -> Path:
     if nameless:
         raise UsageError("standard input has no name to store its result under; name a file as destination")
     if status_of(path) and not is_directory(path):
-        raise UsageError(f"{path} is a file where a directory is needed; name another destination")
+        raise UsageError(f"{path} is a file where a folder is needed; name another destination")
     return path
 
 

@@ -47,7 +47,7 @@ def check_sizes(header: Header, lr_height: int, lr_width: int, max_pixels: int) 
     # The limit on HR pixels holds for the LR, too. A small LR may be a little larger, because of padding to a multiple.
     if header.pixel_count > max_pixels or lr_height * lr_width > max_pixels + _SMALL_LR:
         raise ContainerError(
-            f"decoding would give {header.pixel_count} pixels, the limit is {max_pixels}; raise the limit"
+            f"decoding would give {header.pixel_count} pixels, the limit is {max_pixels}; raise --max-pixels"
         )
 
 

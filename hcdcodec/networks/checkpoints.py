@@ -192,7 +192,7 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         if path.exists() and not path.is_file():
-            raise ModelError("is a directory, pipe or device; name a regular file")
+            raise ModelError("is a folder, pipe or device; name a regular file")
         data = read_head(path, MAX_CHECKPOINT_BYTES + 1)  # does not wait if a pipe has come there meanwhile
     except OSError as error:
         raise ModelError(f"cannot be read ({error.strerror}); check the path") from error

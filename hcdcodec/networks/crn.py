@@ -117,7 +117,7 @@ class Crn(Backbone):
         depth, decoder_depth = count_residuals(state, "encoder"), count_residuals(state, "decoder")
         head = state.get("encoder.head.weight")
         if head is None or head.dim() != 4:
-            raise ModelError(f"the weights do not fit {name}; use its own file")
+            raise ModelError(f"the weights do not fit {name}; use its own weights")
         return cls(math.isqrt(head.shape[1] // 3), head.shape[0], depth, decoder_depth, name)
 
     def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:

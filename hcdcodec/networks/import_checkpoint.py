@@ -57,7 +57,9 @@ def import_checkpoint(
     found = read_sr_checkpoint(file) if backbone == "sr" else read_checkpoint(file)
     if backbone not in (None, found.backbone) or scale not in (None, found.scale):
         asked = f"{backbone or found.backbone} x{scale or found.scale}"
-        raise ModelError(f"holds {found.backbone} x{found.scale}, not {asked}; name what it holds, or nothing")
+        raise ModelError(
+            f"holds {found.backbone} x{found.scale}, not {asked}; correct --backbone and --scale, or leave them out"
+        )
     network = assemble(found.backbone, found.scale, found.tensors)
     entry = _describe(found, file, _measure(network.eval().requires_grad_(False)))
     return Imported(entry, install(found.tensors, entry, directory), found.official)

@@ -48,7 +48,7 @@ def _build_pair(scale: int, *, name: str) -> Backbone:
 
 def _rebuild_pair(state: Mapping[str, torch.Tensor], *, name: str) -> Backbone:
     if any(0 in values.shape for values in state.values()):
-        raise ModelError(f"the weights do not fit {name} (a tensor without values); use its own file")
+        raise ModelError(f"the weights do not fit {name} (a tensor without values); use its own weights")
     return _take_weights(partial(Crn.sized_as, state, name), state)
 
 
@@ -87,7 +87,7 @@ def assemble(name: str, scale: int, state: Mapping[str, torch.Tensor]) -> Backbo
         return _take_weights(partial(build, name, scale), state)
     network = builder.rebuild(state)
     if network.scale != scale:
-        raise ModelError(f"the weights are for {name} x{network.scale}, not x{scale}; use its own file")
+        raise ModelError(f"the weights are for {name} x{network.scale}, not x{scale}; use its own weights")
     return network
 
 
@@ -185,4 +185,4 @@ def check_fit(network: Backbone, state: Mapping[str, torch.Tensor]) -> None:
         ModelError: they do not agree; the message names the first differences.
     """
     if what := differences(state, {name: values.shape for name, values in network.state_dict().items()}):
-        raise ModelError(f"the weights do not fit {network.name} x{network.scale} ({what}); use its own file")
+        raise ModelError(f"the weights do not fit {network.name} x{network.scale} ({what}); use its own weights")

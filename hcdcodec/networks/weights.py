@@ -122,7 +122,7 @@ def install(state: Mapping[str, torch.Tensor], entry: Entry, directory: Path) ->
             _add(data, entry, directory)
     except (OSError, NotImplementedError) as error:  # NotImplementedError: this file system has no locks
         reason = error.strerror if isinstance(error, OSError) else error
-        raise OutputError(f"cannot write weights to {directory} ({reason}); choose another directory") from error
+        raise OutputError(f"cannot write weights to {directory} ({reason}); choose another folder") from error
     except OutputError as error:
         raise OutputError(f"cannot write weights to {directory}: {error}") from error
     return directory / entry.file

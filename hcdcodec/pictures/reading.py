@@ -221,7 +221,7 @@ def _from_palette(pixels: Levels, metadata: Metadata) -> Levels:
 def check_size(height: int, width: int, max_pixels: int) -> None:
     """Refuse a picture of more pixels than the limit."""
     if height * width > max_pixels:
-        raise PictureError(f"picture has {height} x {width} pixels, the limit is {max_pixels} in all; raise the limit")
+        raise PictureError(f"picture has {height} x {width} pixels, the limit is {max_pixels}; raise --max-pixels")
 
 
 def _arrays(image: Image.Image) -> tuple[Levels, Levels | None]:

@@ -131,7 +131,7 @@ def train(
         if _is_complete(trainer, out, listed):
             say("this training is complete; --no-resume starts a new one")
             return None
-        greeting = f"go on at iteration {trainer.iteration}, after {trainer.clock.minutes:.1f} minutes"
+        greeting = f"go on after update {trainer.iteration} and {trainer.clock.minutes:.1f} minutes"
     else:
         trainer.begin(start)
         greeting = f"begin with {len(gallery.pictures)} pictures, {gallery.pixels / 1e6:.1f} MP"

@@ -39,10 +39,10 @@ def read_state(path: Path, parameters: Sequence[torch.Tensor]) -> Mapping[str, A
     try:
         content = unpickle(read_bytes(path))
     except ModelError as error:
-        raise ModelError(f"{path.name} in the output directory is damaged; start over with --no-resume") from error
+        raise ModelError(f"{path.name} in the output folder is damaged; start over with --no-resume") from error
     members: dict[str, Any] = content if isinstance(content, dict) else {}
     if fault := _find_fault(members, parameters):
-        raise ModelError(f"{path.name} in the output directory is no training ({fault}); start over with --no-resume")
+        raise ModelError(f"{path.name} in the output folder is no training ({fault}); start over with --no-resume")
     # States of earlier releases have no such members.
     return {"start_db": None, "pictures": "", **members, "optimiser": {"state": _copy(members["optimiser"]["state"])}}
 

@@ -240,8 +240,8 @@ class Trainer:
 def _refusal(what: str) -> UsageError:
     """Return the error about a state that is not the one of this call."""
     return UsageError(
-        f"the output directory holds a training with {what}; continue that one, start over with --no-resume, or name "
-        "another directory"
+        f"the output folder holds a training with {what}; continue that one, start over with --no-resume, or name "
+        "another folder"
     )
 
 

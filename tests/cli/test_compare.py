@@ -395,7 +395,7 @@ def test_a_report_that_cannot_be_stored_costs_no_figures(
     place = original / "report"  # below a file
     plain, run = compare(original, small), compare(original, small, option, place)
     assert (plain.status, run.status, run.out) == (0, 1, plain.out)
-    assert run.err.startswith(f"hcdcodec: {place}: a file stands where a directory is needed; ")
+    assert run.err.startswith(f"hcdcodec: {place}: a file stands where a folder is needed; ")
     assert run.err.count("\n") == 1
 
 

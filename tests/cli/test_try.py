@@ -159,7 +159,7 @@ def test_the_page_replaces_no_picture(attempt: Callable[..., Ran], photos: Path)
 def test_a_page_that_cannot_be_stored_costs_no_figures(attempt: Callable[..., Ran], photos: Path) -> None:
     run = attempt("photos/a.png", "--html", "photos/b.jpg/page.html")
     assert run.status == 1 and "the picture would take" in run.out.decode()
-    assert run.err.startswith("hcdcodec: photos/b.jpg/page.html: a file stands where a directory is needed; ")
+    assert run.err.startswith("hcdcodec: photos/b.jpg/page.html: a file stands where a folder is needed; ")
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_failures_say_what_they_are_about(small: Path, hcdcodec: Run, monkeypatc
     (small / ".hcdcodec").write_text("a file")
     ran = hcdcodec("models", "export", "small", "--weights-dir", "own")
     assert (ran.status, ran.err.count("\n")) == (1, 2)
-    assert "hcdcodec: small: decode.py: a file stands where a directory is needed; " in ran.err
+    assert "hcdcodec: small: decode.py: a file stands where a folder is needed; " in ran.err
 
     def refuse(path: Path) -> None:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
@@ -209,7 +209,7 @@ def test_nothing_is_written_through_links(small: Path, hcdcodec: Run, linked: st
     ("given", "said"),
     [
         ([], "nothing to export"),
-        (["nothing"], "no directory"),
+        (["nothing"], "no folder"),
         (["photos"], "no small file"),
         (["small", "-b", "irn"], "--backbone and --scale choose what --onnx writes; "),
         (["small", "-s", "4"], "--backbone and --scale choose what --onnx writes; "),

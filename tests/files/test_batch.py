@@ -271,10 +271,10 @@ def test_large_pictures_are_refused(folder: Folder) -> None:
     folder.put("a.png")
     limit = FileOptions(max_pixels=24 * 20 - 1)
     (outcome,) = folder.encode(replace(folder.encoding, files=limit))
-    assert outcome.status is Status.FAILED and "raise the limit" in outcome.message
+    assert outcome.status is Status.FAILED and "raise --max-pixels" in outcome.message
     folder.encode()
     (outcome,) = folder.decode(replace(folder.decoding, files=limit))
-    assert outcome.status is Status.FAILED and "raise the limit" in outcome.message
+    assert outcome.status is Status.FAILED and "raise --max-pixels" in outcome.message
 
 
 def test_a_source_that_is_one_of_ours_is_refused(folder: Folder) -> None:
@@ -603,7 +603,7 @@ def test_a_write_that_fails_leaves_the_old_result_and_no_remains(folder: Folder,
     files = FileOptions(force=True)
     outcomes = folder.encode(replace(folder.encoding, files=files))
     assert statuses(outcomes) == [Status.DONE, Status.FAILED]
-    assert "directory" in outcomes[1].message and blocked.exists()
+    assert "a folder or device stands" in outcomes[1].message and blocked.exists()
     assert {path.name for path in small.iterdir()} == {"a.png.hcd.png", "b.png.hcd.png"}
     assert not list((small / "b.png.hcd.png").iterdir())
     assert all(path.read_bytes() != data for path, data in before.items())
@@ -719,9 +719,7 @@ def test_nothing_is_computed_where_its_result_cannot_be_stored(folder: Folder, m
     monkeypatch.setattr(encode_files, "encode_pictures", watch)
     done, *failed = folder.encode()
     assert done.status is Status.DONE and len(computed) == 1
-    assert [outcome.message.partition(";")[0] for outcome in failed] == [
-        "a file stands where a directory is needed"
-    ] * 2
+    assert [outcome.message.partition(";")[0] for outcome in failed] == ["a file stands where a folder is needed"] * 2
 
 
 def test_a_source_with_an_old_time_that_came_later_is_noticed(folder: Folder) -> None:

@@ -144,7 +144,7 @@ def test_times_that_cannot_be_kept_are_a_warning(folder: Path, monkeypatch: pyte
 
     monkeypatch.setattr(os, "utime", refuse)
     outcome = encode(folder, FileOptions(preserve=True))
-    assert outcome.status is Status.DONE and "time of now" in outcome.message
+    assert outcome.status is Status.DONE and "current time" in outcome.message
 
 
 def test_a_file_that_comes_to_the_place_of_a_result_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

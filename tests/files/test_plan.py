@@ -140,12 +140,12 @@ def test_standard_streams(here: Path) -> None:
         (["a.jpg"], "", "destination is empty"),
         (["a.jpg", "-"], "out", "single source"),
         (["a.jpg", "in/b.jpg"], "-", "single source"),
-        (["in"], "-", "directory does not fit"),
+        (["in"], "-", "folder does not fit"),
         (["-"], "in", "no name to store"),
         (["-"], "new/", "no name to store"),
         (["-"], "new/.", "no name to store"),
-        (["a.jpg", "in/b.jpg"], "file", "where a directory is needed"),
-        (["in"], "file", "where a directory is needed"),
+        (["a.jpg", "in/b.jpg"], "file", "where a folder is needed"),
+        (["in"], "file", "where a folder is needed"),
         (["a.jpg"], "b.jpg", "PNG data"),
         (["a.jpg"], "/dev/null", "no regular file"),
     ],
@@ -568,7 +568,7 @@ def test_listed_names_keep_their_path(here: Path) -> None:
         f"out{absolute}.hcd.png",
         "out/-.hcd.png",
     ]
-    assert plan.ignored == (("in", "a directory in a list of files"),)
+    assert plan.ignored == (("in", "a folder in a list of files"),)
     assert all(job.named for job in plan.jobs)
 
 

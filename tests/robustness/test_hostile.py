@@ -417,7 +417,7 @@ def test_an_endless_standard_input_ends(hcdcodec: Run, monkeypatch: pytest.Monke
         monkeypatch.setattr(sys, "stdin", endless)
         ran = hcdcodec("encode", "-", tmp_path / "small.png", *FAST)
     assert ran.status == 1
-    assert ran.err == "hcdcodec: standard input: more than 1048576 bytes; raise the limit on pixels\n"
+    assert ran.err == "hcdcodec: standard input: more than 1048576 bytes; raise --max-pixels\n"
 
 
 # --- weights ----------------------------------------------------------------------------------------------------------

@@ -366,7 +366,7 @@ def test_interrupted_training_goes_on(tiny: Tiny, gallery: Gallery, tmp_path: Pa
     assert state["iteration"] > 0 and 0 < state["minutes"] < 2 / 60
     said: list[str] = []
     trained = train(recipe(tiny, 2), gallery, tmp_path, said.append, start=Start({}))
-    assert said[0].startswith(f"go on at iteration {state['iteration']},")
+    assert said[0].startswith(f"go on after update {state['iteration']} and ")
     assert trained and trained.iterations > state["iteration"] and trained.entry.measured == {}
     assert (trained.start_db, trained.end_db) == (None, None)
 
@@ -699,8 +699,8 @@ def test_wrong_calls_are_refused_before_pictures_are_read(
 @pytest.mark.parametrize(
     ("words", "what"),
     [
-        (("--weights-dir", "weights"), "--weights-dir is about --start installed; add that option, or leave out --w"),
-        (("--weights-dir", "weights", "--start", "own.safetensors"), "--weights-dir is about --start installed; add"),
+        (("--weights-dir", "weights"), "--weights-dir needs --start installed; add that option, or leave out --w"),
+        (("--weights-dir", "weights", "--start", "own.safetensors"), "--weights-dir needs --start installed; add"),
         (("--exact", "--precision", "bfloat16"), "--exact and --precision bfloat16 exclude each other; leave out one"),
     ],
 )
@@ -727,7 +727,7 @@ def test_a_state_stays_until_another_training_begins(photos: Path, here: Path, h
 def test_a_directory_in_the_place_of_the_state_is_named(photos: Path, here: Path, hcdcodec: Run) -> None:
     (here / "trained" / "crn_x4.training.pt").mkdir(parents=True)
     ran = hcdcodec("train", photos, "--no-resume", "--minutes", "0.0001", "--set", "patch=32")
-    assert ran.status == 1 and "a directory or device stands in the way; name another destination" in ran.err
+    assert ran.status == 1 and "a folder or device stands in the way; name another destination" in ran.err
 
 
 @pytest.mark.slow
