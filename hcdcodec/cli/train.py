@@ -109,9 +109,8 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     validation = read_gallery(given["val"], run.SMALLEST, _watch) if given["val"] else None
     if validation:
         _say_left_out(validation, "left out of --val")
-    machine = Machine(
-        given["device"], given["exact"], given["compiled"], given["recompute_from"], Precision(given["precision"])
-    )
+    precision = Precision("float32" if given["exact"] else given["precision"])
+    machine = Machine(given["device"], given["compiled"], given["recompute_from"], precision)
     state = run.state_path(recipe, given["out"])
     with CountBar("training", minutes) as bar:
         trained = run.train(

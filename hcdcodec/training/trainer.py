@@ -31,14 +31,12 @@ class Machine:
 
     Attributes:
         device: "auto", "cpu", "cuda" or "cuda:N".
-        exact: the same as precision float32.
         compiled: the network's two functions go through torch.compile first.
         recompute_from_px: HR pixels in a batch from which invertible networks save memory; None: their own choice.
         precision: float type of the convolutions.
     """
 
     device: str = "auto"
-    exact: bool = False
     compiled: bool = False
     recompute_from_px: int | None = None
     precision: Precision = Precision.AUTO
@@ -249,8 +247,7 @@ def _engine(network: Backbone, machine: Machine) -> Engine:
     """Put a network where it is trained; the engine's precision is also the training's."""
     if machine.recompute_from_px is not None:
         network.recompute_from_px = machine.recompute_from_px
-    precision = Precision.FLOAT32 if machine.exact else machine.precision
-    engine = engine_for(network, machine.device, precision=precision)
+    engine = engine_for(network, machine.device, precision=machine.precision)
     moved = engine.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return replace(engine, backbone=moved)
 

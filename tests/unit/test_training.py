@@ -27,6 +27,7 @@ from hcdcodec.codec.search.options import Ste
 from hcdcodec.codec.search.picture_search import PictureSearch
 from hcdcodec.codec.search.straight_through import search_ste
 from hcdcodec.codec.search.subject import Subject, quantise
+from hcdcodec.engine.devices import Precision
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.engine.gradient import loss_gradient
 from hcdcodec.engine.tile_batches import TileTask
@@ -50,6 +51,7 @@ from hcdcodec.training.trainer import Machine, Start, Trainer
 from hcdcodec.training.validate import score
 
 SMALL = ("patch=32", "batch=4", "learning_rate=0.003", "warm_iterations=5", "average=0.9")
+FLOAT32 = Machine("cpu", precision=Precision.FLOAT32)
 Run = Callable[..., Ran]
 
 
@@ -257,9 +259,7 @@ def test_a_search_lets_go_of_no_weights_that_hold_still(draw: Draw) -> None:
 def test_every_family_takes_a_searched_step(name: str, scale: int) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     settings = ("patch=16", "batch=2", "search_from=0", "search_share=0.5", "search_steps=2")
-    trainer = Trainer(
-        Recipe(name, scale, 1).with_settings(settings), Gallery((picture,), 0, 0), Machine("cpu", exact=True)
-    )
+    trainer = Trainer(Recipe(name, scale, 1).with_settings(settings), Gallery((picture,), 0, 0), FLOAT32)
     trainer.begin(Start({}))
     before = {key: values.clone() for key, values in trainer.network.state_dict().items()}
     trainer.update(trainer.draw(0))
@@ -277,7 +277,7 @@ def test_every_family_takes_a_searched_step(name: str, scale: int) -> None:
 def trainer_of(name: str, *settings: str, scale: int = 4) -> Trainer:
     picture = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
     given = Recipe(name, scale, 1).with_settings(("patch=32", "batch=4", "learning_rate=0.003", *settings))
-    trainer = Trainer(given, Gallery((picture,), 0, 0), Machine("cpu", exact=True))
+    trainer = Trainer(given, Gallery((picture,), 0, 0), FLOAT32)
     trainer.begin(Start({}))
     return trainer
 
@@ -432,7 +432,7 @@ def test_galleries_know_their_files_wherever_they_lie(photos: Path, gallery: Gal
 def test_restored_state_continues_exactly(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
     # Within 1 update in 10**9 minutes the schedule does not move: only the state decides.
     slow = Recipe(tiny.name, tiny.scale, 1e9).with_settings(SMALL)
-    whole, first, second = (Trainer(slow, gallery, Machine("cpu", exact=True)) for _ in range(3))
+    whole, first, second = (Trainer(slow, gallery, FLOAT32) for _ in range(3))
     whole.begin(Start({}))
     first.begin(Start({}))
     for number in range(6):
