@@ -200,10 +200,7 @@ def decode(
     with memory_errors(), own_modes():
         engine = _engines(str(device), _directory(weights_dir)).get(packed.header)
         with engine.at_work():
-            picture = decode_picture(engine, packed)
-    if picture.alpha is None:
-        return picture.pixels
-    return np.dstack([picture.pixels, picture.alpha])
+            return decode_picture(engine, packed).levels
 
 
 def _search(method: str, effort: int) -> Search:

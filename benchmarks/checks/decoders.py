@@ -127,8 +127,7 @@ def _by_onnx(data: bytes) -> Levels:
     packed = container.unpack(data)
     header = packed.header
     network = load_backbone(header.backbone, header.scale, hash_prefix=header.model_hash.hex())
-    picture = decode_picture(engine_for(OnnxBackbone(network)), packed)
-    return picture.pixels if picture.alpha is None else np.dstack([picture.pixels, picture.alpha])
+    return decode_picture(engine_for(OnnxBackbone(network)), packed).levels
 
 
 def _measured(network: str, files: Sequence[tuple[bytes, Levels]], ways: dict[str, Decode]) -> Iterator[record.Row]:

@@ -11,7 +11,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.errors import PictureError
 from hcdcodec.files import disk
 from hcdcodec.format.container import refuse_encoded
-from hcdcodec.pictures.picture import Picture, drop_neutral_colours
+from hcdcodec.pictures.picture import Picture, drop_neutral_colours, split
 from hcdcodec.pictures.reading import read_image, read_picture
 
 _CHANNELS = (1, 2, 3, 4)
@@ -50,7 +50,7 @@ def read_anything(given: object, options: EncodeOptions, max_pixels: int) -> Sou
         return Source(drop_neutral_colours(read_image(given, strip=options.strip, upright=options.upright)))
     data = _file_content(given, max_pixels)
     if data is None:
-        return Source(_split(given))
+        return Source(_from_array(given))
     return Source(read_file(data, options, max_pixels), len(data), disk.source_digest(data))
 
 
@@ -63,8 +63,8 @@ def _file_content(given: object, max_pixels: int) -> bytes | None:
     return bytes(given) if is_content else None  # type: ignore[call-overload]
 
 
-def _split(pixels: object) -> Picture:
-    """Split an array, or what numpy takes for one, into colour and alpha."""
+def _from_array(pixels: object) -> Picture:
+    """Take an array, or what numpy takes for one."""
     refusal = f"{type(pixels).__name__} is no picture; pass a path, bytes, an image or a uint8 array"
     try:
         array = np.asarray(pixels)
@@ -75,6 +75,4 @@ def _split(pixels: object) -> Picture:
     channels = 1 if array.ndim == 2 else array.shape[-1] if array.ndim == 3 else 0
     if array.dtype != np.uint8 or channels not in _CHANNELS or not array.size:
         raise PictureError(f"{array.dtype} array of shape {array.shape} is no picture; pass (H, W[, 2|3|4]) uint8")
-    planes = array.reshape(*array.shape[:2], channels)
-    alpha = planes[..., -1] if channels in (2, 4) else None
-    return Picture(planes[..., 0] if channels < 3 else planes[..., :3], alpha)
+    return Picture(*split(array))

@@ -27,7 +27,7 @@ from hcdcodec.format.side_parts import Part, Places
 from hcdcodec.pictures import formats, plugins
 from hcdcodec.pictures.boxes import Frame, Slices, find_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, read_head
-from hcdcodec.pictures.picture import Levels
+from hcdcodec.pictures.picture import Levels, split
 
 NAME = "JPEG XL"
 SIDE_MAX = 2**30
@@ -197,6 +197,4 @@ def _decode(codestream: bytes, height: int, width: int) -> tuple[Levels, Levels 
     channels = _CHANNELS.get(found.mode, 0)
     if is_jpeg or len(samples) != height * width * channels:
         raise EditedError(f"the picture was converted after encoding; {RESTORE}")
-    levels = np.frombuffer(samples, np.uint8).reshape(height, width, channels)
-    colours = levels[..., 0] if channels < 3 else levels[..., :3]
-    return colours.copy(), levels[..., -1] if channels in (2, 4) else None
+    return split(np.frombuffer(samples, np.uint8).reshape(height, width, channels).copy())

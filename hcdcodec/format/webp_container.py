@@ -27,7 +27,7 @@ from hcdcodec.format.layout import Contents, Opened, Optimise
 from hcdcodec.format.side_parts import Part, Places
 from hcdcodec.pictures import formats
 from hcdcodec.pictures.boxes import Frame, Slices
-from hcdcodec.pictures.picture import Levels, expand
+from hcdcodec.pictures.picture import Levels, expand, split
 
 NAME = "WebP"
 SIDE_MAX = 16383
@@ -190,5 +190,4 @@ def _decode(pixels: Part) -> tuple[Levels, Levels | None]:
     """Decode the pixels alone, so that a decoder never meets the rest."""
     height, width = _sides(pixels.payload)
     with formats.pillow_reads(), formats.wait_turn(height * width):
-        levels: Levels = np.array(formats.load(formats.open_lazily(_build([pixels]))))
-    return np.ascontiguousarray(levels[..., :3]), levels[..., 3] if levels.shape[2] == 4 else None
+        return split(np.array(formats.load(formats.open_lazily(_build([pixels])))))

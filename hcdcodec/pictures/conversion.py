@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageFile, TiffImagePlugin
 from hcdcodec.errors import PictureError
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import formats, plugins, png_chunks
-from hcdcodec.pictures.picture import Levels
+from hcdcodec.pictures.picture import Levels, split
 
 _MOST = 0xFFFF
 _PHOTOMETRIC = 262
@@ -83,13 +83,6 @@ def convert_image(image: Image.Image, data: bytes, loss: Loss) -> tuple[Levels, 
     if loss is not Loss.DEPTH:
         return np.asarray(_to_srgb(image)).copy(), None
     return split(round_samples(*_read_samples(image, data)))
-
-
-def split(levels: Levels) -> tuple[Levels, Levels | None]:
-    """Split (H, W[, 2 to 4]) into colour and alpha."""
-    channels = 1 if levels.ndim == 2 else levels.shape[2]
-    alpha = levels[..., -1].copy() if channels in (2, 4) else None
-    return levels if channels in (1, 3) else levels[..., 0].copy() if channels == 2 else levels[..., :3].copy(), alpha
 
 
 def round_samples(samples: Samples, most: int = _MOST) -> Levels:

@@ -68,9 +68,22 @@ class Picture:
         return self.height * self.width
 
     @property
+    def levels(self) -> Levels:
+        """Colour and alpha in one array, (H, W) or (H, W, 2 to 4)."""
+        return self.pixels if self.alpha is None else np.dstack((self.pixels, self.alpha))
+
+    @property
     def mode(self) -> Mode:
         """Grey or RGB, by the array's shape."""
         return Mode.GREY if self.pixels.ndim == 2 else Mode.RGB
+
+
+def split(levels: Levels) -> tuple[Levels, Levels | None]:
+    """Split (H, W) or (H, W, 1 to 4) into colour and alpha."""
+    planes = np.atleast_3d(levels)
+    channels = planes.shape[2]
+    colours = np.ascontiguousarray(planes[..., 0] if channels < 3 else planes[..., :3])
+    return colours, planes[..., -1].copy() if channels in (2, 4) else None
 
 
 def drop_neutral_colours(picture: Picture) -> Picture:

@@ -10,22 +10,13 @@ from PIL import Image
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, jxl, png_chunks
 from hcdcodec.pictures.colour_boxes import read_colour_space
-from hcdcodec.pictures.conversion import (
-    SRGB,
-    Loss,
-    Samples,
-    convert_image,
-    find_loss,
-    png_samples,
-    round_samples,
-    split,
-)
+from hcdcodec.pictures.conversion import SRGB, Loss, Samples, convert_image, find_loss, png_samples, round_samples
 from hcdcodec.pictures.extras import name_heic_parts, name_lost_chunks, read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, Strip, colour_chunks, strip_chunks, strip_metadata
 from hcdcodec.pictures.orientation import UPRIGHT, read_orientation, turn_upright
-from hcdcodec.pictures.picture import Levels, Picture, single_channel
+from hcdcodec.pictures.picture import Levels, Picture, single_channel, split
 from hcdcodec.tiles import plan
 
 _PART = 2048  # side of a part that is copied at once: small beside a large picture, large beside the cost of a call

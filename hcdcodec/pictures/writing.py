@@ -2,8 +2,8 @@
 
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 
-import numpy as np
 from PIL import ExifTags, Image
 
 from hcdcodec.errors import DamagedError, OutputError
@@ -133,10 +133,9 @@ def _payloads(metadata: Metadata) -> dict[str, object]:
 
 
 def _to_pillow(picture: Picture) -> Image.Image:
-    pixels = picture.pixels
     if picture.mode is Mode.GREY and picture.metadata.has_rgb_profile:
-        pixels = expand(pixels)
-    return Image.fromarray(pixels if picture.alpha is None else np.dstack((pixels, picture.alpha)))
+        picture = replace(picture, pixels=expand(picture.pixels))
+    return Image.fromarray(picture.levels)
 
 
 def _save(image: Image.Image, kind: str, **options: object) -> bytes:

@@ -27,7 +27,7 @@ from hcdcodec.networks.manifest import installed
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.pictures import png_chunks, png_text
 from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.picture import Picture, split
 
 SCRIPT = ROOT / "hcdcodec/docs/decode.py"
 GOLDEN = sorted(path for path in (ROOT / "tests/golden").glob("*.hcd.*") if "crn" in path.name or "irn" in path.name)
@@ -55,11 +55,10 @@ def make(draw: Draw) -> Callable[..., bytes]:
         name: str = "crn", scale: int = 4, channels: int = 3, kind: Container = Container.PNG, **tiles: Any
     ) -> bytes:
         pixels = draw(25, 43, channels)
-        alpha = pixels[..., -1] if channels in (2, 4) else None
-        picture = Picture(pixels[..., 0] if channels < 3 else np.ascontiguousarray(pixels[..., :3]), alpha)
+        picture = Picture(*split(pixels))
         (encoded,) = encode_pictures(engine_for(load_backbone(name, scale)), [picture], EncodeOptions(Ste(0)))
         header = replace(encoded.header, **tiles)
-        return container.pack(header, encoded.lr, alpha=alpha, metadata=Metadata(), level=0, kind=kind)
+        return container.pack(header, encoded.lr, alpha=picture.alpha, metadata=Metadata(), level=0, kind=kind)
 
     return made
 
