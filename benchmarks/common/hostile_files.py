@@ -1,4 +1,4 @@
-"""Files that were made to harm, and honest files beside them: what `benchmarks.robustness.hostile` measures."""
+"""Files that were made to harm, and honest files beside them, for `benchmarks.robustness.hostile` and for tests."""
 
 import io
 import struct
@@ -61,39 +61,42 @@ def _small(side: int, lr: np.ndarray, tile: int = 0, halo: int = 0) -> bytes:
     return container.pack(about, lr, alpha=None, metadata=Metadata(), level=0)
 
 
-def _deflated(size: int) -> bytes:
+def deflated(size: int) -> bytes:
+    """Compress so many zeros, a multiple of 2^20."""
     packer = zlib.compressobj(1)
     return b"".join([*(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)), packer.flush()])
 
 
-def _png(height: int, width: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    first = png_chunks.Chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+def chunked(ihdr: tuple[int, ...], *chunks: tuple[bytes, bytes]) -> bytes:
+    """Build a PNG from (width, height, depth, colour) and chunks."""
+    first = png_chunks.Chunk(b"IHDR", struct.pack(">IIBBBBB", *ihdr, 0, 0, 0))
     return png_chunks.build([first, *(png_chunks.Chunk(*chunk) for chunk in chunks), png_chunks.Chunk(b"IEND", b"")])
 
 
 def sources() -> Iterator[File]:
     """Yield hostile sources."""
-    bomb = _deflated(BOMB)
-    yield "PNG, pixels that explode", 1, _png(1, 1, (b"IDAT", bomb))
-    yield "PNG, profile that explodes", 1, _png(1, 1, (b"iCCP", b"a\0\0" + bomb), PIXEL)
-    yield "PNG, text that explodes", 1, _png(1, 1, (b"zTXt", b"Comment\0\0" + bomb), PIXEL)
+    bomb = deflated(BOMB)
+    yield "PNG, pixels that explode", 1, chunked((1, 1, 8, 2), (b"IDAT", bomb))
+    yield "PNG, profile that explodes", 1, chunked((1, 1, 8, 2), (b"iCCP", b"a\0\0" + bomb), PIXEL)
+    yield "PNG, text that explodes", 1, chunked((1, 1, 8, 2), (b"zTXt", b"Comment\0\0" + bomb), PIXEL)
     for count in (60_000, 70_000, 2_000_000):
-        yield f"PNG, {count} chunks", 1, _png(1, 1, *[(b"vpAg", b"")] * count, PIXEL)
-    yield "PNG, 60000 texts", 1, _png(1, 1, *[(b"tEXt", b"a\0b")] * 60_000, PIXEL)
+        yield f"PNG, {count} chunks", 1, chunked((1, 1, 8, 2), *[(b"vpAg", b"")] * count, PIXEL)
+    yield "PNG, 60000 texts", 1, chunked((1, 1, 8, 2), *[(b"tEXt", b"a\0b")] * 60_000, PIXEL)
     yield (
         "PNG, 1 IDAT a byte",
         SIDE * 8,
-        _png(8, SIDE, *((b"IDAT", bytes([part])) for part in zlib.compress(bytes(8 * (3 * SIDE + 1))))),
+        chunked((SIDE, 8, 8, 2), *((b"IDAT", bytes([part])) for part in zlib.compress(bytes(8 * (3 * SIDE + 1))))),
     )
     flat = np.full((SIDE, SIDE, 3), 9, np.uint8)
+    progressive = _saved(flat, "JPEG", progressive=True)
     for count in (100, 101, 1000):
-        yield f"JPEG, {count} scans", SIDE * SIDE, _scans(flat, count)
+        yield f"JPEG, {count} scans", SIDE * SIDE, scans(progressive, count)
     picture = _saved(flat[:12, :16], "JPEG")
     for count in (60_000, 70_000, 5_000_000):
         yield f"JPEG, {count} segments", 16 * 12, picture[:2] + b"\xff\xfe\0\2" * count + picture[2:]
-    for count in (80_000,):
-        yield f"TIFF, {count} directories", 16 * 12, _pages(_saved(flat[:12, :16], "TIFF"), count)
-    yield "TIFF, 3000 tags share 1 MiB", 16 * 12, _overlapping(_saved(flat[:12, :16], "TIFF"), 3000, 1 << 20)
+    tiff = _saved(flat[:12, :16], "TIFF")
+    yield "TIFF, 80000 directories", 16 * 12, pages(tiff, 80_000)
+    yield "TIFF, 3000 tags share 1 MiB", 16 * 12, overlapping(tiff, 3000, 1 << 20)
     yield (
         "BMP, claims 60000x60000",
         1,
@@ -116,7 +119,7 @@ def encoded() -> Iterator[File]:
     sound = _small(SIDE, lr, *USUAL)
     for count in (60_000, 2_000_000):
         yield f"LR, {count} chunks", pixels, png_chunks.insert(sound, [png_chunks.Chunk(b"vpAg", b"")] * count)
-    exploding = png_chunks.Chunk(b"zTXt", b"hcdcodec\0\0" + _deflated(BOMB))
+    exploding = png_chunks.Chunk(b"zTXt", b"hcdcodec\0\0" + deflated(BOMB))
     yield "LR, header that explodes", pixels, png_chunks.insert(sound, [exploding])
     header = replace(container.peek(sound), height=40_000, width=40_000)
     yield (
@@ -130,14 +133,13 @@ def encoded() -> Iterator[File]:
     )
 
 
-def _scans(pixels: np.ndarray, count: int) -> bytes:
-    """Repeat the last scan of a progressive JPEG until there are so many."""
-    data = _saved(pixels, "JPEG", progressive=True)
+def scans(data: bytes, count: int) -> bytes:
+    """Repeat the last scan of a progressive JPEG until there are so many; decoders go through each of them."""
     last = data[data.rindex(b"\xff\xda") : -2]
     return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
 
 
-def _pages(data: bytes, count: int) -> bytes:
+def pages(data: bytes, count: int) -> bytes:
     """Chain copies of a TIFF's directory, all of the same pixels, behind it."""
     (first,) = struct.unpack_from("<I", data, 4)
     place = first + 2 + 12 * struct.unpack_from("<H", data, first)[0]
@@ -147,7 +149,7 @@ def _pages(data: bytes, count: int) -> bytes:
     return b"".join((head, *chain, copy, bytes(4)))
 
 
-def _overlapping(data: bytes, tags: int, size: int) -> bytes:
+def overlapping(data: bytes, tags: int, size: int) -> bytes:
     """Give a TIFF many tags with the same bytes."""
     start = len(data) + len(data) % 2
     (first,) = struct.unpack_from("<I", data, 4)

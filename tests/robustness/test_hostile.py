@@ -26,6 +26,7 @@ from conftest import Draw, Ran, Tiny
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from benchmarks.common.hostile_files import BOMB, NO_WEIGHTS, PIXEL, chunked, deflated, overlapping, pages, scans
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.files.picture_names import Format
@@ -43,8 +44,6 @@ from hcdcodec.pictures.writing import write_picture
 Run = Callable[..., Ran]
 
 FAST = ("-b", "bicubic", "-e", "0")
-BOMB = 300 << 20
-"""Bytes that a bomb unpacks to."""
 
 
 def saved(kind: str, **options: object) -> bytes:
@@ -58,51 +57,6 @@ def claiming(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new, 1)
 
 
-def chunked(ihdr: tuple[int, ...], *chunks: tuple[bytes, bytes]) -> bytes:
-    """Build a PNG from (width, height, depth, colour) and chunks."""
-    first = png_chunks.Chunk(b"IHDR", struct.pack(">IIBBBBB", *ihdr, 0, 0, 0))
-    return png_chunks.build([first, *(png_chunks.Chunk(*chunk) for chunk in chunks), png_chunks.Chunk(b"IEND", b"")])
-
-
-def deflated(size: int) -> bytes:
-    packer = zlib.compressobj(1)
-    part = bytes(1 << 20)
-    return b"".join([*(packer.compress(part) for _ in range(size >> 20)), packer.flush()])
-
-
-def scans(count: int) -> bytes:
-    """Repeat the last scan of a progressive JPEG until there are so many; decoders go through each of them."""
-    data = saved("JPEG", progressive=True)
-    begin = data.rindex(b"\xff\xda")
-    last = data[begin:-2]
-    return data[:-2] + last * (count - data.count(b"\xff\xda")) + data[-2:]
-
-
-def overlapping_tags(size: int = 1 << 20) -> bytes:
-    """Build a TIFF in which three thousand tags share the same megabyte."""
-    data = saved("TIFF")
-    start = len(data) + len(data) % 2
-    (first,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, first)
-    entries = data[first + 2 : first + 2 + 12 * count]
-    entries += b"".join(struct.pack("<HHII", 40_000 + tag, 7, size, start) for tag in range(3000))
-    directory = struct.pack("<H", count + 3000) + entries + bytes(4)
-    return data[:4] + struct.pack("<I", start + size) + data[8:].ljust(start - 8, b"\0") + bytes(size) + directory
-
-
-def pages(count: int) -> bytes:
-    """Chain copies of a TIFF's directory, all of the same pixels, behind it."""
-    data = saved("TIFF")
-    (first,) = struct.unpack_from("<I", data, 4)
-    (entries,) = struct.unpack_from("<H", data, first)
-    place = first + 2 + 12 * entries
-    copy, start = data[first:place], len(data) + len(data) % 2
-    chain = (copy + struct.pack("<I", start + (len(copy) + 4) * (n + 1)) for n in range(count - 2))
-    head = data[:place] + struct.pack("<I", start) + data[place + 4 :].ljust(start - place - 4, b"\0")
-    return b"".join((head, *chain, copy, bytes(4)))
-
-
-PIXEL = (b"IDAT", zlib.compress(b"\0\1\2\3"))
 PLAIN = saved("PNG")
 XMP = b"XML:com.adobe.xmp\0\1\0\0\0"
 HUGE = struct.pack("<I", 60_000)
@@ -125,10 +79,10 @@ SOURCES = {
     "torn.png": (chunked((1, 1, 8, 2), PIXEL, (b"tEXt", b"a\0b"), PIXEL), "interrupted"),
     "unknown.png": (chunked((1, 1, 8, 2), (b"EVIL", b""), PIXEL), "of no known kind"),
     "chunks.png": (chunked((1, 1, 8, 2), *[(b"vpAg", b"")] * 140_000, PIXEL), "too many tiny chunks"),
-    "scans.jpg": (scans(101), "more than 100 scans"),
+    "scans.jpg": (scans(saved("JPEG", progressive=True), 101), "more than 100 scans"),
     "segments.jpg": (saved("JPEG")[:2] + b"\xff\xfe\0\2" * 70_000 + saved("JPEG")[2:], "65536 segments"),
-    "overlapping.tif": (overlapping_tags(), "TIFF tags hold more bytes than the file"),
-    "pages.tif": (pages(80_000), "several frames or pages"),
+    "overlapping.tif": (overlapping(saved("TIFF"), 3000, 1 << 20), "TIFF tags hold more bytes than the file"),
+    "pages.tif": (pages(saved("TIFF"), 80_000), "several frames or pages"),
     "deep.png": (chunked((1, 1, 16, 0), (b"IDAT", zlib.compress(b"\0\1\2"))), "more than 8 bits a channel cannot be"),
     "frames.gif": (saved("GIF", save_all=True, append_images=[Image.new("RGB", (16, 12))]), "several frames"),
     "print.jpg": (b"", "CMYK picture cannot be stored"),
@@ -214,7 +168,7 @@ def test_what_is_made_to_take_long_is_refused_at_once(name: str) -> None:
 
 
 def test_as_many_scans_as_encoders_write_are_read() -> None:
-    assert read_picture(scans(100)).pixel_count == 16 * 12
+    assert read_picture(scans(saved("JPEG", progressive=True), 100)).pixel_count == 16 * 12
 
 
 def test_what_pillow_remarks_is_not_printed(tmp_path: Path, hcdcodec: Run) -> None:
@@ -229,13 +183,9 @@ def test_what_pillow_remarks_is_not_printed(tmp_path: Path, hcdcodec: Run) -> No
 
 
 def small(*, height: int = 12, width: int = 16, **fields: object) -> bytes:
-    about = Header(4, "bicubic", bytes.fromhex(BICUBIC)[:16], height, width, Mode.RGB)
+    about = Header(4, "bicubic", NO_WEIGHTS, height, width, Mode.RGB)
     lr = np.full((-(-height // 4), -(-width // 4), 3), 77, np.uint8)
     return container.pack(replace(about, **fields), lr, alpha=None, metadata=Metadata(), level=0)  # type: ignore[arg-type]
-
-
-BICUBIC = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-"""The hash of no weights."""
 
 
 def rebuilt(data: bytes, **chunks: bytes) -> bytes:
