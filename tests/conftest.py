@@ -35,6 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 
+FAST = ("-b", "bicubic", "-e", "0")
+"""Options of encode that cost no time."""
+
+PROGRAM = "import sys; sys.argv[0] = 'hcdcodec'; from hcdcodec.cli import main; main()"
+"""The command for `python -c`, for tests that are about a process."""
+
 Levels = npt.NDArray[np.uint8]
 Draw = Callable[..., Levels]
 
@@ -138,10 +144,11 @@ class Ran:
     err: str
 
 
+Run = Callable[..., Ran]
+
+
 @pytest.fixture
-def hcdcodec(
-    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> Iterator[Callable[..., Ran]]:
+def hcdcodec(monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
     """A function that runs the command line in this process, as cron does: standard error is a pipe."""
     from hcdcodec.cli import main
 

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import Draw, Levels, Ran, Tiny
+from conftest import FAST, Draw, Levels, Ran, Run, Tiny
 from filelock import FileLock
 from PIL import Image
 
@@ -29,9 +29,6 @@ from hcdcodec import api
 from hcdcodec.cli.command import cli
 from hcdcodec.format.container import pack, unpack
 
-Run = Callable[..., Ran]
-
-FAST = ("-b", "bicubic", "-e", "0")
 SCRIPT = Path(sys.executable).with_name("hcdcodec")
 # A shell that starts jobs in the background lets them ignore SIGINT, nohup SIGHUP, and what they start inherits that.
 MAIN = "from hcdcodec.cli import main; main()"

@@ -6,13 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Ran
+from conftest import Ran, Run
 from PIL import Image
 
 import hcdcodec as package
@@ -26,7 +25,7 @@ ORIGINAL = np.random.default_rng(5).integers(0, 256, (6, 8, 3), np.uint8).repeat
 
 
 @pytest.fixture
-def compare(hcdcodec: Callable[..., Ran]) -> Callable[..., Ran]:
+def compare(hcdcodec: Run) -> Run:
     """A function that runs `hcdcodec compare` in this process."""
     return partial(hcdcodec, "compare")
 
@@ -54,7 +53,7 @@ def folders(tmp_path: Path, lr: bytes) -> tuple[Path, Path]:
     return tmp_path / "photos", tmp_path / "small"
 
 
-def test_an_lr_is_decoded_in_memory(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
+def test_an_lr_is_decoded_in_memory(compare: Run, tmp_path: Path, lr: bytes) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     (tmp_path / "a.hcd.png").write_bytes(lr)
     run = compare(original, tmp_path / "a.hcd.png", "--json")
@@ -72,7 +71,7 @@ def test_an_lr_is_decoded_in_memory(compare: Callable[..., Ran], tmp_path: Path,
 
 
 @pytest.mark.parametrize("kind", ["png", "webp"])
-def test_an_lr_is_known_wherever_its_header_stands(compare: Callable[..., Ran], tmp_path: Path, kind: str) -> None:
+def test_an_lr_is_known_wherever_its_header_stands(compare: Run, tmp_path: Path, kind: str) -> None:
     """In a WebP it stands behind the pixels, and in a PNG text may."""
     original = save(tmp_path / "a.png", np.random.default_rng(5).integers(0, 256, (320, 320, 3), np.uint8))
     data = package.encode(original, backbone="bicubic", scale=2, effort=0, quality=100, container=kind)
@@ -85,9 +84,7 @@ def test_an_lr_is_known_wherever_its_header_stands(compare: Callable[..., Ran], 
     assert compare(original, small).status == 0
 
 
-def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(
-    compare: Callable[..., Ran], tmp_path: Path, lr: bytes
-) -> None:
+def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(compare: Run, tmp_path: Path, lr: bytes) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     decoded = tmp_path / "decoded.png"
     decoded.write_bytes(write_picture(Picture(ORIGINAL), Format.PNG, marks=(lr_digest_chunk(bytes(16)),)))
@@ -95,7 +92,7 @@ def test_the_bytes_of_a_reconstruction_of_ours_are_not_what_is_stored(
     assert (members["bytes"], members["bpp"], members["exact"], members["psnr_y"]) == (None, None, True, None)
 
 
-def test_neutral_colours_and_one_channel_are_the_same_picture(compare: Callable[..., Ran], tmp_path: Path) -> None:
+def test_neutral_colours_and_one_channel_are_the_same_picture(compare: Run, tmp_path: Path) -> None:
     grey = ORIGINAL[..., 0]
     original, decoded = save(tmp_path / "a.png", np.dstack([grey] * 3)), save(tmp_path / "b.png", grey)
     assert json.loads(compare(original, decoded, "--json").out)["exact"] is True
@@ -117,7 +114,7 @@ except SystemExit as leaving:
     assert "no error" in run.stdout
 
 
-def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
+def test_the_picture_shows_original_and_lr_unchanged(compare: Run, tmp_path: Path, lr: bytes) -> None:
     original = save(tmp_path / "a.png", ORIGINAL.repeat(5, 0).repeat(5, 1))
     (tmp_path / "a.hcd.png").write_bytes(package.encode(np.asarray(Image.open(original)), backbone="bicubic", effort=0))
     run = compare(original, tmp_path / "a.hcd.png", "--picture", tmp_path / "sheet.png")
@@ -130,7 +127,7 @@ def test_the_picture_shows_original_and_lr_unchanged(compare: Callable[..., Ran]
     assert (sheet[2:22, 8:328] < 128).any(), "no caption"
 
 
-def test_the_lr_of_a_tiny_picture_is_as_large_as_its_original(compare: Callable[..., Ran], tmp_path: Path) -> None:
+def test_the_lr_of_a_tiny_picture_is_as_large_as_its_original(compare: Run, tmp_path: Path) -> None:
     """12 rows are two of an LR at scale 8, and each of them covers eight: the second one is cut off after four."""
     original, sheet, page = save(tmp_path / "a.png", ORIGINAL[:12, :9]), tmp_path / "sheet.png", tmp_path / "page.html"
     small = tmp_path / "a.hcd.png"
@@ -147,7 +144,7 @@ def test_the_lr_of_a_tiny_picture_is_as_large_as_its_original(compare: Callable[
 @pytest.mark.parametrize("orientation", [3, 6])
 @pytest.mark.parametrize("options", [{}, {"upright": True}, {"strip": ["exif"]}, {"upright": True, "strip": ["exif"]}])
 def test_what_was_turned_upright_is_compared_upright(
-    compare: Callable[..., Ran], tmp_path: Path, orientation: int, options: dict[str, object]
+    compare: Run, tmp_path: Path, orientation: int, options: dict[str, object]
 ) -> None:
     exif = Image.Exif()
     exif[274] = orientation
@@ -159,9 +156,7 @@ def test_what_was_turned_upright_is_compared_upright(
     assert json.loads(run.out)["psnr_rgb"] == pytest.approx(expected.psnr_rgb, abs=0.2)
 
 
-def test_what_was_converted_is_compared(
-    compare: Callable[..., Ran], hcdcodec: Callable[..., Ran], tmp_path: Path
-) -> None:
+def test_what_was_converted_is_compared(compare: Run, hcdcodec: Run, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     Image.fromarray(ORIGINAL[..., 0].astype(np.uint16) * 257).save(tmp_path / "in/deep.png")
     Image.frombytes("LAB", (64, 48), ORIGINAL.tobytes()).save(tmp_path / "in/lab.tif")
@@ -175,7 +170,7 @@ def test_what_was_converted_is_compared(
     assert "cannot be stored as it is; encode --convert" in compare(tmp_path / "in", out).err
 
 
-def test_an_error_names_the_file_that_it_is_about(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
+def test_an_error_names_the_file_that_it_is_about(compare: Run, tmp_path: Path, lr: bytes) -> None:
     path, short, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "short.png", tmp_path / "a.hcd.png"
     short.write_bytes(path.read_bytes()[:-30])
     small.write_bytes(lr[:-30])
@@ -186,16 +181,14 @@ def test_an_error_names_the_file_that_it_is_about(compare: Callable[..., Ran], t
 
 
 @pytest.mark.parametrize(("height", "factor"), [(10, 320), (30, 136), (5000, 1)])
-def test_narrow_pictures_are_enlarged_within_reason(
-    compare: Callable[..., Ran], tmp_path: Path, height: int, factor: int
-) -> None:
+def test_narrow_pictures_are_enlarged_within_reason(compare: Run, tmp_path: Path, height: int, factor: int) -> None:
     path, sheet = save(tmp_path / "a.png", np.zeros((height, 1, 3), np.uint8)), tmp_path / "sheet.png"
     assert compare(path, path, "--picture", sheet).status == 0
     with Image.open(sheet) as image:
         assert image.width == 2 * (factor + 8) + 8
 
 
-def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders: tuple[Path, Path], lr: bytes) -> None:
+def test_folders_are_compared_name_by_name(compare: Run, folders: tuple[Path, Path], lr: bytes) -> None:
     run = compare(*folders, "--json")
     lines = [row for row in map(json.loads, run.out.splitlines()) if "status" not in row]
     jpeg = folders[1] / "deep/b.jpg"
@@ -209,7 +202,7 @@ def test_folders_are_compared_name_by_name(compare: Callable[..., Ran], folders:
     assert run.err == "hcdcodec: c.png: has no counterpart in the other folder; encode or decode it first\n"
 
 
-def test_files_beside_a_picture_do_not_hide_it(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+def test_files_beside_a_picture_do_not_hide_it(compare: Run, folders: tuple[Path, Path]) -> None:
     (folders[0] / "c.png").unlink()
     for sidecar in ("deep/b.xmp", "deep/b.txt"):
         (folders[1] / sidecar).write_text("about b.jpg")
@@ -220,16 +213,14 @@ def test_files_beside_a_picture_do_not_hide_it(compare: Callable[..., Ran], fold
 
 
 @pytest.mark.parametrize("name", ["a.png.hcd.png", "deep/b.jpg"])
-def test_a_failure_says_which_of_the_two_files_it_is_about(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], name: str
-) -> None:
+def test_a_failure_says_which_of_the_two_files_it_is_about(compare: Run, folders: tuple[Path, Path], name: str) -> None:
     other = folders[1] / name
     other.write_bytes(other.read_bytes()[:90])
     run = compare(*folders)
     assert run.status == 1 and re.search(rf"^hcdcodec: \S+: {re.escape(str(other))}: .+; .+$", run.err, re.MULTILINE)
 
 
-def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+def test_the_table_ends_with_the_mean(compare: Run, folders: tuple[Path, Path]) -> None:
     (folders[0] / "c.png").unlink()
     run = compare(*folders)
     heading, first, second, mean = (line.split() for line in run.out.decode().splitlines())
@@ -239,9 +230,7 @@ def test_the_table_ends_with_the_mean(compare: Callable[..., Ran], folders: tupl
         assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=10**-digits)
 
 
-def test_an_exact_picture_leaves_the_mean_of_the_others(
-    compare: Callable[..., Ran], folders: tuple[Path, Path]
-) -> None:
+def test_an_exact_picture_leaves_the_mean_of_the_others(compare: Run, folders: tuple[Path, Path]) -> None:
     save(folders[1] / "c.png", ORIGINAL)
     _, first, second, exact, mean = (line.split() for line in compare(*folders).out.decode().splitlines())
     assert (exact[:4], exact[-1]) == (["no", "error", "no", "error"], "c.png")
@@ -249,7 +238,7 @@ def test_an_exact_picture_leaves_the_mean_of_the_others(
         assert float(mean[column]) == pytest.approx((float(first[column]) + float(second[column])) / 2, abs=0.01)
 
 
-def test_the_worst_picture_stands_first(compare: Callable[..., Ran], tmp_path: Path) -> None:
+def test_the_worst_picture_stands_first(compare: Run, tmp_path: Path) -> None:
     for name, quality in (("a", 90), ("b", 10), ("c", 50)):
         save(tmp_path / f"photos/{name}.png", ORIGINAL)
         (tmp_path / "jpegs").mkdir(exist_ok=True)
@@ -262,7 +251,7 @@ def test_the_worst_picture_stands_first(compare: Callable[..., Ran], tmp_path: P
     assert mean[-1] == "mean"
 
 
-def test_fail_below_names_what_is_too_poor(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+def test_fail_below_names_what_is_too_poor(compare: Run, folders: tuple[Path, Path]) -> None:
     (folders[0] / "c.png").unlink()
     scores = {row["name"]: row["psnr_rgb"] for row in map(json.loads, compare(*folders, "--json").out.splitlines())}
     assert compare(*folders, "--fail-below", "nan").status == 2
@@ -274,7 +263,7 @@ def test_fail_below_names_what_is_too_poor(compare: Callable[..., Ran], folders:
     assert len(run.err.splitlines()) == 1
 
 
-def test_ssimulacra2_is_measured_when_asked(compare: Callable[..., Ran], tmp_path: Path) -> None:
+def test_ssimulacra2_is_measured_when_asked(compare: Run, tmp_path: Path) -> None:
     pytest.importorskip("ssimulacra2")
     original, scores = save(tmp_path / "a.png", ORIGINAL), []
     for quality in (95, 20):
@@ -288,16 +277,14 @@ def test_ssimulacra2_is_measured_when_asked(compare: Callable[..., Ran], tmp_pat
     assert json.loads(compare(tiny, tiny, "--ssimulacra2", "--json").out).get("ssimulacra2") is None
 
 
-def test_a_missing_package_is_named(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_package_is_named(compare: Run, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ssimulacra2", None)
     run = compare(*folders, "--ssimulacra2")
     assert (run.status, run.out) == (2, b"")
     assert run.err == "hcdcodec: SSIMULACRA2 needs the package ssimulacra2; pip install 'hcdcodec[ssimulacra2]'\n"
 
 
-def test_sizes_that_differ_fail_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+def test_sizes_that_differ_fail_alone(compare: Run, folders: tuple[Path, Path]) -> None:
     save(folders[1] / "c.png", ORIGINAL[:-1])
     run = compare(*folders, "--json")
     rows = [json.loads(line) for line in run.out.splitlines()]
@@ -309,9 +296,7 @@ def test_sizes_that_differ_fail_alone(compare: Callable[..., Ran], folders: tupl
 @pytest.mark.parametrize(
     ("first", "second"), [("photos", "photos/a.png"), ("photos/a.png", "photos"), ("small", "photos/deep")]
 )
-def test_what_cannot_be_compared(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], first: str, second: str
-) -> None:
+def test_what_cannot_be_compared(compare: Run, folders: tuple[Path, Path], first: str, second: str) -> None:
     (folders[1] / "deep/b.jpg").unlink()
     run = compare(folders[0].parent / first, folders[0].parent / second)
     assert (run.status, run.out) == (2, b"")
@@ -319,18 +304,14 @@ def test_what_cannot_be_compared(
 
 
 @pytest.mark.parametrize(("first", "second"), [("photoz", "small"), ("photos", "smoll")])
-def test_a_folder_that_is_not_there_is_named(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], first: str, second: str
-) -> None:
+def test_a_folder_that_is_not_there_is_named(compare: Run, folders: tuple[Path, Path], first: str, second: str) -> None:
     missing = next(path for name in (first, second) if not (path := folders[0].parent / name).exists())
     run = compare(folders[0].parent / first, folders[0].parent / second)
     assert run == Ran(2, b"", f"hcdcodec: {missing} cannot be found; check the name\n")
 
 
 @pytest.mark.parametrize("other", ["photos", "link"])
-def test_a_folder_is_not_compared_with_itself(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], other: str
-) -> None:
+def test_a_folder_is_not_compared_with_itself(compare: Run, folders: tuple[Path, Path], other: str) -> None:
     (folders[0].parent / "link").symlink_to(folders[0])
     run = compare(folders[0], folders[0].parent / other)
     said = f"{folders[0]} cannot be compared with itself; name the folder of the small files second"
@@ -338,9 +319,7 @@ def test_a_folder_is_not_compared_with_itself(
 
 
 @pytest.mark.parametrize("option", ["--picture", "--html"])
-def test_a_report_never_replaces_what_it_is_about(
-    compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
-) -> None:
+def test_a_report_never_replaces_what_it_is_about(compare: Run, tmp_path: Path, lr: bytes, option: str) -> None:
     original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
     small.write_bytes(lr)
     before = original.read_bytes()
@@ -352,7 +331,7 @@ def test_a_report_never_replaces_what_it_is_about(
 
 
 @pytest.mark.parametrize("page", ["report", "./report", "link/report"])
-def test_a_report_never_replaces_the_other(compare: Callable[..., Ran], here: Path, page: str) -> None:
+def test_a_report_never_replaces_the_other(compare: Run, here: Path, page: str) -> None:
     original = save(here.parent / "a.png", ORIGINAL)
     Path("link").symlink_to(".")
     run = compare(original, original, "--picture", "report", "--html", page)
@@ -360,7 +339,7 @@ def test_a_report_never_replaces_the_other(compare: Callable[..., Ran], here: Pa
     assert not Path("report").exists()
 
 
-def test_a_sheet_replaces_only_a_sheet(compare: Callable[..., Ran], tmp_path: Path) -> None:
+def test_a_sheet_replaces_only_a_sheet(compare: Run, tmp_path: Path) -> None:
     original = save(tmp_path / "a.png", ORIGINAL)
     other = save(tmp_path / "b.png", 255 - ORIGINAL)
     (empty := tmp_path / "empty").touch()
@@ -376,7 +355,7 @@ def test_a_sheet_replaces_only_a_sheet(compare: Callable[..., Ran], tmp_path: Pa
 @pytest.mark.parametrize("closed", ["photos/a.png", "small/a.png.hcd.png"])
 @pytest.mark.parametrize("report", [("--html", "page.html"), ("--html", "page/"), ("--picture", "sheet.png")])
 def test_a_report_is_as_closed_as_the_most_closed_of_its_pictures(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], here: Path, report: tuple[str, str], closed: str
+    compare: Run, folders: tuple[Path, Path], here: Path, report: tuple[str, str], closed: str
 ) -> None:
     (folders[0] / "c.png").unlink()
     (folders[0].parent / closed).chmod(0o600)
@@ -387,9 +366,7 @@ def test_a_report_is_as_closed_as_the_most_closed_of_its_pictures(
 
 
 @pytest.mark.parametrize("option", ["--picture", "--html"])
-def test_a_report_that_cannot_be_stored_costs_no_figures(
-    compare: Callable[..., Ran], tmp_path: Path, lr: bytes, option: str
-) -> None:
+def test_a_report_that_cannot_be_stored_costs_no_figures(compare: Run, tmp_path: Path, lr: bytes, option: str) -> None:
     original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
     small.write_bytes(lr)
     place = original / "report"  # below a file
@@ -400,7 +377,7 @@ def test_a_report_that_cannot_be_stored_costs_no_figures(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_cannot_be_read_fails_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+def test_a_file_that_cannot_be_read_fails_alone(compare: Run, folders: tuple[Path, Path]) -> None:
     (folders[0] / "a.png").chmod(0)
     run = compare(*folders)
     assert run.status == 1
@@ -408,14 +385,14 @@ def test_a_file_that_cannot_be_read_fails_alone(compare: Callable[..., Ran], fol
     assert "Traceback" not in run.err
 
 
-def test_larger_pictures_are_compared_when_asked(compare: Callable[..., Ran], tmp_path: Path, lr: bytes) -> None:
+def test_larger_pictures_are_compared_when_asked(compare: Run, tmp_path: Path, lr: bytes) -> None:
     original, small = save(tmp_path / "a.png", ORIGINAL), tmp_path / "a.hcd.png"
     small.write_bytes(lr)
     assert compare(original, small, "--max-pixels", 48 * 64 - 1).status == 1
     assert compare(original, small, "--max-pixels", 48 * 64).status == 0
 
 
-def test_names_that_nothing_can_have_fail_alone(compare: Callable[..., Ran], folders: tuple[Path, Path]) -> None:
+def test_names_that_nothing_can_have_fail_alone(compare: Run, folders: tuple[Path, Path]) -> None:
     """An original whose name leaves no room for ours stopped everything."""
     long = save(folders[0] / f"{'n' * 247}.png", ORIGINAL)
     run = compare(*folders, "--json")
@@ -426,7 +403,7 @@ def test_names_that_nothing_can_have_fail_alone(compare: Callable[..., Ran], fol
 
 
 def test_paths_that_are_too_long_fail_alone(
-    compare: Callable[..., Ran], folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compare: Run, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folders[0])
     for _ in range(15):  # reachable from here, and not from the other, longer folder

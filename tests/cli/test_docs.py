@@ -6,15 +6,13 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import DATA, ROOT, Draw, Ran
+from conftest import DATA, ROOT, Draw, Run
 from PIL import Image
-
-Run = Callable[..., Ran]
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "hcdcodec" / "docs").glob("*.md"))]
 PROGRAMS = (

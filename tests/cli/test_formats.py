@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Draw, Ran
+from conftest import Draw, Run
 from PIL import ExifTags, Image
 
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import plugins
 
-Run = Callable[..., Ran]
 FAST = ("--backbone", "bicubic", "--effort", "0", "--quality", "100")
 
 

@@ -4,18 +4,16 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 
 import click
 import pytest
 from click.testing import CliRunner
-from conftest import Ran
+from conftest import Ran, Run
 
 from hcdcodec.cli.command import cli
 from hcdcodec.cli.groups import Group, GroupedOption
 from hcdcodec.cli.help_topics import PAGES
 
-Run = Callable[..., Ran]
 TOPICS = sorted(path.stem for path in PAGES.glob("*.md"))
 COMMANDS = [name for name, command in cli.commands.items() if not isinstance(command, click.Group)]
 

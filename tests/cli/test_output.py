@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import FAST, PROGRAM
 from PIL import Image
-
-PROGRAM = "import sys; sys.argv[0] = 'hcdcodec'; from hcdcodec.cli import main; main()"
-FAST = ("-b", "bicubic", "-e", "0")
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import base64
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from browser import CHROMIUM, Tab, browsing
-from conftest import Draw, Ran
+from conftest import Draw, Run
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from hcdcodec.compare.exhibit import Exhibit, Heading, Measure, Role, Table, Version
@@ -120,9 +120,7 @@ def photo(path: Path, pixels: Levels, orientation: int) -> bytes:
     return profile
 
 
-def test_pictures_carry_their_profile_and_no_other_metadata(
-    hcdcodec: Callable[..., Ran], draw: Draw, here: Path
-) -> None:
+def test_pictures_carry_their_profile_and_no_other_metadata(hcdcodec: Run, draw: Draw, here: Path) -> None:
     profile = photo(here / "a.jpg", draw(HEIGHT, WIDTH, 3), 6)
     assert b"camera of a phone" in (here / "a.jpg").read_bytes()
     assert hcdcodec("compare", here / "a.jpg", here / "a.jpg", "--html", "page.html").status == 0
@@ -206,7 +204,7 @@ def test_the_folder_of_a_page_is_as_closed_as_those_of_its_pictures(exhibit: Exh
     assert all(Path(name).stat().st_mode & 0o077 == 0 for name in ("page", "page/index_files"))
 
 
-def test_compare_writes_a_folder(hcdcodec: Callable[..., Ran], draw: Draw, here: Path) -> None:
+def test_compare_writes_a_folder(hcdcodec: Run, draw: Draw, here: Path) -> None:
     (here / "in").mkdir()
     for name in ("a.png", "b.png"):
         Image.fromarray(draw(HEIGHT, WIDTH, 3, seed=ord(name[0]))).save(here / "in" / name)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Draw, Tiny, float32_engine
+from conftest import FAST, Draw, Tiny, float32_engine
 from PIL import Image
 
 from hcdcodec.batch.decode_files import Decoding
@@ -32,7 +32,6 @@ from hcdcodec.files.job import Job
 PROGRAM = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from hcdcodec.cli import main; main()"
 )
-FAST = ("-b", "bicubic", "-e", "0")
 
 
 class Clock:

@@ -5,17 +5,11 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Draw, Ran, Tiny
+from conftest import FAST, PROGRAM, Draw, Ran, Run, Tiny
 from PIL import Image, ImageCms
-
-Run = Callable[..., Ran]
-
-FAST = ("-b", "bicubic", "-e", "0")
-PROGRAM = "import sys; sys.argv[0] = 'hcdcodec'; from hcdcodec.cli import main; main()"
 
 
 @pytest.fixture

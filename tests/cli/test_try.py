@@ -3,20 +3,19 @@
 import json
 import os
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Draw, Ran
+from conftest import Draw, Run
 from PIL import Image
 
 FAST = ("--backbone", "bicubic", "--effort", "0")
 
 
 @pytest.fixture
-def attempt(hcdcodec: Callable[..., Ran]) -> Callable[..., Ran]:
+def attempt(hcdcodec: Run) -> Run:
     """A function that runs `hcdcodec try` in this process, with the network that needs no time."""
     return partial(hcdcodec, "try", *FAST)
 
@@ -33,7 +32,7 @@ def photos(here: Path, draw: Draw) -> Path:
     return here / "photos"
 
 
-def test_people_get_tables_and_a_sentence(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_people_get_tables_and_a_sentence(attempt: Run, photos: Path) -> None:
     run = attempt("photos")
     assert (run.status, run.err) == (0, "")
     out = run.out.decode()
@@ -46,7 +45,7 @@ def test_people_get_tables_and_a_sentence(attempt: Callable[..., Ran], photos: P
     )
 
 
-def test_programs_get_rows(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_programs_get_rows(attempt: Run, photos: Path) -> None:
     rows = [json.loads(line) for line in attempt("photos", "--json", "-Q", "75", "-s", "2", "-s", "4").out.splitlines()]
     pictures, folder = rows[:-2], rows[-2:]
     assert {row["kind"] for row in pictures} == {"picture"}
@@ -62,9 +61,7 @@ def test_programs_get_rows(attempt: Callable[..., Ran], photos: Path) -> None:
         assert row["bytes"] >= sum(one["bytes"] for one in own)  # alpha is stored, and not tried
 
 
-def test_the_bytes_are_those_that_encode_writes(
-    attempt: Callable[..., Ran], hcdcodec: Callable[..., Ran], photos: Path
-) -> None:
+def test_the_bytes_are_those_that_encode_writes(attempt: Run, hcdcodec: Run, photos: Path) -> None:
     *_, folder = (json.loads(line) for line in attempt("photos", "--json", "-Q", "75").out.splitlines())
     assert hcdcodec("encode", *FAST, "photos", "small/").status == 0
     written = sum(path.stat().st_size for path in Path("small").rglob("*.hcd.png"))
@@ -72,7 +69,7 @@ def test_the_bytes_are_those_that_encode_writes(
     assert folder["bytes_high"] - folder["bytes_low"] <= 0.3 * folder["bytes"]
 
 
-def test_files_that_cannot_be_read_are_named(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_files_that_cannot_be_read_are_named(attempt: Run, photos: Path) -> None:
     (photos / "broken.png").write_bytes((photos / "a.png").read_bytes()[:200])
     (photos / "empty.jpg").touch()
     run = attempt("photos", "-Q", "75")
@@ -84,18 +81,18 @@ def test_files_that_cannot_be_read_are_named(attempt: Callable[..., Ran], photos
     assert sorted(failed) == ["photos/broken.png", "photos/empty.jpg"] and all(failed.values())
 
 
-def test_a_sample_stands_for_the_folder(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_a_sample_stands_for_the_folder(attempt: Run, photos: Path) -> None:
     rows = [json.loads(line) for line in attempt("photos", "--json", "--number", "2").out.splitlines()]
     assert len({row["name"] for row in rows if row["kind"] == "picture"}) == 2
     assert {row["pictures"] for row in rows if row["kind"] == "all"} == {5}
 
 
-def test_named_pictures_are_tried(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_named_pictures_are_tried(attempt: Run, photos: Path) -> None:
     rows = [json.loads(line) for line in attempt("photos/a.png", "photos/b.jpg", "--json").out.splitlines()]
     assert {row["name"] for row in rows if row["kind"] == "picture"} == {"photos/a.png", "photos/b.jpg"}
 
 
-def test_rows_have_the_exact_names(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_rows_have_the_exact_names(attempt: Run, photos: Path) -> None:
     names = [b"photos/a\n\xc2\xa0.png", b"photos/\xff.png"]
     for name in names:
         Path(os.fsdecode(name)).write_bytes((photos / "a.png").read_bytes())
@@ -106,7 +103,7 @@ def test_rows_have_the_exact_names(attempt: Callable[..., Ran], photos: Path) ->
             assert row.get("name_base64") == base64
 
 
-def test_of_large_pictures_the_middle_is_tried(attempt: Callable[..., Ran], here: Path) -> None:
+def test_of_large_pictures_the_middle_is_tried(attempt: Run, here: Path) -> None:
     Image.fromarray(np.zeros((700, 900), np.uint8)).save("large.png")
     run = attempt("large.png", "-Q", "75")
     assert "means of 1 of 1 picture (1 large, by the middle)" in run.out.decode()
@@ -121,7 +118,7 @@ def test_of_large_pictures_the_middle_is_tried(attempt: Callable[..., Ran], here
     [(17000, {"WebP"}), (40000, {"WebP", "thumbnail + AVIF"}), (70000, {"JPEG", "WebP", "AVIF", "thumbnail + AVIF"})],
 )
 def test_codecs_that_hold_no_picture_so_wide_are_left_out(
-    attempt: Callable[..., Ran], here: Path, draw: Draw, width: int, missing: set[str]
+    attempt: Run, here: Path, draw: Draw, width: int, missing: set[str]
 ) -> None:
     Image.fromarray(np.resize(draw(4, 100), (4, width))).save("wide.png")
     run = attempt("wide.png", "-Q", "100", "-s", "2", "--json", "--html", "page.html")
@@ -131,7 +128,7 @@ def test_codecs_that_hold_no_picture_so_wide_are_left_out(
     assert "wide.png" in Path("page.html").read_text()
 
 
-def test_the_page_shows_what_was_tried(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_the_page_shows_what_was_tried(attempt: Run, photos: Path) -> None:
     run = attempt("photos", "--html", "page.html")
     page = Path("page.html").read_text()
     assert run.out.decode().splitlines()[-1].replace("'", "&#39;") in page
@@ -140,23 +137,21 @@ def test_the_page_shows_what_was_tried(attempt: Callable[..., Ran], photos: Path
 
 
 @pytest.mark.parametrize("page", ["page.html", "page/"])
-def test_the_page_is_as_closed_as_the_most_closed_of_its_pictures(
-    attempt: Callable[..., Ran], photos: Path, page: str
-) -> None:
+def test_the_page_is_as_closed_as_the_most_closed_of_its_pictures(attempt: Run, photos: Path, page: str) -> None:
     (photos / "deep/c.png").chmod(0o600)
     assert attempt("photos", "--number", "1", "--html", page).status == 0
     made = [path for path in Path().rglob("*") if path.is_file() and photos not in path.absolute().parents]
     assert made and all(path.stat().st_mode & 0o077 == 0 for path in made)
 
 
-def test_the_page_replaces_no_picture(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_the_page_replaces_no_picture(attempt: Run, photos: Path) -> None:
     before = (photos / "a.png").read_bytes()
     run = attempt("photos", "--html", "photos/a.png")
     assert (run.status, run.out) == (2, b"")
     assert (photos / "a.png").read_bytes() == before
 
 
-def test_a_page_that_cannot_be_stored_costs_no_figures(attempt: Callable[..., Ran], photos: Path) -> None:
+def test_a_page_that_cannot_be_stored_costs_no_figures(attempt: Run, photos: Path) -> None:
     run = attempt("photos/a.png", "--html", "photos/b.jpg/page.html")
     assert run.status == 1 and "the picture would take" in run.out.decode()
     assert run.err.startswith("hcdcodec: photos/b.jpg/page.html: a file stands where a folder is needed; ")
@@ -172,7 +167,7 @@ def test_a_page_that_cannot_be_stored_costs_no_figures(attempt: Callable[..., Ra
     ],
 )
 def test_bad_calls_say_what_to_do(
-    attempt: Callable[..., Ran], photos: Path, arguments: tuple[str, ...], status: int, words: str
+    attempt: Run, photos: Path, arguments: tuple[str, ...], status: int, words: str
 ) -> None:
     Path("empty").mkdir()
     Path("text.jpg").write_text("no picture")
@@ -182,7 +177,7 @@ def test_bad_calls_say_what_to_do(
     assert len(run.err.splitlines()) == 1
 
 
-def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Callable[..., Ran], photos: Path) -> None:
+def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Run, photos: Path) -> None:
     foretold = hcdcodec("encode", *FAST, "--dry-run", "-v", "photos", "small/")
     assert foretold.status == 0
     assert len(foretold.out.splitlines()) == 5
@@ -198,7 +193,7 @@ def test_a_dry_run_forecasts_bytes_and_time(hcdcodec: Callable[..., Ran], photos
     assert "about" not in again.err  # nothing is left to do
 
 
-def test_a_dry_run_converts_as_the_run_would(hcdcodec: Callable[..., Ran], here: Path) -> None:
+def test_a_dry_run_converts_as_the_run_would(hcdcodec: Run, here: Path) -> None:
     Image.fromarray(np.full((24, 20), 40000, np.uint16)).save("deep.png")
     plain = hcdcodec("encode", *FAST, "-n", "-v", "deep.png", "small/")
     assert "; encode --convert rounds it to 8 bits" in plain.err

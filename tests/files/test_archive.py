@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Draw, Ran
+from conftest import Draw, Ran, Run
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -27,7 +27,6 @@ from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.weights import install, model_hash
 
-Run = Callable[..., Ran]
 ROOT = Path(__file__).parents[2]
 
 

@@ -4,12 +4,11 @@ import json
 import os
 import sys
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Draw, Ran
+from conftest import FAST, Draw, Run
 from PIL import Image
 
 import hcdcodec as api
@@ -19,9 +18,6 @@ from hcdcodec.files.encoded_names import Container, is_encoded, source_name, twi
 from hcdcodec.format import container
 from hcdcodec.pictures import png_chunks
 
-Run = Callable[..., Ran]
-
-FAST = ("-b", "bicubic", "-e", "0")
 OTHERS = (Container.WEBP, Container.JXL)
 
 

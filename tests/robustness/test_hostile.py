@@ -15,14 +15,13 @@ import subprocess
 import sys
 import time
 import zlib
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import Draw, Ran, Tiny
+from conftest import FAST, Draw, Ran, Run, Tiny
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -40,10 +39,6 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import write_picture
-
-Run = Callable[..., Ran]
-
-FAST = ("-b", "bicubic", "-e", "0")
 
 
 def saved(kind: str, **options: object) -> bytes:

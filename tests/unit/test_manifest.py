@@ -7,12 +7,11 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Ran, Tiny
+from conftest import Run, Tiny
 
 import hcdcodec.networks.manifest
 from hcdcodec.cli.models_list import PSNR, SECONDS
@@ -33,7 +32,6 @@ from hcdcodec.networks.manifest import (
 )
 from hcdcodec.networks.registry import BUILDERS, load_backbone
 
-Run = Callable[..., Ran]
 PACKAGE = Path(hcdcodec.networks.manifest.__file__).parent.parent
 SHIPPED = PACKAGE.parent / "weights"
 FIRST_X4 = next(entry.file for entry in read_manifest(SHIPPED) if (entry.name, entry.scale) == ("crn", 4))

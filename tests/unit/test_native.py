@@ -4,7 +4,7 @@ import copy
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
-from conftest import Ran
+from conftest import Ran, Run
 
 from hcdcodec.cli.command import cli
 from hcdcodec.engine.devices import Precision, fast_type
@@ -270,7 +270,7 @@ def test_its_threads_do_not_mind_a_fork() -> None:
 
 @pytest.mark.usefixtures("_afresh")
 @pytest.mark.parametrize("value", ["off", "AVX2", "false", "none", "1", "avx", " avx2"])
-def test_a_wrong_choice_is_refused(monkeypatch: pytest.MonkeyPatch, hcdcodec: Callable[..., Ran], value: str) -> None:
+def test_a_wrong_choice_is_refused(monkeypatch: pytest.MonkeyPatch, hcdcodec: Run, value: str) -> None:
     monkeypatch.setenv("HCDCODEC_NATIVE", value)
     said = f"HCDCODEC_NATIVE is {value!r}, which is no kernel; set it to 0, avx2, avx512 or avx512bf16"
     with pytest.raises(UsageError, match=re.escape(said)):

@@ -1,12 +1,12 @@
 """Decoders as ONNX compute what ours compute, at any size."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from conftest import Ran
+from conftest import Ran, Run
 
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.manifest import identify
@@ -59,14 +59,14 @@ def test_details_are_inputs() -> None:
     assert np.abs(hr - network.upscale(lr, (z,)).numpy()).max() < 1e-6
 
 
-def test_the_command_writes_it(hcdcodec: Callable[..., Ran], here: Path) -> None:
+def test_the_command_writes_it(hcdcodec: Run, here: Path) -> None:
     ran = hcdcodec("models", "export", "--onnx", "decoder.onnx", "--scale", "2")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.decode().startswith(f"crn x2 {identify('crn', 2).hash[:12]}: decoder.onnx")
     assert onnxruntime.InferenceSession("decoder.onnx").get_inputs()[0].name == "lr"
 
 
-def test_only_a_network_of_ours_is_replaced(hcdcodec: Callable[..., Ran], here: Path) -> None:
+def test_only_a_network_of_ours_is_replaced(hcdcodec: Run, here: Path) -> None:
     def export() -> Ran:
         return hcdcodec("models", "export", "--onnx", "decoder.onnx", "--scale", "2", "--backbone", "bicubic")
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Draw, Ran
+from conftest import Draw, Run
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -29,7 +29,6 @@ from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import load_backbone
 from hcdcodec.networks.weights import model_hash
 
-Run = Callable[..., Ran]
 Tensors = dict[str, torch.Tensor]
 
 needs_spandrel = pytest.mark.skipif(

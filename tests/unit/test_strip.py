@@ -2,14 +2,13 @@
 
 import io
 import struct
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Draw, Ran
+from conftest import Draw, Run
 from PIL import ExifTags, Image, ImageCms
 
 from hcdcodec.cli import options
@@ -90,7 +89,7 @@ def test_other_strips_are_other_settings() -> None:
     ],
 )
 def test_files_do_not_hold_what_was_stripped(
-    tmp_path: Path, draw: Draw, hcdcodec: Callable[..., Ran], arguments: tuple[str, ...], expected: Metadata
+    tmp_path: Path, draw: Draw, hcdcodec: Run, arguments: tuple[str, ...], expected: Metadata
 ) -> None:
     picture = Picture(draw(12, 14, 3), draw(12, 14, seed=1), FULL)
     (tmp_path / "a.png").write_bytes(write_picture(picture, Format.PNG))
@@ -119,9 +118,7 @@ def photograph_with_thumbnail(draw: Draw) -> tuple[bytes, bytes]:
 
 
 @pytest.mark.parametrize("strip", [False, True])
-def test_the_thumbnail_stays_and_goes_with_exif(
-    tmp_path: Path, draw: Draw, hcdcodec: Callable[..., Ran], *, strip: bool
-) -> None:
+def test_the_thumbnail_stays_and_goes_with_exif(tmp_path: Path, draw: Draw, hcdcodec: Run, *, strip: bool) -> None:
     data, exif = photograph_with_thumbnail(draw)
     (tmp_path / "a.jpg").write_bytes(data)
     arguments = ("--strip", "exif") if strip else ()

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Draw, Ran, Tiny
+from conftest import Draw, Run, Tiny
 from PIL import Image
 
 from hcdcodec.codec.search import straight_through
@@ -52,7 +52,6 @@ from hcdcodec.training.validate import score
 
 SMALL = ("patch=32", "batch=4", "learning_rate=0.003", "warm_iterations=5", "average=0.9")
 FLOAT32 = Machine("cpu", precision=Precision.FLOAT32)
-Run = Callable[..., Ran]
 
 
 @pytest.fixture
