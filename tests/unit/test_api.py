@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import Draw, Tiny
-from PIL import ExifTags, Image, ImageCms
+from picture_files import ICC
+from PIL import ExifTags, Image
 
 import hcdcodec as package
 from hcdcodec import api
@@ -77,9 +78,6 @@ def test_options_of_other_types_are_usage_errors(draw: Draw, options: dict[str, 
     with pytest.raises(package.UsageError, match="; ") as caught:
         package.encode(draw(8, 8), **{**FAST, **options})
     assert "\n" not in str(caught.value)
-
-
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
 def exif() -> Image.Exif:

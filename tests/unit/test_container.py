@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import oxipng
 import pytest
+from packed_files import FULL, RGB_PROFILE, header, packed, same
+from picture_files import noise
 from PIL import Image, PngImagePlugin
 
 from hcdcodec.errors import (
@@ -22,45 +23,13 @@ from hcdcodec.errors import (
     UnsupportedError,
     UsageError,
 )
-from hcdcodec.format.container import PNG_LEVELS, Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
-from hcdcodec.format.header import AlphaRule, Header
+from hcdcodec.format.container import PNG_LEVELS, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
+from hcdcodec.format.header import AlphaRule
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.formats import sniff
 from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Mode
+from hcdcodec.pictures.picture import Levels, Mode
 from hcdcodec.pictures.reading import read_picture
-
-RGB_PROFILE = bytes(12) + b"mntrRGB XYZ " + bytes(300)
-FULL = Metadata(
-    icc=RGB_PROFILE,
-    exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0",
-    xmp=b"<x:xmpmeta/>",
-    chunks=(png_chunks.Chunk(b"gAMA", struct.pack(">I", 45455)), png_chunks.Chunk(b"tEXt", b"Title\0picture")),
-)
-
-Levels = npt.NDArray[np.uint8]
-
-
-def noise(*shape: int) -> Levels:
-    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-
-
-def header(mode: Mode = Mode.RGB, height: int = 19, width: int = 23) -> Header:
-    return Header(scale=4, backbone="crn", model_hash=bytes(range(16)), height=height, width=width, mode=mode)
-
-
-def packed(lr: Levels, *, alpha: Levels | None = None, metadata: Metadata | None = None, level: int = 1) -> bytes:
-    about = header(Mode.GREY if lr.ndim == 2 else Mode.RGB)
-    return pack(about, lr, alpha=alpha, metadata=metadata or Metadata(), level=level)
-
-
-def same(one: Packed, other: Packed) -> bool:
-    planes = ((one.lr, other.lr), (one.alpha, other.alpha))
-    return (
-        one.header == other.header
-        and one.metadata == other.metadata
-        and all(np.array_equal(a, b) if a is not None and b is not None else a is b for a, b in planes)
-    )
 
 
 def edited(data: bytes, change: dict[bytes, Sequence[png_chunks.Chunk]]) -> bytes:

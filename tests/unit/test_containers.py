@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pytest
+from packed_files import FULL, header, packed, same
+from picture_files import noise
 from PIL import Image
 
 from hcdcodec.errors import (
@@ -26,24 +27,15 @@ from hcdcodec.errors import (
 from hcdcodec.files.disk import SlicedFile
 from hcdcodec.files.encoded_names import Container
 from hcdcodec.format import exif_twin, jxl_container, webp_container
-from hcdcodec.format.container import Packed, is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
+from hcdcodec.format.container import is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.exif_twin import add_twin, split_twin
-from hcdcodec.format.header import Header
 from hcdcodec.format.jxl_container import read_sides
 from hcdcodec.format.side_parts import HEADER, Part
-from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
-from hcdcodec.pictures.picture import Mode
+from hcdcodec.pictures.picture import Levels, Mode
 
-Levels = npt.NDArray[np.uint8]
 Change = Callable[[list[Part]], list[Part]]
 
-FULL = Metadata(
-    icc=bytes(12) + b"mntrRGB XYZ " + bytes(101),
-    exif=b"II*\0\x08\0\0\0\0\0\0\0\0\0",
-    xmp=b"<x:xmpmeta/>",
-    chunks=(png_chunks.Chunk(b"gAMA", struct.pack(">I", 45455)), png_chunks.Chunk(b"tEXt", b"Title\0picture")),
-)
 PIXELS = {Container.WEBP: b"VP8L", Container.JXL: b"jxlc"}
 EXIF = {Container.WEBP: b"EXIF", Container.JXL: b"Exif"}
 XMP = {Container.WEBP: b"XMP ", Container.JXL: b"xml "}
@@ -54,21 +46,6 @@ def kind(request: pytest.FixtureRequest) -> Iterator[Container]:
     if request.param is Container.JXL:
         pytest.importorskip("pillow_jxl")
     yield request.param
-
-
-def noise(*shape: int) -> Levels:
-    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-
-
-def header(mode: Mode = Mode.RGB, height: int = 19, width: int = 23) -> Header:
-    return Header(scale=4, backbone="crn", model_hash=bytes(range(16)), height=height, width=width, mode=mode)
-
-
-def packed(
-    kind: Container, lr: Levels, *, alpha: Levels | None = None, metadata: Metadata | None = None, level: int = 1
-) -> bytes:
-    about = header(Mode.GREY if lr.ndim == 2 else Mode.RGB)
-    return pack(about, lr, alpha=alpha, metadata=metadata or Metadata(), level=level, kind=kind)
 
 
 def parts_of(kind: Container, data: bytes) -> list[Part]:
@@ -93,11 +70,6 @@ def with_payload(name: bytes, payload: bytes) -> Change:
     return lambda parts: [Part(name, payload) if part.type == name else part for part in parts]
 
 
-def same(one: Packed, other: Packed) -> bool:
-    np.testing.assert_equal(one.alpha, other.alpha)
-    return one.header == other.header and one.metadata == other.metadata and np.array_equal(one.lr, other.lr)
-
-
 # Round trip
 
 
@@ -106,15 +78,15 @@ def same(one: Packed, other: Packed) -> bool:
 @pytest.mark.parametrize("shape", [(5, 6), (5, 6, 3)])
 def test_everything_comes_back(kind: Container, shape: tuple[int, ...], with_alpha: bool, metadata: Metadata) -> None:
     alpha = noise(19, 23) if with_alpha else None
-    data = packed(kind, noise(*shape), alpha=alpha, metadata=metadata)
-    in_png = unpack(packed(Container.PNG, noise(*shape), alpha=alpha, metadata=metadata))
+    data = packed(noise(*shape), kind, alpha=alpha, metadata=metadata)
+    in_png = unpack(packed(noise(*shape), Container.PNG, alpha=alpha, metadata=metadata))
     assert same(unpack(data), in_png)
     assert peek(data) == in_png.header
 
 
 def test_a_twin_in_base64_is_read(kind: Container) -> None:
     """As the golden files hold it."""
-    data = packed(kind, noise(5, 6))
+    data = packed(noise(5, 6), kind)
     exif = exif_twin._EMPTY + exif_twin.MARK + base64.b64encode(peek(data).to_bytes())
     prefix = bytes(4) if kind is Container.JXL else b""
     name = b"Exif" if kind is Container.JXL else b"EXIF"
@@ -146,7 +118,7 @@ def test_the_size_is_read_before_the_pixels(kind: Container, height: int, width:
 
 
 def test_the_file_is_an_ordinary_picture(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3), alpha=noise(19, 23), metadata=FULL)
+    data = packed(noise(5, 6, 3), kind, alpha=noise(19, 23), metadata=FULL)
     with Image.open(io.BytesIO(data)) as image:
         assert np.array_equal(np.asarray(image.convert("RGB")), noise(5, 6, 3))
         assert image.info["exif"].removeprefix(b"Exif\0\0").startswith(FULL.exif or b"nothing")
@@ -155,7 +127,7 @@ def test_the_file_is_an_ordinary_picture(kind: Container) -> None:
 
 
 def test_same_input_same_bytes(kind: Container) -> None:
-    assert packed(kind, noise(5, 6, 3), metadata=FULL) == packed(kind, noise(5, 6, 3), metadata=FULL)
+    assert packed(noise(5, 6, 3), kind, metadata=FULL) == packed(noise(5, 6, 3), kind, metadata=FULL)
 
 
 def test_of_a_file_on_the_disk_no_more_is_read_than_it_takes(kind: Container, tmp_path: Path) -> None:
@@ -179,7 +151,7 @@ def test_of_a_file_on_the_disk_no_more_is_read_than_it_takes(kind: Container, tm
 
 
 def test_either_form_of_the_header_is_enough(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3), metadata=FULL)
+    data = packed(noise(5, 6, 3), kind, metadata=FULL)
     for change in (without(b"hcDC"), with_payload(EXIF[kind], bytes(4 * (kind is Container.JXL)) + FULL.exif)):  # type: ignore[operator]
         again = edited(kind, data, change)
         assert len(again) < len(data)
@@ -189,14 +161,14 @@ def test_either_form_of_the_header_is_enough(kind: Container) -> None:
 
 
 def test_parts_may_stand_anywhere(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3), alpha=noise(19, 23), metadata=FULL)
+    data = packed(noise(5, 6, 3), kind, alpha=noise(19, 23), metadata=FULL)
     first = 1 if kind is Container.WEBP else 0
     moved = edited(kind, data, lambda parts: [*parts[:first], *reversed(parts[first:])])
     assert moved != data and same(unpack(moved), unpack(data))
 
 
 def test_of_several_parts_of_a_kind_the_first_one_counts(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3), metadata=FULL)
+    data = packed(noise(5, 6, 3), kind, metadata=FULL)
     others = [Part(EXIF[kind], bytes(4) + b"MM\0*other"), Part(XMP[kind], b"<other/>")]
     more = edited(kind, data, lambda parts: [*parts, *others])
     assert same(unpack(more), unpack(data))
@@ -205,7 +177,7 @@ def test_of_several_parts_of_a_kind_the_first_one_counts(kind: Container) -> Non
 
 @pytest.mark.parametrize("block", [b"II*\0\x08\0\0\0\0\0", b"MM\0*\0\0\0\x08\0\0"])
 def test_exif_with_and_without_a_prefix_is_read(kind: Container, block: bytes) -> None:
-    data = packed(kind, noise(5, 6, 3), metadata=Metadata(exif=block))
+    data = packed(noise(5, 6, 3), kind, metadata=Metadata(exif=block))
     (payload,) = (part.payload for part in parts_of(kind, data) if part.type == EXIF[kind])
     prefixes = {Container.WEBP: (b"", b"Exif\0\0"), Container.JXL: (b"", bytes(4), b"\0\0\0\6Exif\0\0")}[kind]
     for prefix in prefixes:
@@ -221,16 +193,16 @@ def test_a_twin_of_a_twin_keeps_both() -> None:
 
 
 def test_changed_pixels_are_noticed(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), kind)
     for lr in (noise(5, 6, 3)[::-1], noise(6, 6, 3)[1:]):
-        other = parts_of(kind, packed(kind, np.ascontiguousarray(lr)))
+        other = parts_of(kind, packed(np.ascontiguousarray(lr), kind))
         (pixels,) = (part.payload for part in other if part.type == PIXELS[kind])
         with pytest.raises(EditedError, match="changed after encoding"):
             unpack(edited(kind, data, with_payload(PIXELS[kind], pixels)))
 
 
 def test_lossy_and_animated_webp_is_edited() -> None:
-    data = packed(Container.WEBP, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), Container.WEBP)
     for name in (b"VP8 ", b"ANIM", b"ANMF", b"ALPH"):
         with pytest.raises(EditedError, match="converted after encoding"):
             unpack(edited(Container.WEBP, data, lambda parts, name=name: [*parts, Part(name, b"")]))  # type: ignore[misc]
@@ -241,7 +213,7 @@ def test_lossy_and_animated_webp_is_edited() -> None:
 
 def test_no_byte_of_ours_can_change_unnoticed(kind: Container) -> None:
     """Every prefix, and three changes of every byte; EXIF, XMP and profile have no checksum in these containers."""
-    data = packed(kind, noise(5, 6, 3), alpha=noise(19, 23) // 128 * 255, metadata=replace(FULL, icc=None, xmp=None))
+    data = packed(noise(5, 6, 3), kind, alpha=noise(19, 23) // 128 * 255, metadata=replace(FULL, icc=None, xmp=None))
     original = unpack(data)
     for length in range(len(data)):
         with pytest.raises(ContainerError):
@@ -264,13 +236,13 @@ def test_no_byte_of_ours_can_change_unnoticed(kind: Container) -> None:
 
 @pytest.mark.parametrize("name", [b"hcDC", b"hcDA", b"hcDM"])
 def test_a_second_part_of_ours_is_refused(kind: Container, name: bytes) -> None:
-    data = packed(kind, noise(5, 6, 3), alpha=noise(19, 23), metadata=FULL)
+    data = packed(noise(5, 6, 3), kind, alpha=noise(19, 23), metadata=FULL)
     with pytest.raises(DamagedError, match="more than one"):
         unpack(edited(kind, data, lambda parts: [*parts, *(part for part in parts if part.type == name)]))
 
 
 def test_headers_that_differ_are_refused(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), kind)
     other = pack(replace(header(), quality=3), noise(5, 6, 3), alpha=None, metadata=Metadata(), level=0, kind=kind)
     (twin,) = (part.payload for part in parts_of(kind, other) if part.type == EXIF[kind])
     with pytest.raises(DamagedError, match="differ"):
@@ -278,7 +250,7 @@ def test_headers_that_differ_are_refused(kind: Container) -> None:
 
 
 def test_a_header_without_its_checksum_is_refused(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), kind)
     for payload in (b"", b"HCDC", peek(data).to_bytes()):
         for read in (unpack, peek):
             with pytest.raises(DamagedError, match="checksum"):
@@ -286,16 +258,16 @@ def test_a_header_without_its_checksum_is_refused(kind: Container) -> None:
 
 
 def test_missing_and_unasked_alpha_is_refused(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3), alpha=noise(19, 23))
+    data = packed(noise(5, 6, 3), kind, alpha=noise(19, 23))
     with pytest.raises(DamagedError, match="alpha chunk is missing"):
         unpack(edited(kind, data, without(b"hcDA")))
     (alpha,) = (part for part in parts_of(kind, data) if part.type == b"hcDA")
     with pytest.raises(DamagedError, match="knows nothing of"):
-        unpack(edited(kind, packed(kind, noise(5, 6, 3)), lambda parts: [*parts, alpha]))
+        unpack(edited(kind, packed(noise(5, 6, 3), kind), lambda parts: [*parts, alpha]))
 
 
 def test_a_picture_of_this_kind_is_not_ours(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), kind)
     plain = edited(kind, data, without(b"hcDC", EXIF[kind], b"VP8X"))
     buffer = io.BytesIO()
     Image.fromarray(noise(5, 6, 3)).save(buffer, {"webp": "WEBP", "jxl": "JXL"}[kind])
@@ -309,11 +281,11 @@ def test_a_picture_of_this_kind_is_not_ours(kind: Container) -> None:
 def test_bytes_behind_the_end_are_refused(kind: Container) -> None:
     for tail in (b"\0", b"tail of a file"):
         with pytest.raises(DamagedError):
-            unpack(packed(kind, noise(5, 6, 3)) + tail)
+            unpack(packed(noise(5, 6, 3), kind) + tail)
 
 
 def test_pixels_are_needed_once(kind: Container) -> None:
-    data = packed(kind, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), kind)
     twice = edited(kind, data, lambda parts: [*parts, *(part for part in parts if part.type == PIXELS[kind])])
     for broken in (twice, edited(kind, data, without(PIXELS[kind]))):
         with pytest.raises(DamagedError, match="picture"):
@@ -321,14 +293,14 @@ def test_pixels_are_needed_once(kind: Container) -> None:
 
 
 def test_too_many_parts_are_refused_at_once(kind: Container) -> None:
-    many = edited(kind, packed(kind, noise(5, 6, 3)), lambda parts: [*parts, *[Part(b"free", b"")] * 5000])
+    many = edited(kind, packed(noise(5, 6, 3), kind), lambda parts: [*parts, *[Part(b"free", b"")] * 5000])
     with pytest.raises(DamagedError, match="too many"):
         unpack(many)
 
 
 def test_sizes_are_checked_before_pixels_are_decoded(kind: Container) -> None:
     """The pixels claim another size than the header: nothing is allocated for them."""
-    data = packed(kind, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), kind)
     huge = {
         Container.WEBP: b"\x2f" + ((16383 << 14) | 16383).to_bytes(4, "little") + bytes(9),
         Container.JXL: b"\xff\x0a" + ((3 << 1) | ((1 << 30) - 1 << 3) | (1 << 33)).to_bytes(8, "little") + bytes(9),
@@ -339,7 +311,7 @@ def test_sizes_are_checked_before_pixels_are_decoded(kind: Container) -> None:
 
 
 def test_the_canvas_must_agree() -> None:
-    data = packed(Container.WEBP, noise(5, 6, 3), metadata=FULL)
+    data = packed(noise(5, 6, 3), Container.WEBP, metadata=FULL)
     for payload in (bytes((0x2C, 0, 0, 0, 6, 0, 0, 4, 0, 0)), bytes((0x0C, 0, 0, 0, 5, 0, 0, 4, 0, 0)), b""):
         with pytest.raises(DamagedError, match="canvas"):
             unpack(edited(Container.WEBP, data, with_payload(b"VP8X", payload)))
@@ -348,20 +320,20 @@ def test_the_canvas_must_agree() -> None:
 
 
 def test_webp_has_one_canvas() -> None:
-    data = packed(Container.WEBP, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), Container.WEBP)
     with pytest.raises(DamagedError, match="more than one canvas"):
         unpack(edited(Container.WEBP, data, lambda parts: [*parts, parts[0]]))
 
 
 def test_webp_chunks_are_filled_up_with_zero() -> None:
-    data = packed(Container.WEBP, noise(5, 6, 3), metadata=Metadata(xmp=b"<odd/>\n"))
+    data = packed(noise(5, 6, 3), Container.WEBP, metadata=Metadata(xmp=b"<odd/>\n"))
     place = data.index(b"<odd/>\n") + 7
     with pytest.raises(DamagedError, match="filled up"):
         unpack(data[:place] + b"\1" + data[place + 1 :])
 
 
 def test_webp_pixels_of_another_version_are_refused() -> None:
-    data = packed(Container.WEBP, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), Container.WEBP)
     place = data.index(b"VP8L") + 8 + 4  # the last byte of the head, whose upper three bits are the version
     for version in (0x20, 0x40, 0x80):
         with pytest.raises(DamagedError, match="do not begin as they must"):
@@ -371,7 +343,7 @@ def test_webp_pixels_of_another_version_are_refused() -> None:
 def test_boxes_of_other_forms_are_read() -> None:
     """A codestream in parts, a box with a long size, and one without."""
     pytest.importorskip("pillow_jxl")
-    data = packed(Container.JXL, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), Container.JXL)
     *others, last = parts_of(Container.JXL, data)
     begin, codestream = built(Container.JXL, others), last.payload
     halves = [struct.pack(">I", 0) + codestream[:9], struct.pack(">I", 1 | 1 << 31) + codestream[9:]]
@@ -400,7 +372,7 @@ def test_other_kinds_of_jpeg_xl_are_edited(mode: str) -> None:
     codestream = buffer.getvalue()
     if codestream.startswith(jxl_container._BEGIN):  # 16 bits need boxes
         codestream = jxl_container._codestream(parts_of(Container.JXL, codestream))
-    data = packed(Container.JXL, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), Container.JXL)
     with pytest.raises(EditedError):
         unpack(edited(Container.JXL, data, with_payload(b"jxlc", codestream)))
 
@@ -419,10 +391,10 @@ def test_webp_has_a_largest_side() -> None:
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("pillow_jxl")
-    data = packed(Container.JXL, noise(5, 6, 3))
+    data = packed(noise(5, 6, 3), Container.JXL)
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)  # what `import` takes for "not installed"
     with pytest.raises(UsageError, match=r"pip install 'hcdcodec\[jxl\]'"):
-        packed(Container.JXL, noise(5, 6, 3))
+        packed(noise(5, 6, 3), Container.JXL)
     with pytest.raises(UnsupportedError, match=r"pip install 'hcdcodec\[jxl\]'"):
         unpack(data)
     assert peek(data).lr_digest == pixel_digest(noise(5, 6, 3))

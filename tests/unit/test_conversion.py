@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import DATA
+from picture_files import saved
 from PIL import Image, ImageCms, TiffImagePlugin
 from sixteen_bits import LAB, SRGB, Samples, cmyk_profile, deep, png, tiff
 
@@ -20,12 +21,6 @@ DEEP = "picture of more than 8 bits a channel cannot be stored as it is; encode 
 
 def rounded(samples: Samples, most: int = 65535) -> npt.NDArray[np.uint8]:
     return np.round(samples / most * 255).astype(np.uint8)
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def profile(space: bytes) -> bytes:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms
+from picture_files import ICC, exif, segment
+from PIL import ExifTags, Image
 
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.picture_names import Format
@@ -27,7 +28,6 @@ from hcdcodec.pictures.writing import write_picture
 ROWS, COLUMNS = np.mgrid[:24, :36]
 PIXELS = np.dstack([ROWS * 9, COLUMNS * 6, ROWS + COLUMNS]).astype(np.uint8)
 ALPHA = (255 - COLUMNS * 5).astype(np.uint8)
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 LOSSY = (Format.JPEG, Format.AVIF, Format.HEIC, Format.WEBP, Format.JXL)
 
@@ -37,13 +37,6 @@ def require(fmt: Format) -> None:
         plugins.require(fmt)
     except PictureError as error:
         pytest.skip(str(error))
-
-
-def exif(orientation: int = 1) -> bytes:
-    block = Image.Exif()
-    block[ExifTags.Base.Orientation] = orientation
-    block[ExifTags.Base.Make] = "Maker"
-    return block.tobytes().removeprefix(b"Exif\0\0")
 
 
 @pytest.mark.parametrize("fmt", LOSSY)
@@ -328,10 +321,6 @@ def test_a_missing_package_is_named(fmt: Format, package: str, monkeypatch: pyte
 
 
 # What is lost without being metadata that anybody carries
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    return bytes((0xFF, marker)) + struct.pack(">H", 2 + len(payload)) + payload
 
 
 def saved(kind: str) -> bytes:

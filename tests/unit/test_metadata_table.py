@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DATA, float32_engine
+from picture_files import ICC, segment
 from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
 from sixteen_bits import cmyk_profile, deep
 from sixteen_bits import png as png_16
@@ -63,7 +64,6 @@ pixels, and keeps alpha exactly.
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 36, 3)).astype(np.uint8)
 ROWS, COLUMNS = np.mgrid[:24, :36]
 SMOOTH = np.dstack([ROWS * 9, COLUMNS * 6, ROWS + COLUMNS]).astype(np.uint8)
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RDF = b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""%s/></rdf:RDF>'
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + RDF % b"" + b"</x:xmpmeta>"
 IPTC = b"\x1c\x02\x78\0\x0fHarbour at dawn."
@@ -85,10 +85,6 @@ def saved(kind: str, image: Image.Image | None = None, **options: object) -> byt
     buffer = io.BytesIO()
     (image or Image.fromarray(PIXELS)).save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    return bytes((0xFF, marker)) + struct.pack(">H", 2 + len(payload)) + payload
 
 
 def jpeg(*segments: bytes, tail: bytes = b"") -> bytes:

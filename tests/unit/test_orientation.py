@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from picture_files import exif
 from PIL import ExifTags, Image, ImageOps
 
 from hcdcodec.pictures.metadata import Metadata, Strip
@@ -15,13 +16,6 @@ from hcdcodec.pictures.png_chunks import Chunk
 from hcdcodec.pictures.reading import read_image, read_picture
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 13, 3)).astype(np.uint8)
-
-
-def exif(orientation: int) -> bytes:
-    block = Image.Exif()
-    block[ExifTags.Base.Orientation] = orientation
-    block[ExifTags.Base.Make] = "Maker"
-    return block.tobytes().removeprefix(b"Exif\0\0")
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import DATA
-from PIL import ExifTags, Image, ImageCms, TiffImagePlugin
+from picture_files import ICC, noise, saved, segment
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
 from hcdcodec.files.picture_names import Format, format_of
@@ -24,17 +25,6 @@ from hcdcodec.pictures.writing import write_picture
 
 XMP = '<x:xmpmeta xmlns:x="adobe:ns:meta/">ä</x:xmpmeta>'.encode()
 LOSSLESS = (Format.PNG, Format.WEBP, Format.TIFF, Format.JXL)
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
-
-def noise(*shape: int) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def rgb() -> Image.Image:
@@ -500,10 +490,6 @@ def test_chunks_on_which_pixels_depend_are_never_left_out(kind: bytes) -> None:
 
 
 # What Pillow does not hand over
-
-
-def segment(marker: int, payload: bytes) -> bytes:
-    return bytes((0xFF, marker)) + struct.pack(">H", 2 + len(payload)) + payload
 
 
 def jpeg(*segments: bytes, tail: bytes = b"", **options: object) -> bytes:

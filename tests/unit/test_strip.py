@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Draw, Run
-from PIL import ExifTags, Image, ImageCms
+from picture_files import ICC
+from PIL import ExifTags, Image
 
 from hcdcodec.cli import options
 from hcdcodec.cli.arguments import Arguments
@@ -29,7 +30,6 @@ CHUNKS = {
     Strip.DENSITY: (png_chunks.Chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)),),
     Strip.COLOUR: (png_chunks.Chunk(b"gAMA", struct.pack(">I", 45455)), png_chunks.Chunk(b"cICP", b"\1\15\0\1")),
 }
-ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 FULL = Metadata(ICC, b"II*\0\x08\0\0\0\0\0\0\0\0\0", b"<x:xmpmeta/>", tuple(c for cs in CHUNKS.values() for c in cs))
 
 
