@@ -14,6 +14,7 @@ from hcdcodec.networks.hcflow import HcFlow
 from hcdcodec.networks.irn import Irn
 
 DATA = Path(__file__).parent / "data" / "parity"
+NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}
 HAAR = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=np.float32).reshape(4, 1, 2, 2)
 
 

@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 import os
-import subprocess
 import tracemalloc
 import zipfile
 from collections import OrderedDict
@@ -12,25 +11,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from parity import official_tensors
+from checkpoint_files import Payload, saved
+from parity import NETWORKS, official_tensors
 
 from hcdcodec.errors import ModelError
 from hcdcodec.networks import checkpoints
 from hcdcodec.networks.checkpoints import blob_sha1, load_tensors, official_name, read_checkpoint, read_tensors
-from hcdcodec.networks.hcflow import HcFlow
-from hcdcodec.networks.irn import Irn
-
-NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}
 
 
 @pytest.fixture(scope="module")
 def irn() -> dict[str, torch.Tensor]:
     return official_tensors("irn_x2")
-
-
-def saved(path: Path, content: object, *, legacy: bool = False) -> Path:
-    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    return path
 
 
 def content(value: object) -> bytes:
@@ -71,16 +62,6 @@ def test_known_files_are_named(irn: dict[str, torch.Tensor], tmp_path: Path, mon
 def test_blob_sha1_is_gits() -> None:
     assert blob_sha1(b"") == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
     assert blob_sha1(b"hello\n") == "ce013625030ba8dba906f756967f9e9ca394464a"
-
-
-class Payload:
-    """Runs a command when unpickled carelessly."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return subprocess.check_call, (["touch", str(self.target)],)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

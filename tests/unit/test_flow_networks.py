@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import Draw
-from parity import official_tensors, parity_network
+from parity import NETWORKS, official_tensors, parity_network
 
 from hcdcodec.cli.command import cli
 from hcdcodec.codec.decode import decode_picture, decode_pictures
@@ -26,7 +26,6 @@ from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.hcflow import HcFlow
-from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.networks.weights import model_hash
 from hcdcodec.pictures.metadata import Metadata
@@ -35,7 +34,6 @@ from hcdcodec.pictures.reading import read_picture
 from hcdcodec.tiles import DISTANT_HALO, DISTANT_TILE, plan
 
 SEARCHES = [Ste(2), Paper(hr_steps=1, lr_steps=1)]
-NETWORKS = {"irn_x2": lambda: Irn(2), "irn_x4": lambda: Irn(4), "hcflow_x4": HcFlow}
 
 
 @pytest.fixture(scope="module", params=NETWORKS)

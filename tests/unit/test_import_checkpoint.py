@@ -2,14 +2,13 @@
 
 import json
 import math
-import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from checkpoint_files import Payload, saved
 from click.testing import CliRunner, Result
-from parity import error, official_tensors, vectors
+from parity import NETWORKS, error, official_tensors, vectors
 
 from hcdcodec.cli.command import cli
 from hcdcodec.codec.encode import encode_pictures
@@ -30,17 +29,11 @@ from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.tiles import Rect
 
-NETWORKS = ("irn_x2", "irn_x4", "hcflow_x4")
 PARAMETERS = {"irn_x2": 1_667_952, "irn_x4": 4_355_136, "hcflow_x4": 4_396_206}
 
 
 def run(*arguments: str | Path) -> Result:
     return CliRunner().invoke(cli, ["models", *map(str, arguments)])
-
-
-def saved(path: Path, tensors: Mapping[str, object]) -> Path:
-    torch.save(dict(tensors), path)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -179,16 +172,6 @@ def test_an_import_replaces_no_other_weights(weights_dir: Path, tmp_path: Path) 
     assert [entry.hash for entry in read_manifest(tmp_path)] == [new, old]
     assert find("irn", 2, first=tmp_path)[1].hash == new != old
     assert load_backbone("irn", 2, weights_dir=tmp_path, hash_prefix=old).model_hash == old
-
-
-class Payload:
-    """Runs a command when unpickled carelessly."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return subprocess.check_call, (["touch", str(self.target)],)
 
 
 def test_code_in_a_checkpoint_never_runs(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ No checkpoint of anybody's is needed: small networks of spandrel's own classes g
 
 import importlib.util
 import json
-import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from checkpoint_files import Payload, saved
 from conftest import Draw, Run
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -72,11 +72,6 @@ KINDS: Mapping[str, tuple[Callable[[], Tensors], int, str]] = {
     "compact": (compact, 4, "RealESRGAN Compact, "),
     "compact5": (partial(compact, upscale=5), 5, "RealESRGAN Compact, "),  # no divisor of the chart's sides
 }
-
-
-def saved(path: Path, content: object) -> Path:
-    torch.save(content, path)
-    return path
 
 
 def install(tensors: Tensors, directory: Path) -> str:
@@ -201,16 +196,6 @@ def test_other_kinds_of_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.safetensors").write_bytes(b"\x10" + bytes(7) + b"{damaged")
     with pytest.raises(ModelError, match="no safetensors file"):
         sr.read_sr_checkpoint(tmp_path / "x.safetensors")
-
-
-class Payload:
-    """Runs a command when unpickled carelessly."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return subprocess.check_call, (["touch", str(self.target)],)
 
 
 @needs_spandrel
