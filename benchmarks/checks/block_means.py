@@ -30,9 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--qualities", type=int, nargs="+", default=list(QUALITIES))
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     for pictured in pictures.chosen(given, given.scale):
         rows = [{"quality": quality, **_measure(engine, pictured, quality)} for quality in given.qualities]

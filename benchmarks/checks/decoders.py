@@ -60,8 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--checkout", type=Path, help="of the release that encodes; default: the golden files")
     parser.add_argument("--effort", default="1", help="how long it searches with crn; default: 1")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.checkout:

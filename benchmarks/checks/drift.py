@@ -89,9 +89,7 @@ def main() -> None:
     parser.add_argument("--backbones", nargs="+", default=["bicubic", "crn"], help="default: bicubic crn")
     parser.add_argument("--scales", type=int, nargs="+", default=[4], help="default: 4")
     parser.add_argument("--weights-dir", type=Path, help="search this directory for weights first")
-    for module in (pictures, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures)
     rows = [row for name in given.backbones for scale in given.scales for row in _measured(given, name, scale)]
     record.say(rows)
     record.write_csv(given.out / "drift.csv", rows)

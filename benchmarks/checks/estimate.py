@@ -65,14 +65,11 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    pictures.add_options(parser)
-    round_trip.add_options(parser)
-    record.add_options(parser)
     parser.add_argument("--mixed", type=int, default=300, metavar="N", help="files in the mixed folder; default: 300")
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help=f"default: {DEFAULT_EFFORT}")
     parser.add_argument("--qualities", type=int, nargs="+", default=list(QUALITIES))
-    return parser.parse_args()
+    return record.parse(parser, pictures, round_trip)
 
 
 def _fill(folder: Path, given: argparse.Namespace) -> Path:

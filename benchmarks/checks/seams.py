@@ -125,9 +125,7 @@ def main() -> None:
     parser.add_argument("--tile", type=int, default=DISTANT_TILE, help="core in LR samples")
     parser.add_argument("--halo", type=int, default=DISTANT_HALO, help="context in LR samples")
     parser.add_argument("--band", type=int, default=4, help="HR pixels on each side of a border")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     for pictured in pictures.chosen(given, given.scale):
         rows = list(_rows(given, pictured))
         if not rows:

@@ -78,16 +78,13 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    pictures.add_options(parser)
-    round_trip.add_options(parser)
-    record.add_options(parser)
     parser.add_argument("--scales", type=int, nargs="+", default=[4], help="default: 4")
     parser.add_argument("--efforts", type=int, nargs="+", default=[0, DEFAULT_EFFORT], help="default: 0 and 5")
     parser.add_argument("--paper-qualities", type=int, nargs="*", default=[round_trip.FULL_GRID], help="default: 100")
     parser.add_argument("--qualities", type=int, nargs="+", default=list(QUALITIES))
     parser.add_argument("--ssimulacra2", action="store_true", help="two seconds a file")
     parser.add_argument("--windows", action="store_true", help="the paper's scheme on LR windows of 128, too")
-    return parser.parse_args()
+    return record.parse(parser, pictures, round_trip)
 
 
 def _is_installed(given: argparse.Namespace, scale: int) -> bool:

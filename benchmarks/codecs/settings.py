@@ -43,9 +43,7 @@ SETTINGS = (
 def main() -> None:
     """Measure every setting on every set and write a table of each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     for pictured in pictures.chosen(given, 8):
         rows = [row for setting in SETTINGS if (row := _measured(given, setting, pictured))]
         record.say(rows)

@@ -62,9 +62,7 @@ def main() -> None:
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help=f"default: {DEFAULT_EFFORT}")
     parser.add_argument("--picture", type=Path, default=SHIPPED / "coffee.png", metavar="FILE")
     parser.add_argument("--detail", type=int, nargs=4, default=DETAIL, metavar=("LEFT", "TOP", "WIDTH", "HEIGHT"))
-    round_trip.add_options(parser)
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, round_trip)
     shown = _shown(given)
     rows = [{"shown": one.title, "kb": one.size / 1000, "psnr_rgb": one.psnr} for one in shown]
     record.say(rows)

@@ -10,6 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
@@ -34,6 +35,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where results go."""
     usual = RESULTS / _script().parent.name
     parser.add_argument("--out", type=Path, default=usual, metavar="DIR", help=f"default: {usual.relative_to(ROOT)}")
+
+
+def parse(parser: argparse.ArgumentParser, *modules: ModuleType) -> argparse.Namespace:
+    """Parse the command line of a script, which has the options of these modules and of this one, too."""
+    for module in modules:
+        module.add_options(parser)
+    add_options(parser)
+    return parser.parse_args()
 
 
 def provenance() -> list[str]:

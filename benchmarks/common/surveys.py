@@ -19,9 +19,7 @@ def conduct(
     """
     parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     for pictured in pictures.chosen(given):
         rows = list(measure(given, pictured))
         record.say(rows)

@@ -28,9 +28,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--steps", type=int, default=15, help="default: 15")
     parser.add_argument("--epsilon", type=float, default=0.3, help="radius of the ball; default: 0.3")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     search = Paper(0, given.steps, epsilon=given.epsilon)
     for pictured in pictures.chosen(given, engine.backbone.multiple):

@@ -30,9 +30,7 @@ def main() -> None:
     parser.add_argument("--efforts", type=int, nargs="+", default=list(EFFORTS))
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), help="N of the paper's scheme")
     parser.add_argument("--windows", action="store_true", help="the paper's scheme on LR windows of 128, too")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     for pictured in pictures.chosen(given, given.scale):
         rows = _with_gains(list(_rows(given, engine, pictured)))

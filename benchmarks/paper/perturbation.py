@@ -27,9 +27,7 @@ def main() -> None:
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--effort", type=int, default=DEFAULT_EFFORT, help="of our search")
     parser.add_argument("--amplify", type=int, default=16, help="factor of the drawn perturbations; default: 16")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     for pictured in pictures.chosen(given, engine.backbone.multiple):
         folder = given.out / f"perturbation_{given.backbone}_x{given.scale}_{pictured.name}"

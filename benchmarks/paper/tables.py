@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("--efforts", type=int, nargs="+", default=[DEFAULT_EFFORT], help="of our search, for table1")
     parser.add_argument("--origin", default="", help="table1: where imported networks are from, for the file's head")
     parser.add_argument("--windows", action="store_true", help="table1: the paper's scheme on LR windows of 128, too")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     for what in MAKERS if "all" in given.what else given.what:
         MAKERS[what](given)
 

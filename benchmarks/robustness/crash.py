@@ -127,8 +127,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=200, help="runs that a signal stops; default: 200")
     parser.add_argument("--many", type=int, default=0, metavar="N", help="plan a folder of N files; default: 0")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     torch.set_num_threads(1)
     result: dict[str, object] = {"provenance": record.provenance()}
     root = Path(tempfile.mkdtemp())  # removed below and not by a context, which the children, too, would leave

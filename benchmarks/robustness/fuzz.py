@@ -55,8 +55,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--keep", type=Path, default=Path("broken"), metavar="DIR", help="default: broken")
     parser.add_argument("--counters", type=Path, help=argparse.SUPPRESS)
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     if given.counters:
         _fuzz(given)
     else:

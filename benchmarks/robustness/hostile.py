@@ -59,8 +59,7 @@ def main() -> None:
     """Measure each file and write the table; leave with status 1 where one costs too much."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--limit", type=int, help="only so many files of each kind; default: all")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     read_picture(honest_source(1, 1))  # what is loaded at the first use counts for no file
     api.decode(honest_encoded(1, 1))
     rows = [*_rows(sources(), read_picture, honest_source, given.limit)]

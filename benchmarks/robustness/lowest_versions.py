@@ -30,8 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", choices=ENDS, help="default: both")
     parser.add_argument("--tests", nargs="*", default=["tests"], metavar="PATH", help="default: tests")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     given.out.mkdir(parents=True, exist_ok=True)
     statuses = []
     for end in ENDS if given.only is None else (given.only,):

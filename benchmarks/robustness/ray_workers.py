@@ -60,8 +60,7 @@ def main() -> None:
     """Run the rounds and write what was counted."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--pictures", type=int, default=30, help="default: 30")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     if importlib.util.find_spec("ray") is None:
         parser.error("Ray is not installed; pip install 'hcdcodec[ray]'")
     ray: Any = importlib.import_module("ray")

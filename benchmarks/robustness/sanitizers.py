@@ -29,8 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=200, help="of each level and float type")
     parser.add_argument("--seed", type=int, default=0)
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     rows = [_row(kind, flags, given.calls, given.seed) for kind, flags in KINDS.items()]
     record.say(rows)
     record.write_csv(given.out / "sanitizers.csv", rows)

@@ -34,9 +34,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="pictures; default: what fills a batch")
     pictures.add_set_option(parser)
     pictures.add_side_option(parser)
-    for module in (command_runs, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, command_runs)
     crops = pictures.squares(pictures.photographs(given), given.side)
     rows = _by_batch(round_trip.engine_of(given, scale=given.scale), crops, given.effort, given.limit)
     record.say(rows)

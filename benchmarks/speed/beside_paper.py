@@ -40,9 +40,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=16, metavar="N", help="pictures; default: 16")
     pictures.add_set_option(parser)
     pictures.add_side_option(parser)
-    for module in (round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, round_trip)
     crops = pictures.squares(pictures.photographs(given), given.side)
     rows = _beside_paper(round_trip.engine_of(given, scale=given.scale), list(islice(crops, given.limit)))
     record.say(rows)

@@ -21,9 +21,7 @@ def main() -> None:
     """Measure every set and write a table of each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     for pictured in pictures.chosen(given, given.scale):
         rows = [

@@ -29,9 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--limit", type=int, default=1000, metavar="N", help="pictures; default: 1000")
     pictures.add_set_option(parser)
-    for module in (command_runs, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, command_runs)
     with tempfile.TemporaryDirectory() as folder:
         picture_folders.fill(Path(folder) / "in", pictures.photographs(given), given.limit, SMALL)
         rows = list(_rows(command_runs.both_ways(given, Path(folder) / "in")))

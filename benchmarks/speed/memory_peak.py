@@ -19,9 +19,7 @@ def main() -> None:
     """Measure every size and write one table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="only the N smallest sizes")
-    for module in (command_runs, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, command_runs)
     with tempfile.TemporaryDirectory() as folder:
         rows = [_measure(given, Path(folder), megapixels) for megapixels in MEGAPIXELS[: given.limit or None]]
     record.write_csv(given.out / "memory_peak.csv", rows)

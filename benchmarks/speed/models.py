@@ -25,8 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--manifest", action="store_true", help="store the figures in weights/manifest.json, too")
     parser.add_argument("--crop", type=int, default=pictures.SIDE, metavar="PX", help="default: %(default)s")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     entries = read_manifest(SHIPPED)
     rows = [_measured(entry, given.crop) for entry in entries]
     record.say(rows)

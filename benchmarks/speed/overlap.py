@@ -22,9 +22,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=200, metavar="N", help="pictures; default: 200")
     parser.add_argument("--sides", type=int, nargs="+", default=picture_folders.MIXED, help="heights and widths")
     pictures.add_set_option(parser)
-    for module in (command_runs, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, command_runs)
     with tempfile.TemporaryDirectory() as folder:
         rows = list(_rows(given, Path(folder)))
     record.say(rows)

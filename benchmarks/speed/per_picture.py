@@ -35,9 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--scale", type=int, default=4, help="default: 4")
     parser.add_argument("--repeat", type=int, default=3, help="rounds; default: 3")
-    for module in (pictures, round_trip, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     for pictured in pictures.chosen(given, given.scale):
         rows = _measured(engine, pictured, given.repeat)

@@ -34,9 +34,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--limit", type=int, default=200, metavar="N", help="pictures at most; default: 200")
     pictures.add_set_option(parser)
-    for module in (command_runs, record):
-        module.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser, command_runs)
     with tempfile.TemporaryDirectory() as folder:
         timed = list(_timed(given, Path(folder)))
     rows = [row for way in ("encode", "decode") for row in _beside_line([one for one in timed if one.way == way])]

@@ -45,8 +45,7 @@ def main() -> None:
     parser.add_argument("--megapixels", type=float, default=7.0, help="of the large picture; default: 7")
     parser.add_argument("--place", choices=["first", "last"], default="last", help="of the large one; default: last")
     parser.add_argument("--clock", choices=list(_CLOCKS), default="wall", help="default: wall")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     with TemporaryDirectory() as folder:
         _draw(Path(folder) / "in", given.small, given.megapixels, given.place)
         rows = _rows(_run(given, Path(folder)))

@@ -64,8 +64,7 @@ def main() -> None:
     parser.add_argument("--columns", type=int, nargs="+", default=[60, 80, 120], help="widths; default: 60 80 120")
     parser.add_argument("--effort", default="2", help="of the search; default: 2")
     parser.add_argument("--backbone", default="crn", help="default: crn")
-    record.add_options(parser)
-    given = parser.parse_args()
+    given = record.parse(parser)
     given.out.mkdir(parents=True, exist_ok=True)
     for columns in given.columns:
         with tempfile.TemporaryDirectory() as folder:
