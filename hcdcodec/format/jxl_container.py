@@ -16,15 +16,13 @@ Source: ISO/IEC 18181-2, section 9.
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 
-import numpy as np
-
 from hcdcodec.errors import DamagedError, EditedError, NotOursError, PictureError, UnsupportedError, UsageError
 from hcdcodec.files.picture_names import Format
 from hcdcodec.format import side_parts
 from hcdcodec.format.header import RESTORE
 from hcdcodec.format.layout import Contents, Opened, Optimise, stripped
 from hcdcodec.format.side_parts import Part, Places
-from hcdcodec.pictures import formats, plugins
+from hcdcodec.pictures import formats, jxl, plugins
 from hcdcodec.pictures.boxes import Frame, Slices, find_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, read_head
 from hcdcodec.pictures.picture import Levels, split
@@ -34,13 +32,15 @@ SIDE_MAX = 2**30
 
 _PLACES = Places(NAME, exif=b"Exif", xmp=b"xml ", exif_prefix=bytes(4))
 _FRAME = struct.Struct(">I4s")
-_SIGNATURE = b"\0\0\0\x0cJXL \r\n\x87\n"
-_BEGIN = _SIGNATURE + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
+_BEGIN = jxl.BEGIN + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
 _LAST_PART = 1 << 31
 _EFFORTS = (7, 9)
 """Of libjxl. All are tried, since more effort makes some LRs larger, mostly those of all levels."""
 
-_CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
+recognise = jxl.recognise
+"""A bare codestream is recognised, too, though it has no place for a header."""
+
+is_marked = side_parts.is_marked
 
 
 def check_installed() -> None:
@@ -53,16 +53,6 @@ def check_installed() -> None:
         plugins.require(Format.JXL)
     except PictureError as error:
         raise UsageError(str(error)) from error
-
-
-def recognise(head: bytes) -> bool:
-    """Tell whether a file is a JPEG XL, in boxes or, without a place for a header, a bare codestream."""
-    return head.startswith((_SIGNATURE, SIGNATURE))
-
-
-def is_marked(head: bytes) -> bool:
-    """Tell whether the header, or its twin, stands in a file or its beginning."""
-    return side_parts.is_marked(head)
 
 
 def write(contents: Contents, optimise: Optimise) -> bytes:
@@ -189,12 +179,10 @@ def _encode_once(lr: Levels, effort: int) -> bytes:
 
 def _decode(codestream: bytes, height: int, width: int) -> tuple[Levels, Levels | None]:
     try:
-        decoder = plugins.require(Format.JXL).Decoder(num_threads=0)
+        with formats.pillow_reads(), formats.wait_turn(height * width):
+            levels = jxl.read_jxl(codestream).levels
     except PictureError as error:
         raise UnsupportedError(str(error)) from error
-    with formats.pillow_reads(), formats.wait_turn(height * width):
-        is_jpeg, found, samples, *_ = decoder(codestream)
-    channels = _CHANNELS.get(found.mode, 0)
-    if is_jpeg or len(samples) != height * width * channels:
+    if levels.shape[:2] != (height, width):
         raise EditedError(f"the picture was converted after encoding; {RESTORE}")
-    return split(np.frombuffer(samples, np.uint8).reshape(height, width, channels).copy())
+    return split(levels)

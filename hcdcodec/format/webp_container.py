@@ -44,6 +44,8 @@ _COUNT_MAX = 1 << 12
 _EFFORT = {"method": 5, "quality": 75}
 """How long libwebp searches for fewer bytes."""
 
+is_marked = side_parts.is_marked
+
 
 def check_installed() -> None:
     """Do nothing: Pillow brings WebP along."""
@@ -52,11 +54,6 @@ def check_installed() -> None:
 def recognise(head: bytes) -> bool:
     """Tell whether a file is a WebP."""
     return head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-
-
-def is_marked(head: bytes) -> bool:
-    """Tell whether the header, or its twin, stands in a file or its beginning."""
-    return side_parts.is_marked(head)
 
 
 def write(contents: Contents, optimise: Optimise) -> bytes:

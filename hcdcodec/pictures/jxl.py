@@ -27,7 +27,7 @@ from hcdcodec.pictures.picture import Levels
 from hcdcodec.pictures.png_chunks import Chunk
 
 _NAME = "JPEG XL"
-_BEGIN = b"\0\0\0\x0cJXL \r\n\x87\n"
+BEGIN = b"\0\0\0\x0cJXL \r\n\x87\n"
 _STORAGE = (b"JXL ", b"ftyp", b"jxlc", b"jxlp", b"jxll", b"jxli", b"jbrd")
 _CHANNELS = {"L": 1, "LA": 2, "RGB": 3, "RGBA": 4}
 _SRGB = tuple(
@@ -55,7 +55,7 @@ class JxlFile:
 
 def recognise(data: bytes) -> bool:
     """Tell whether a file is a JPEG XL."""
-    return data.startswith((SIGNATURE, _BEGIN))
+    return data.startswith((SIGNATURE, BEGIN))
 
 
 def read_size(data: bytes) -> tuple[int, int]:
@@ -71,7 +71,7 @@ def read_size(data: bytes) -> tuple[int, int]:
 
 
 def read_jxl(data: bytes) -> JxlFile:
-    """Decode a file. The caller has checked its size.
+    """Decode a file, or a bare codestream. The caller has checked its size.
 
     Raises:
         PictureError: a package is missing.
@@ -101,7 +101,7 @@ def _refuse(head: JxlHead) -> None:
 
 def _read_metadata(data: bytes, icc: bytes) -> tuple[Metadata, tuple[str, ...]]:
     payloads, lost = dict[bytes, bytes](), list[str]()
-    for box in walk_boxes(data, _NAME) if data.startswith(_BEGIN) else ():
+    for box in walk_boxes(data, _NAME) if data.startswith(BEGIN) else ():
         if box.type == b"brob":
             box = Box(box.payload[:4], _unpack(box.payload[4:]) if box.payload[:4] in (b"Exif", b"xml ") else b"")
         if box.type in (b"Exif", b"xml "):
