@@ -208,8 +208,6 @@ def unpickle(data: bytes) -> object:
         ModelError: the file is damaged, holds anything else, or unpacks to far more bytes.
     """
     try:
-        if _unpacked_bytes(data) > _UNPACKED_MAX * len(data):
-            raise ModelError(_TOO_LARGE)
         if any(_ALLOCATING in pickled for pickled in _pickles(data)):
             raise ModelError(_NO_TENSORS)
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -219,19 +217,13 @@ def unpickle(data: bytes) -> object:
         raise ModelError("is damaged, or holds more than tensors; import an official .pth file") from error
 
 
-def _unpacked_bytes(data: bytes) -> int:
-    """Return the unpacked size of a checkpoint. The old format is not a zip file, and cannot be compressed."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return len(data)
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        return sum(entry.file_size for entry in archive.infolist())
-
-
 def _pickles(data: bytes) -> list[bytes]:
-    """Return the parts of a checkpoint that name functions."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
+    """Return the parts of a checkpoint that name functions, once it is clear that it unpacks to no more than usual."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):  # the old format, which cannot be compressed
         return [data]
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _UNPACKED_MAX * len(data):
+            raise ModelError(_TOO_LARGE)
         return [archive.read(entry) for entry in archive.infolist() if entry.filename.endswith(".pkl")]
 
 
