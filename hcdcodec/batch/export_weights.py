@@ -13,7 +13,6 @@ from hcdcodec.files import disk
 from hcdcodec.files.find import ARCHIVE_FOLDER, Remark, is_directory, search
 from hcdcodec.files.small_files import refuse_other
 from hcdcodec.format import container
-from hcdcodec.format.header import Header
 from hcdcodec.networks import archive
 from hcdcodec.networks.families import FAMILIES
 from hcdcodec.networks.manifest import check_prefix, find
@@ -65,7 +64,8 @@ def survey_archive(directory: Path) -> Needs:
     counts, folders, problems = Counter[Need](), defaultdict[Need, dict[Path, None]](dict), list(findings.problems)
     for found in findings.found:
         try:
-            header = _read_header(found.path)
+            with disk.SlicedFile(found.path) as file:
+                header = container.peek(file)
         except ContainerError as error:
             problems.append(Remark(str(found.path), str(error)))
             continue
@@ -158,8 +158,3 @@ def _store(target: Path, data: bytes) -> None:
 def _is_there(target: Path, need: Need) -> bool:
     state = archive.read_state(archive.read_plain(target))
     return state is not None and model_hash(state).startswith(need.prefix)
-
-
-def _read_header(path: Path) -> Header:
-    with disk.SlicedFile(path) as file:
-        return container.peek(file)

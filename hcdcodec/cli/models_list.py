@@ -93,9 +93,12 @@ def _state(entry: Entry, *, is_taken: bool) -> str:
     """
     is_default = is_taken and (entry.name, entry.scale) == (Arguments.backbone, Arguments.scale)
     state = ("default" if is_default else "installed") if is_taken else f"-b {entry.name}@{entry.hash[:4]} takes it"
-    more = [entry.origin["network"]] if "network" in entry.origin else []
-    more += ["experimental"] if entry.experimental else []
-    return ", ".join([state, *more])
+    return ", ".join([state, *_remarks(entry)])
+
+
+def _remarks(entry: Entry) -> list[str]:
+    network = [entry.origin["network"]] if "network" in entry.origin else []
+    return [*network, *(["experimental"] if entry.experimental else [])]
 
 
 def _figure(entry: Entry) -> str:
@@ -125,11 +128,9 @@ def _chapter(path: Path, entry: Entry) -> str:
     """Return all about installed weights."""
     z = f"normal of deviation {entry.details_scale:g}" if entry.details_scale else "zeros"
     title = f"  x{entry.scale}  {entry.hash[:12]}  {entry.parameters:,} parameters, z {z}, licence: {entry.licence}"
-    more = [entry.origin["network"]] if "network" in entry.origin else []
-    more += ["experimental"] if entry.experimental else []
     figures = (f"{figure}: {value}{_unit(figure)}" for figure, value in entry.measured.items())
     place = str(path) if is_file(path) else f"{path}, {_LOST}"
-    lines = (title, *(f"      {line}" for line in (place, *more, *figures)))
+    lines = (title, *(f"      {line}" for line in (place, *_remarks(entry), *figures)))
     return "".join(f"{printable(line)}\n" for line in lines)
 
 

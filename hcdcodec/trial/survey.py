@@ -1,6 +1,5 @@
 """Measure the files of a folder: every one of them, or of very many an even choice."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.source import read_file
 from hcdcodec.errors import HcdError
 from hcdcodec.files import disk
+from hcdcodec.files.find import status_of
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.picture import Picture
 from hcdcodec.trial.measure import Measured, Setting, measure
@@ -133,7 +133,5 @@ def _measure(path: Path, *, settings: tuple[Setting, ...], reading: Reading) -> 
 
 
 def _size(path: Path) -> int:
-    try:
-        return os.stat(path).st_size  # noqa: PTH116  (as elsewhere: names as the system gives them)
-    except OSError:
-        return 0
+    status = status_of(path)
+    return status.st_size if status else 0
