@@ -26,6 +26,13 @@ def number_of(job: Job) -> int:
     return int(job.name)
 
 
+def noted(count: int, taken: list[int]) -> Iterator[Job]:
+    """Yield jobs, and note the numbers of those that were taken."""
+    for job in jobs_of(count):
+        taken.append(number_of(job))
+        yield job
+
+
 def done(job: Job, made: object) -> Outcome:
     return Outcome(name=job.name, status=Status.DONE, target=job.target, message=str(made))
 
@@ -157,13 +164,7 @@ def test_groups_are_halved_until_they_fit() -> None:
 @pytest.mark.usefixtures("narrow")
 def test_reading_runs_ahead_by_a_bounded_number_of_jobs() -> None:
     taken: list[int] = []
-
-    def todo() -> Iterator[Job]:
-        for job in jobs_of(100):
-            taken.append(number_of(job))
-            yield job
-
-    outcomes = run_stages(todo(), stages(), threads=2, group_px=1)
+    outcomes = run_stages(noted(100, taken), stages(), threads=2, group_px=1)
     for finished in range(1, 60):
         next(outcomes)
         # Being read, waiting to be computed, in one group, and waiting to be written.
@@ -176,11 +177,6 @@ def test_reading_pauses_while_large_pictures_wait() -> None:
     ahead: list[int] = []
     read: list[int] = []
 
-    def todo() -> Iterator[Job]:
-        for job in jobs_of(12):
-            taken.append(number_of(job))
-            yield job
-
     def slow(group: list[int]) -> list[int]:
         while len(read) < len(taken):
             time.sleep(0.001)
@@ -192,7 +188,7 @@ def test_reading_pauses_while_large_pictures_wait() -> None:
         read.append(number_of(job))
         return number_of(job)
 
-    list(run_stages(todo(), stages(reading, slow, weigh=lambda _: 1 << 30), threads=1, group_px=1))
+    list(run_stages(noted(12, taken), stages(reading, slow, weigh=lambda _: 1 << 30), threads=1, group_px=1))
     # Two may have begun before the first weight is known; none begins while a large one waits.
     assert ahead == [1, 0] * 6
 
@@ -225,11 +221,6 @@ def test_closing_early_stops_reading_and_finishes_what_is_being_written() -> Non
     ended: list[str] = []
     go_on = threading.Event()
 
-    def todo() -> Iterator[Job]:
-        for job in jobs_of(1000):
-            taken.append(number_of(job))
-            yield job
-
     def write(job: Job, _: int, made: int) -> Outcome:
         begun.append(job.name)
         if job.name != "0":
@@ -237,7 +228,7 @@ def test_closing_early_stops_reading_and_finishes_what_is_being_written() -> Non
         ended.append(job.name)
         return done(job, made)
 
-    outcomes = run_stages(todo(), stages(write=write), threads=2, group_px=1)
+    outcomes = run_stages(noted(1000, taken), stages(write=write), threads=2, group_px=1)
     assert next(outcomes).name == "0"
     threading.Timer(0.1, go_on.set).start()
     outcomes.close()  # type: ignore[attr-defined]
@@ -352,13 +343,8 @@ def test_closing_early_lets_devices_finish_and_leaves_no_threads() -> None:
 def test_what_is_settled_is_told_before_later_jobs_are_read() -> None:
     taken: list[int] = []
 
-    def todo() -> Iterator[Job]:
-        for job in jobs_of(100):
-            taken.append(number_of(job))
-            yield job
-
     def read(job: Job) -> int | Outcome:
         return Outcome(name=job.name, status=Status.SKIPPED)
 
-    assert next(run_stages(todo(), stages(read=read), threads=2, group_px=1000)).name == "0"
+    assert next(run_stages(noted(100, taken), stages(read=read), threads=2, group_px=1000)).name == "0"
     assert len(taken) < 10
