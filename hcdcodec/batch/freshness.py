@@ -175,7 +175,7 @@ def judge_lr(job: Job, wanted: Wanted, files: FileOptions) -> Standing:
     standing = _judge(job, read_encoded_stamp, wanted, files)
     if standing.state is Freshness.MISSING:
         refuse_twin(job, files, lambda: _digest(job.source, files) if job.source else b"")
-    target = status_of(job.target) if job.target else None
+    target = status_of(job.target)
     if standing.state.is_settled and standing.stamp and target and wanted.is_missed_by(standing.stamp, target.st_size):
         reason = "up to date, and misses its target; choose another target or --scale"
         return replace(standing, reason=reason, misses_target=True)
@@ -218,7 +218,7 @@ def _judge_by_time(job: Job, files: FileOptions) -> Standing:
     target = _status_of_target(job)
     if files.force or target is None:
         return _judge_forced(job)
-    source = status_of(job.source) if job.source else None
+    source = status_of(job.source)
     size = read_file_size(job.target) if job.target else None
     if source is None or files.checksum or size is None or not _is_dated(target, source):
         # No mark says whether it is ours, so it may be a picture of the user.
@@ -250,12 +250,12 @@ def judge_stamp(
         digest_of: returns the digest of a source as the stamp records it; called only where no cheaper test decides.
     """
     # From the cheapest test to the most expensive one: the digest reads the whole source.
-    target = status_of(job.target) if job.target else None
+    target = status_of(job.target)
     if target is None:
         return Freshness.MISSING
     if stamp is None:
         return Freshness.FOREIGN
-    source = status_of(job.source) if job.source else None
+    source = status_of(job.source)
     if job.source is None or source is None or not wanted.is_met_by(stamp):
         return Freshness.STALE
     # Reconstructions record no source size, since the digest in their mark is enough.
@@ -293,7 +293,7 @@ def confirm(job: Job, standing: Standing) -> None:
     """
     if standing.state not in (Freshness.FRESH, Freshness.OLDER):
         return
-    source, target = job.source and status_of(job.source), job.target and status_of(job.target)
+    source, target = status_of(job.source), status_of(job.target)
     if job.target and source and target and not _is_dated(target, source):
         # Not the time of now: `--preserve` has given the result the time of its source, and that must stay.
         disk.touch(job.target, (target.st_atime_ns, max(source.st_mtime_ns, target.st_mtime_ns)))

@@ -37,7 +37,7 @@ def survey(
 
 def skip(job: Job, standing: Standing) -> Outcome:
     """Return the outcome of a job whose result is up to date, with the sizes of what stands there."""
-    stamp, (source, target) = standing.stamp, (path and status_of(path) for path in (job.source, job.target))
+    stamp, (source, target) = standing.stamp, map(status_of, (job.source, job.target))
     return Outcome(
         name=job.name,
         target=job.target,

@@ -113,10 +113,10 @@ def identity(path: Path | str) -> tuple[int, int] | None:
     return (status.st_dev, status.st_ino) if status else None
 
 
-def status_of(path: Path | str) -> os.stat_result | None:
-    """Return the status of a file, or None if there is no file or it cannot be reached."""
+def status_of(path: Path | str | None) -> os.stat_result | None:
+    """Return the status of a file, or None if there is no path, no file, or it cannot be reached."""
     try:
-        return _status(path)
+        return None if path is None else _status(path)
     except (OSError, ValueError):
         return None
 
