@@ -1,7 +1,6 @@
 """A picture's way through our files and back, measured."""
 
 import argparse
-import math
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -63,7 +62,7 @@ class Trip:
 
     def likeness(self, original: Picture, scale: int) -> float:
         """Return the PSNR-RGB of the LR against the antialiased bicubic LR, sizes being multiples of `scale`."""
-        return lr_likeness(original, self.lr, scale, most=math.inf)
+        return lr_likeness(original, self.lr, scale)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,7 @@ def measure(engine: Engine, pictured: PictureSet, search: Search, quality: int =
 def summary(scale: int, found: Sequence[tuple[Picture, Trip]]) -> record.Row:
     """Return the means over pictures and what became of them."""
     scores: list[Scores] = [trip.scores(picture, scale) for picture, trip in found]
-    likeness = [min(trip.likeness(picture, scale), 100.0) for picture, trip in found]
+    likeness = [trip.likeness(picture, scale) for picture, trip in found]
     return {
         "psnr_y": pictures.mean([score.psnr_y for score in scores]),
         "ssim": pictures.mean([score.ssim or 0 for score in scores]),

@@ -8,6 +8,7 @@ from hcdcodec.cli.report import format_time, name_members, round_finite
 from hcdcodec.files.names import printable
 from hcdcodec.files.sizes import format_bytes
 from hcdcodec.format.grid import DEFAULT_QUALITY
+from hcdcodec.pictures.metrics import EXACT_DB
 from hcdcodec.trial.rivals import AVIF
 
 if TYPE_CHECKING:
@@ -166,8 +167,8 @@ def _align(*rows: tuple[str, ...]) -> str:
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    """Return a mean; an exact picture counts as 100 dB, and without all values there is no fair mean."""
-    known = [min(value, 100.0) for value in values if value is not None]
+    """Return a mean; an exact picture counts as `EXACT_DB`, and without all values there is no fair mean."""
+    known = [min(value, EXACT_DB) for value in values if value is not None]
     return f"{sum(known) / len(known):.2f}" if len(known) == len(values) else "-"
 
 

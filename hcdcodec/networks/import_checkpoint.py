@@ -15,13 +15,11 @@ from hcdcodec.networks.reference_chart import chart
 from hcdcodec.networks.registry import assemble
 from hcdcodec.networks.sr import read_sr_checkpoint
 from hcdcodec.networks.weights import install, model_hash
-from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.metrics import EXACT_DB, decibels
 from hcdcodec.tiles import Rect
 
 PLAIN, ZEROS, NORMAL = "chart/PSNR", "chart/PSNR/z zeros", "chart/PSNR/z normal"
 """Names of the measured values in a manifest: the first one, or the other two for networks that take z."""
-
-_EXACT_DB = 100.0
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ def chart_psnr(network: Backbone, *choices: Sequence[torch.Tensor]) -> list[floa
         made = [network.upscale(lr, details).clamp(0, 1) for details in choices]
     differences = (picture.mul(255).round() - hr.mul(255).round() for picture in made)
     # An exact copy has an infinite PSNR, which JSON cannot hold.
-    return [decibels(float(apart.square().mean(dtype=torch.float64)), _EXACT_DB) for apart in differences]
+    return [decibels(float(apart.square().mean(dtype=torch.float64)), EXACT_DB) for apart in differences]
 
 
 def _measure(network: Backbone) -> dict[str, float]:

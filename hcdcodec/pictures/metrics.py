@@ -22,6 +22,9 @@ Values = npt.NDArray[np.float64]
 PEAK = 255.0
 DEFAULT_BORDER = 4
 
+EXACT_DB = 100.0
+"""The PSNR that an exact picture counts as, where a mean or an interpolation needs a finite one."""
+
 LUMA = (65.481, 128.553, 24.966)
 """Weights of R, G and B in BT.601 luma, for values in [0, 1]."""
 

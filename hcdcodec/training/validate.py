@@ -9,7 +9,7 @@ from hcdcodec.codec.lr_likeness import lr_likeness
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import search_of
 from hcdcodec.engine.engine import Engine
-from hcdcodec.pictures.metrics import decibels
+from hcdcodec.pictures.metrics import EXACT_DB, decibels
 from hcdcodec.pictures.picture import Picture
 
 
@@ -39,5 +39,4 @@ def score(engine: Engine, pictures: Sequence[Picture], effort: int) -> Score:
     encoded = encode_pictures(engine, pictures, EncodeOptions(search_of(effort)))
     scale = engine.backbone.scale
     likeness = [lr_likeness(picture, item.lr, scale) for picture, item in zip(pictures, encoded, strict=True)]
-    # What is exact counts as 100 dB, so that means stay finite.
-    return Score(fmean(decibels(item.refined.error, 100.0) for item in encoded), fmean(likeness), min(likeness))
+    return Score(fmean(decibels(item.refined.error, EXACT_DB) for item in encoded), fmean(likeness), min(likeness))

@@ -10,12 +10,9 @@ import numpy as np
 
 from hcdcodec.errors import DamagedError
 from hcdcodec.pictures.formats import pillow_reads
-from hcdcodec.pictures.metrics import psnr
+from hcdcodec.pictures.metrics import EXACT_DB, psnr
 from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.trial.rivals import Codec
-
-_MOST_DB = 100.0
-"""An exact picture has an infinite PSNR, and nothing can be interpolated next to that."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ class Curve:
 
     def size_at(self, psnr: float) -> float | None:
         """Return the bytes of a file of this PSNR; None where the codec does not reach it, or has no file so poor."""
-        found = self._interpolate(lambda point: point.psnr, min(psnr, _MOST_DB), lambda point: math.log(point.bytes))
+        found = self._interpolate(lambda point: point.psnr, min(psnr, EXACT_DB), lambda point: math.log(point.bytes))
         return None if found is None else math.exp(found)
 
     def largest(self, size: float) -> Point | None:
@@ -85,6 +82,6 @@ class Curve:
             # Some encoders fail: Pillow gives a progressive JPEG of noise, a few rows high, too small a buffer.
             with pillow_reads():
                 bpp, pixels = self.codec.travel(self._picture, setting)
-            error = min(_MOST_DB, psnr(self._picture.pixels, pixels))
+            error = min(EXACT_DB, psnr(self._picture.pixels, pixels))
             self._made[place] = Point(setting, bpp * self._picture.pixel_count / 8, error)
         return self._made[place]
