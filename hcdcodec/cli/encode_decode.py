@@ -275,7 +275,7 @@ def _check_lossy(plan: "Plan", options: "DecodeOptions") -> None:
 
 
 def _check_streams(plan: "Plan", arguments: Arguments) -> None:
-    """Refuse binary data on a terminal, together with JSON, or from another machine."""
+    """Refuse binary data on a terminal or from another machine, and options that a standard stream cannot serve."""
     if arguments.engine == "ray" and any(None in (job.source, job.target) for job in plan.jobs):
         raise UsageError("--engine ray takes files to files; leave it out for standard input and output")
     if plan.root is None:
@@ -287,7 +287,14 @@ def _check_streams(plan: "Plan", arguments: Arguments) -> None:
             raise UsageError("--skip-if-larger could leave standard output empty; write the picture to a file")
         if arguments.lock:
             raise UsageError("--lock locks a folder, and standard output is none; leave it out, or name a folder")
+        if arguments.preserve:
+            raise UsageError("--preserve dates a file, and standard output is none; leave it out, or name a file")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError("standard output is closed or a terminal; redirect it or name a file")
-    if any(job.source is None for job in plan.jobs) and (sys.stdin is None or sys.stdin.isatty()):
+    if not any(job.source is None for job in plan.jobs):
+        return
+    if arguments.shard or arguments.exclude or arguments.preserve:
+        options = "--shard, --exclude and --preserve"
+        raise UsageError(f"standard input has no name and no time for {options}; leave them out, or name a file")
+    if sys.stdin is None or sys.stdin.isatty():
         raise UsageError("standard input is closed or a terminal; redirect it or name a file")
