@@ -85,6 +85,8 @@ def compare(
     found = list(pairs.pair_up(original, other, given["exclude"]))
     if picture is not None and original.is_dir():
         raise UsageError("--picture shows one picture; use --html for folders")
+    if given["exclude"] and not original.is_dir():
+        raise UsageError("--exclude leaves out pictures of a folder; leave it out, or name folders")
     if math.isnan(given["fail_below"] or 0):
         raise UsageError("--fail-below nan would let everything pass; give a number of dB")
     if given["ssimulacra2"]:

@@ -124,9 +124,19 @@ SOURCES = stack(
         help="Compare content, not size and time, to find what is up to date.",
     ),
 )
+
+
+def check_exclude(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse an empty pattern, as a script makes it by mistake: what should be left out would be taken in silence."""
+    if "" in value:
+        raise click.BadParameter("the pattern is empty; name files such as *.heic, or leave it out")
+    return value
+
+
 EXCLUDE = option(
     "--exclude",
     multiple=True,
+    callback=check_exclude,
     metavar="GLOB",
     group=Group.FILES,
     help="Leave out files with names like *.heic; repeatable.",
@@ -335,8 +345,17 @@ MACHINE = stack(
     ),
     WEIGHTS_DIR,
 )
+
+
+def check_talk(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Refuse -q beside -v. The one that click reads first is in `ctx.params` when it reads the other."""
+    if value and (ctx.params.get("verbose") or ctx.params.get("quiet")):
+        raise click.UsageError("-q and -v exclude each other; leave out one of them", ctx)
+    return value
+
+
 TALK = stack(
-    option("-v", "--verbose", is_flag=True, help="Say one line for each picture."),
-    option("-q", "--quiet", is_flag=True, help="Say failures only."),
+    option("-v", "--verbose", is_flag=True, callback=check_talk, help="Say one line for each picture."),
+    option("-q", "--quiet", is_flag=True, callback=check_talk, help="Say failures only."),
     option("--json", "as_json", is_flag=True, help="Write one JSON object for each picture to standard output."),
 )
