@@ -42,8 +42,8 @@ def write_picture(
 
     Args:
         picture: the picture. WebP has no grey, so a grey picture becomes RGB; so it does in all formats if its profile
-            says RGB. TIFF splits EXIF into its own tags. Only PNG can hold all `Metadata.chunks`. HEIC and JPEG XL are
-            turned upright, since their viewers do not go by EXIF.
+            says RGB. JPEG takes alpha only where all of it is 255. TIFF splits EXIF into its own tags. Only PNG can
+            hold all `Metadata.chunks`. HEIC and JPEG XL are turned upright, since their viewers do not go by EXIF.
         fmt: the format of the file.
         quality: 1 to 100, as the format's own encoder means it; not for PNG and TIFF. None: without loss where the
             format can, else the one in `QUALITIES`.
@@ -73,8 +73,9 @@ def _save_webp(picture: Picture, quality: int | None) -> bytes:
 
 
 def _save_jpeg(picture: Picture, quality: int | None) -> bytes:
-    if picture.alpha is not None:
+    if picture.alpha is not None and picture.alpha.min() < 255:
         raise OutputError("JPEG cannot hold transparency; choose PNG, WebP or AVIF")
+    picture = replace(picture, alpha=None)
     metadata = jpeg_metadata.shorten(picture.metadata)
     payloads = _payloads(metadata)
     if metadata.exif is not None:

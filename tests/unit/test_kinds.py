@@ -75,6 +75,11 @@ def test_jpeg_refuses_alpha() -> None:
         write_picture(Picture(PIXELS, ALPHA), Format.JPEG)
 
 
+def test_jpeg_takes_alpha_that_hides_nothing() -> None:
+    data = write_picture(Picture(PIXELS, np.full_like(ALPHA, 255)), Format.JPEG)
+    assert data == write_picture(Picture(PIXELS), Format.JPEG)
+
+
 @pytest.mark.parametrize("fmt", [Format.HEIC, Format.JXL])
 def test_formats_whose_viewers_do_not_go_by_exif_are_turned(fmt: Format) -> None:
     require(fmt)
