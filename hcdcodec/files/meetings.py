@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hcdcodec.files.find import Remark, identity
+from hcdcodec.files.encoded_names import twins
+from hcdcodec.files.find import Remark, identity, status_of
 from hcdcodec.files.job import Job
 
 
@@ -37,7 +38,7 @@ def settle_meetings(jobs: Sequence[Job], appended: Callable[[Job], str]) -> tupl
             rival = next((other for other in group if other is not job and _is_one_file(job, other)), None)
             if rival is not None:
                 rivals[job] = rival
-    remarks = [Remark(job.name, _explain(rivals[job])) for job in jobs if job in rivals]
+    remarks = [Remark(job.name, _explain(job, rivals[job])) for job in jobs if job in rivals]
     return tuple(job for job in jobs if job not in rivals), tuple(remarks)
 
 
@@ -114,5 +115,19 @@ def _swap(name: str) -> str:
     return "".join(sign.swapcase() if sign.isascii() else sign for sign in name)
 
 
-def _explain(rival: Job) -> str:
-    return f"{rival.name} would become {rival.target} too; rename one of them or use two destinations"
+def _explain(job: Job, rival: Job) -> str:
+    return f"{rival.name} would become {rival.target} too; {_advise(job, rival)}"
+
+
+def _advise(job: Job, rival: Job) -> str:
+    """Say what to do. Of one picture in two containers, only one file is current."""
+    if job.source is None or rival.source not in twins(job.source):
+        return "rename one of them or use two destinations"
+    older, newer = sorted((job, rival), key=_changed)
+    which = f"move the older one away, {older.name}" if _changed(older) < _changed(newer) else "move one of them away"
+    return f"they are of one picture, so {which}"
+
+
+def _changed(job: Job) -> int:
+    status = job.source and status_of(job.source)
+    return status.st_mtime_ns if status else 0
