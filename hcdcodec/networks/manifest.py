@@ -5,7 +5,7 @@ that the user names, $HCDCODEC_WEIGHTS, the user's data directory, the package's
 
 A broken manifest in a directory that the user named is an error. In another directory it is an error only if the
 weights are found nowhere else; otherwise a warning says that the directory was left out. The same warning names a
-directory of the user that has no manifest.
+directory of the user that has no manifest. Another one says that a new small file gets weights of another directory.
 """
 
 import hashlib
@@ -152,6 +152,9 @@ def find(name: str, scale: int, prefix: str = "", first: Path | str | None = Non
         if (entry.name, entry.scale) == (name, scale):
             if entry.hash.startswith(prefix):
                 _warn(broken)
+                # A file that is decoded names its weights. A new one would get others than the user means, in silence.
+                if first and not prefix and path.parent != Path(first):
+                    _warn_once(f"{first} holds no weights for {name} x{scale}; those in {path.parent} are taken")
                 return path, entry
             others.append(entry.hash[:12])
     raise broken[0] if broken else _missing(name, scale, prefix, others)
@@ -228,17 +231,17 @@ def _search(first: Path | str | None, broken: list[ModelError]) -> Iterator[tupl
             continue
         # Otherwise a wrong name would mean other weights, in silence.
         if place < named and not (directory / MANIFEST).is_file():
-            _warn_once(f"{directory} holds no {MANIFEST}")
+            _warn_once(f"{directory} holds no {MANIFEST}; its weights are left out")
         for entry in entries:
             yield directory / entry.file, entry
 
 
 def _warn(broken: Sequence[ModelError]) -> None:
     for error in broken:
-        _warn_once(str(error))
+        _warn_once(f"{error}; its weights are left out")
 
 
 @cache
 def _warn_once(what: str) -> None:
-    """Log the error of a directory, but only once in a process."""
-    logging.getLogger("hcdcodec").warning("hcdcodec: %s; its weights are left out", what)
+    """Log what is wrong with a directory, but only once in a process."""
+    logging.getLogger("hcdcodec").warning("hcdcodec: %s", what)

@@ -194,6 +194,20 @@ def test_a_folder_of_the_environment_without_weights_is_told_once(
     assert caplog.messages == [f"hcdcodec: {tmp_path / 'nowhere'} holds no manifest.json; its weights are left out"]
 
 
+def test_a_folder_without_the_weights_that_new_files_need_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(tmp_path, {"models": [{**ENTRY, "scale": 2}]})
+    shipped = identify("crn", 4)
+    assert identify("crn", 4, tmp_path) == identify("crn", 4, str(tmp_path)) == shipped
+    said = [f"hcdcodec: {tmp_path} holds no weights for crn x4; those in {SHIPPED} are taken"]
+    assert caplog.messages == said
+    identify("crn", 2, tmp_path)
+    find("crn", 4, shipped.hash, tmp_path)  # as decoding does
+    identify("bicubic", 4, tmp_path)
+    assert caplog.messages == said
+
+
 def test_weights_that_are_not_there_need_a_folder_with_a_manifest() -> None:
     with pytest.raises(ModelError, match=r"only .*e648860ab903 can be found; name the folder .* manifest.json with"):
         identify("crn@0000", 4)
