@@ -222,6 +222,9 @@ def _prepare_encoding(arguments: Arguments, root: "Path | None") -> "MakeRunner"
     network = load_backbone(arguments.backbone, arguments.scale, weights_dir=arguments.weights_dir)
     if not arguments.quiet:
         advise_export(network, root)
+        # No refusal: the settings hold this number, and without it all results of such calls would be made again.
+        if arguments.details_scale and not network.details:
+            output.say(f"hcdcodec: warning: {network.name} has no random details, so --z does nothing", output.WARNING)
     # Without engines: each worker makes its own, on the devices that it has.
     encoding = Encoding(
         (),

@@ -313,6 +313,15 @@ def test_quiet_says_failures_only(put: Callable[..., None], hcdcodec: Run) -> No
     assert hcdcodec("verify", "-q", "small/a.png.hcd.png") == Ran(0, b"", "")
 
 
+def test_details_for_a_network_without_them_are_named(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png")
+    ran = hcdcodec("encode", "a.png", "small/", *FAST, "--z", "0.5")
+    assert ran == Ran(0, b"", "hcdcodec: warning: bicubic has no random details, so --z does nothing\n")
+    assert hcdcodec("encode", "a.png", "small/", *FAST, "--z", "0.5").err == ""  # nothing to do
+    assert hcdcodec("encode", "a.png", "other/", *FAST, "--z", "0").err == ""  # as asked
+    assert hcdcodec("encode", "a.png", "third/", *FAST, "--z", "0.5", "-q").err == ""
+
+
 def test_verbose_says_one_line_a_picture_and_a_summary(put: Callable[..., None], hcdcodec: Run) -> None:
     put("in/a.png", "in/b.png")
     Path("in/notes.txt").write_text("no picture")
