@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -191,14 +192,15 @@ BACKBONE = option(
     group=Group.RESEARCH,
     help="Network; 'hcdcodec models list' shows them. The default is the one to use.",
 )
-DEVICE = option(
+_device = partial(
+    option,
     "--device",
     default=Arguments.device,
     metavar="NAME",
     shell_complete=complete_devices,
     group=Group.MACHINE,
-    help="auto (a GPU if there is one), cpu, cuda, cuda:N; with commas: one worker on each.",
 )
+DEVICE = _device(help="auto (a GPU if there is one), cpu, cuda, cuda:N.")
 CHOICE = stack(
     # No default for these two, because None tells `Arguments` that the user has not chosen; the help shows the default.
     option(
@@ -316,7 +318,7 @@ PRECISION = option(
     "are always computed in float32.",
 )
 ENGINE = stack(
-    DEVICE,
+    _device(help="auto (a GPU if there is one), cpu, cuda, cuda:N; with commas: one worker on each."),
     option(
         "--engine",
         type=click.Choice(["local", "ray"]),

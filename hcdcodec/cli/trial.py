@@ -1,6 +1,7 @@
 """try: a few pictures of a folder, beside other codecs, and what the whole folder would take."""
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -141,13 +142,11 @@ def try_settings(sources: tuple[str, ...], as_json: bool, html_page: str | None,
 
 
 def _load_engines(given: Mapping[str, Any]) -> "dict[int, Engine]":
-    from hcdcodec.engine.devices import take_devices
     from hcdcodec.engine.engine import engine_for
     from hcdcodec.networks.registry import load_backbone
 
-    device, *_ = take_devices(given["device"])
     return {
-        scale: engine_for(load_backbone(given["backbone"], scale, weights_dir=given["weights_dir"]), device)
+        scale: engine_for(load_backbone(given["backbone"], scale, weights_dir=given["weights_dir"]), given["device"])
         for scale in dict.fromkeys(given["scales"])
     }
 
@@ -162,7 +161,8 @@ def _survey(sources: Sequence[str], given: Mapping[str, Any], failures: _Failure
     findings = find.search(sources, refuse_source, destination=None, listed=False, exclude=given["exclude"])
     if not findings.found and not findings.problems:
         raise UsageError("there is no picture here; name pictures, or a folder that holds some")
-    paths = [found.path for found in findings.found]
+    # By name and not by file: of two links to one picture, encode makes two results.
+    paths = list({os.path.abspath(found.path): found.path for found in findings.found}.values())  # noqa: PTH100
     settings = tuple(Setting(scale, quality) for scale in given["scales"] for quality in given["qualities"])
     with CountBar("reading", min(len(paths), MEASURED_MOST)) as bar:
         for name, why in findings.problems:

@@ -92,6 +92,13 @@ def test_named_pictures_are_tried(attempt: Run, photos: Path) -> None:
     assert {row["name"] for row in rows if row["kind"] == "picture"} == {"photos/a.png", "photos/b.jpg"}
 
 
+def test_a_picture_that_is_named_twice_is_tried_once(attempt: Run, photos: Path) -> None:
+    (photos / "link.png").symlink_to("a.png")
+    sources = ("photos/a.png", "photos/deep/../a.png", str(photos / "a.png"), "photos/link.png")
+    rows = [json.loads(line) for line in attempt(*sources, "-Q", "75", "--json").out.splitlines()]
+    assert rows[-1]["pictures"] == 2 and len(rows) == 3
+
+
 def test_rows_have_the_exact_names(attempt: Run, photos: Path) -> None:
     names = [b"photos/a\n\xc2\xa0.png", b"photos/\xff.png"]
     for name in names:
@@ -164,6 +171,7 @@ def test_a_page_that_cannot_be_stored_costs_no_figures(attempt: Run, photos: Pat
         (("empty",), 2, "there is no picture here"),
         (("text.jpg",), 1, "not a picture that can be read"),
         (("photos", "--scale", "5", "--backbone", "crn"), 2, "crn"),
+        (("photos", "--device", "cpu,cpu"), 2, "no device is called 'cpu,cpu'"),
     ],
 )
 def test_bad_calls_say_what_to_do(
