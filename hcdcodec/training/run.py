@@ -128,6 +128,7 @@ def train(
     if resumes and path.exists():
         trainer.restore(path)
         trainer.check_origin(start)
+        _forget_start_of_others(trainer, validation, say)
         if _is_complete(trainer, out, listed):
             say("this training is complete; --no-resume starts a new one")
             return None
@@ -140,6 +141,7 @@ def train(
         say(greeting)
         say(f"the state is kept in {path}; after an interrupt, the same call goes on from there")
         _validate_start(trainer, crops, say)
+        trainer.validation_hash = validation.digest if validation else trainer.validation_hash
         _go_on(trainer, path, crops, say, reach)
     finally:  # interrupts are exceptions, and hours must not be lost
         trainer.save(path)
@@ -152,6 +154,14 @@ def _is_complete(trainer: Trainer, out: Path, listed: Sequence[Entry]) -> bool:
         return False
     digest = model_hash(trainer.average.state_dict())
     return any(entry.hash == digest and (out / entry.file).is_file() for entry in listed)
+
+
+def _forget_start_of_others(trainer: Trainer, validation: Gallery | None, say: Say) -> None:
+    """Forget the PSNR at the start if it was measured on other pictures: the end cannot be compared with it."""
+    measured = trainer.start_db is not None
+    if validation and measured and trainer.validation_hash not in ("", validation.digest):
+        trainer.start_db = None
+        say("--val has other pictures than at the start, so no gain can be told")
 
 
 def _validate_start(trainer: Trainer, crops: Sequence[Picture], say: Say) -> None:

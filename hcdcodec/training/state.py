@@ -44,7 +44,8 @@ def read_state(path: Path, parameters: Sequence[torch.Tensor]) -> Mapping[str, A
     if fault := _find_fault(members, parameters):
         raise ModelError(f"{path.name} in the output folder is no training ({fault}); start over with --no-resume")
     # States of earlier releases have no such members.
-    return {"start_db": None, "pictures": "", **members, "optimiser": {"state": _copy(members["optimiser"]["state"])}}
+    later = {"start_db": None, "pictures": "", "validation": ""}
+    return {**later, **members, "optimiser": {"state": _copy(members["optimiser"]["state"])}}
 
 
 def _copy(moments: Mapping[int, Mapping[str, torch.Tensor]]) -> dict[int, dict[str, torch.Tensor]]:
@@ -62,8 +63,9 @@ def _find_fault(content: Mapping[str, Any], parameters: Sequence[torch.Tensor]) 
     start_db = content.get("start_db")
     if start_db is not None and not (isinstance(start_db, float) and math.isfinite(start_db)):
         return "a start_db that is no number"
-    if not isinstance(content.get("pictures", ""), str):
-        return "pictures that are no text"
+    for name in ("pictures", "validation"):
+        if not isinstance(content.get(name, ""), str):
+            return f"{name} that is no text"
     for name in ("network", "average"):
         if not all(map(is_named_tensor, content[name].items())):
             return f"{name} holds more than tensors"

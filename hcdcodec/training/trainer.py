@@ -75,6 +75,7 @@ class Trainer:
         start_hash: model hash of the weights that it began with; empty = none.
         pictures_hash: digest of the pictures that it began with; empty = not known, as in states of earlier releases.
         start_db: PSNR in dB of the validation pictures before the first update; None = not measured.
+        validation_hash: digest of the validation pictures; empty = none yet, or not known.
 
     Raises:
         UsageError: the recipe does not fit the network.
@@ -102,7 +103,7 @@ class Trainer:
         self.iteration, self.start_hash, self.meter, self.is_decoder_held = 0, "", Meter(), False
         self.clock = Clock(0.0)
         self.start_db: float | None = None
-        self.pictures_hash = gallery.digest
+        self.pictures_hash, self.validation_hash = gallery.digest, ""
 
     @property
     def progress(self) -> float:
@@ -191,6 +192,7 @@ class Trainer:
             "start": self.start_hash,
             "start_db": self.start_db,
             "pictures": self.pictures_hash,
+            "validation": self.validation_hash,
             "is_decoder_held": self.is_decoder_held,
         }
         stream = io.BytesIO()
@@ -217,6 +219,7 @@ class Trainer:
         self.optimiser.load_state_dict({"state": content["optimiser"]["state"], "param_groups": groups})
         self.iteration, self.start_hash = content["iteration"], content["start"]
         self.start_db, self.pictures_hash = content["start_db"], content["pictures"]
+        self.validation_hash = content["validation"]
         self.clock = Clock(content["minutes"])
         if content["is_decoder_held"]:
             self._hold_decoder()

@@ -386,6 +386,15 @@ def test_a_training_goes_on_with_its_own_pictures_and_start_only(
     assert path.read_bytes() == state
 
 
+def test_a_gain_is_told_for_the_same_validation_pictures_only(tiny: Tiny, gallery: Gallery, tmp_path: Path) -> None:
+    said, one = list[str](), replace(gallery, pictures=gallery.pictures[1:2])
+    for validation, line in (one, 0), (replace(one, digest="cd" * 32), 1):
+        trained = train(recipe(tiny, 0.01), gallery, tmp_path, said.append, start=Start({}), validation=validation)
+        assert trained and trained.end_db and (trained.start_db is None) == line
+        assert said.count("--val has other pictures than at the start, so no gain can be told") == line
+        trained.path.unlink()  # else the training is complete
+
+
 def test_states_of_earlier_releases_go_on_with_any_pictures_and_start(
     tiny: Tiny, gallery: Gallery, tmp_path: Path
 ) -> None:
@@ -464,6 +473,7 @@ def test_damaged_state_is_refused(tiny: Tiny, gallery: Gallery, tmp_path: Path) 
         (lambda state: state.update(start_db=float("nan")), "no number"),
         (lambda state: state.update(start_db="high"), "no number"),
         (lambda state: state.update(pictures=3), "no text"),
+        (lambda state: state.update(validation=3), "no text"),
         (lambda state: state.update(minutes=-1e9), "in -1e\\+09 minutes"),
         (lambda state: state.update(minutes=float("nan")), "in nan minutes"),
         (lambda state: state.update(iteration=-1), "-1 iterations"),
