@@ -109,6 +109,8 @@ def train(folders: tuple[str, ...], backbone: str, scale: int, minutes: float, *
     validation = read_gallery(given["val"], run.SMALLEST, _watch) if given["val"] else None
     if validation:
         _say_left_out(validation, "left out of --val")
+        if both := len(gallery.files & validation.files):
+            output.say(f"in --val and trained on: {both} pictures, which say nothing about new ones; name others")
     precision = Precision("float32" if given["exact"] else given["precision"])
     machine = Machine(given["device"], given["compiled"], given["recompute_from"], precision)
     state = run.state_path(recipe, given["out"])

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hcdcodec.errors import HcdError, PictureError, UsageError
 from hcdcodec.files.disk import read
-from hcdcodec.files.find import search, status_of
+from hcdcodec.files.find import identity, search, status_of
 from hcdcodec.format.container import refuse_encoded
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures.picture import Levels, Picture, expand
@@ -35,12 +35,14 @@ class Gallery:
         small: how many were left out for being too small.
         unreadable: how many were left out for being damaged, or nothing that can be encoded.
         digest: hash by which the same pictures are known; empty where they come from no files.
+        files: identities of their files.
     """
 
     pictures: tuple[Levels, ...]
     small: int
     unreadable: int
     digest: str = ""
+    files: frozenset[tuple[int, int] | None] = frozenset()
 
     @property
     def pixels(self) -> int:
@@ -108,7 +110,8 @@ def read_gallery(names: Sequence[str], smallest: int, watch: Watch | None = None
         raise UsageError(f"there are no pictures of {smallest}x{smallest} pixels or more; name another folder")
     paths, pictures = zip(*kept, strict=True)
     unreadable = len(read_all) - len(readable) + sum(why == _UNREADABLE for _, why in findings.ignored)
-    return Gallery(pictures, len(readable) - len(kept), unreadable, _digest(paths))
+    files = frozenset(map(identity, paths)) - {None}
+    return Gallery(pictures, len(readable) - len(kept), unreadable, _digest(paths), files)
 
 
 def sharpness(picture: Levels) -> float:

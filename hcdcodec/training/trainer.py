@@ -78,7 +78,7 @@ class Trainer:
         validation_hash: digest of the validation pictures; empty = none yet, or not known.
 
     Raises:
-        UsageError: the recipe does not fit the network.
+        UsageError: the recipe or the machine does not fit the network.
     """
 
     def __init__(self, recipe: Recipe, gallery: Gallery, machine: Machine) -> None:
@@ -249,6 +249,8 @@ def _refusal(what: str) -> UsageError:
 def _engine(network: Backbone, machine: Machine) -> Engine:
     """Put a network where it is trained; the engine's precision is also the training's."""
     if machine.recompute_from_px is not None:
+        if not network.recompute_from_px:
+            raise UsageError(f"{network.name} computes no value twice; leave out --recompute-from")
         network.recompute_from_px = machine.recompute_from_px
     engine = engine_for(network, machine.device, precision=machine.precision)
     moved = engine.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -317,6 +317,11 @@ def test_time_that_runs_out_during_an_update_holds_nothing_still(monkeypatch: py
     assert trainer.iteration == 1 and not trainer.is_decoder_held
 
 
+def test_a_network_that_computes_nothing_twice_refuses_to_save_memory_so(tiny: Tiny, gallery: Gallery) -> None:
+    with pytest.raises(UsageError, match="tiny computes no value twice; leave out --recompute-from"):
+        Trainer(recipe(tiny, 1), gallery, Machine("cpu", recompute_from_px=1))
+
+
 @pytest.mark.parametrize("name", ["irn", "hcflow"])
 def test_networks_of_one_piece_have_no_encoder_to_train_alone(name: str) -> None:
     with pytest.raises(UsageError, match="encoder_from"):
@@ -329,6 +334,7 @@ def test_command_trains_measures_and_installs(tiny: Tiny, photos: Path, tmp_path
     ran = hcdcodec("train", photos, *map(str, names), *options(2))
     assert ran.status == 0, ran.err
     assert "left out: 1 too small, 1 not readable\nleft out of --val: 1 too small, 1 not readable\n" in ran.err
+    assert "in --val and trained on: 3 pictures, which say nothing about new ones; name others\n" in ran.err
     (entry,) = read_manifest(out)
     middles = read_gallery([str(photos)], 32).centres(256, tiny.scale)
     untrained = score(engine_for(build(tiny.name, tiny.scale).eval().requires_grad_(False)), middles, 0)
