@@ -10,9 +10,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from hcdcodec.compare.overview import mean
 from hcdcodec.compare.pairs import Comparison, Figures
+from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
 from hcdcodec.files.names import printable
-from hcdcodec.files.picture_names import Format
+from hcdcodec.files.picture_names import Format, format_of, is_picture_name
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.writing import write_picture
@@ -84,11 +85,13 @@ def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:
 
 
 def check_place(path: Path) -> None:
-    """Check that a sheet replaces nothing but another sheet.
+    """Check that a sheet replaces nothing but another sheet, and that its name fits.
 
     Raises:
-        UsageError: a file that is not ours stands there.
+        UsageError: a file that is not ours stands there, or the name is that of a picture in another format than PNG.
     """
+    if is_picture_name(path.name) and format_of(path.name) is not Format.PNG:
+        raise UsageError(f"{path} would hold PNG data; let its name end in .png")
     disk.check_place(path, _MARK.payload, within=_HEAD, kind="sheet")
 
 

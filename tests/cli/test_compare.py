@@ -352,6 +352,12 @@ def test_a_sheet_replaces_only_a_sheet(compare: Run, tmp_path: Path) -> None:
         assert empty.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_sheet_is_not_called_a_picture_of_another_format(compare: Run, here: Path) -> None:
+    original = save(here / "a.png", ORIGINAL)
+    run = compare(original, original, "--picture", "sheet.jpg")
+    assert run == Ran(2, b"", "hcdcodec: sheet.jpg would hold PNG data; let its name end in .png\n")
+
+
 @pytest.mark.parametrize("closed", ["photos/a.png", "small/a.png.hcd.png"])
 @pytest.mark.parametrize("report", [("--html", "page.html"), ("--html", "page/"), ("--picture", "sheet.png")])
 def test_a_report_is_as_closed_as_the_most_closed_of_its_pictures(
