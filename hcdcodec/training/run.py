@@ -128,10 +128,10 @@ def train(
     if resumes and path.exists():
         trainer.restore(path)
         trainer.check_origin(start)
-        _forget_start_of_others(trainer, validation, say)
         if _is_complete(trainer, out, listed):
             say("this training is complete; --no-resume starts a new one")
             return None
+        _forget_start_of_others(trainer, validation, say)
         greeting = f"go on after update {trainer.iteration} and {trainer.clock.minutes:.1f} minutes"
     else:
         trainer.begin(start)
