@@ -6,17 +6,21 @@ nearer. At the borders, windows are moved inwards and never padded, so a network
 picture.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 TILE = 256
-"""Largest core of a tile in LR samples. At x4, a picture of up to about one megapixel is one tile."""
+"""Core of the largest square tile in LR samples. At x4, a picture of up to about one megapixel is one tile."""
 
 DISTANT_TILE, DISTANT_HALO = 96, 16
-"""Core and halo for networks whose full halo costs too much.
+"""The same, and the halo, for networks whose full halo costs too much.
 
 With these, tiles change pixels slightly. The header stores the plan and the search uses it, so both sides agree.
 """
+
+_CORE_MOST = 0xFFFF
+"""The header has two bytes for a core."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,29 @@ def plan(height: int, width: int, tile: int, halo: int) -> tuple[Tile, ...]:
     )
 
 
-def usual_tile(halo_px: int | None) -> tuple[int, int]:
-    """Return the core and halo of the encoder's plans for a network with this `halo_px`; see `Backbone.halo_px`."""
+def largest_tile(halo_px: int | None) -> tuple[int, int]:
+    """Return core and halo of the largest square tile that the encoder plans for a network; see `Backbone.halo_px`."""
     return (DISTANT_TILE, DISTANT_HALO) if halo_px is None else (TILE, halo_px)
+
+
+def choose_tile(height: int, width: int, halo_px: int | None) -> tuple[int, int]:
+    """Return the core and halo whose plan for an LR computes the fewest samples.
+
+    Windows have one size, so the last one overlaps the one before it by all that is left over. Of 750 x 1000 samples
+    with a halo of 24, each is computed 1.48 times with cores of 256, and 1.31 times with the cores that are chosen.
+
+    Args:
+        height: LR height.
+        width: LR width.
+        halo_px: of the network, see `Backbone.halo_px`.
+    """
+    tile, halo = largest_tile(halo_px)
+    # The smallest cores that do with so many windows along an axis. Others compute more.
+    inner = [length - 2 * halo for length in (height, width) if length > 2 * halo]
+    cores = {-(-length // count) for length in inner for count in range(1, length // halo + 2)}
+    costs = {core: count_windows(height, width, core, halo) for core in (tile, *sorted(cores, reverse=True))}
+    fitting = [core for core, (_, samples) in costs.items() if samples <= (tile + 2 * halo) ** 2 and core <= _CORE_MOST]
+    return min(fitting, key=lambda core: math.prod(costs[core])), halo
 
 
 def count_windows(height: int, width: int, tile: int, halo: int) -> tuple[int, int]:

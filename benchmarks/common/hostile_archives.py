@@ -16,7 +16,7 @@ from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.weights import model_hash
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode
-from hcdcodec.tiles import count_windows, usual_tile
+from hcdcodec.tiles import count_windows, largest_tile
 
 SIDE, SMALL_SIDE = 600, 160
 """HR pixels each way."""
@@ -103,7 +103,7 @@ def _small(
     folder: Path, side: int, whole: str, scale: int, _: int, __: int, depth: int, tiles: tuple[int, int] | None = None
 ) -> Path:
     """Write a small file whose header names weights, and return its path."""
-    tile, halo = tiles or usual_tile(depth + 2)
+    tile, halo = tiles or largest_tile(depth + 2)
     lr = np.random.default_rng(0).integers(0, 256, (side // scale, side // scale, 3)).astype(np.uint8)
     header = Header(scale, "crn", bytes.fromhex(whole)[:16], side, side, Mode.RGB, tile=tile, halo=halo)
     path = folder / "photo.png.hcd.png"

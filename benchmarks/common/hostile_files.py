@@ -16,7 +16,7 @@ from hcdcodec.networks.bicubic import Bicubic
 from hcdcodec.pictures import png_chunks
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode
-from hcdcodec.tiles import usual_tile
+from hcdcodec.tiles import largest_tile
 
 BOMB = 300 << 20
 """Bytes that a bomb unpacks to."""
@@ -24,7 +24,7 @@ BOMB = 300 << 20
 SIDE = 1200
 """HR pixels each way of larger pictures."""
 
-USUAL = usual_tile(Bicubic(4).halo_px)
+USUAL = largest_tile(Bicubic(4).halo_px)
 """Tile and halo that encoding plans with."""
 
 NO_WEIGHTS = bytes.fromhex("e3b0c44298fc1c149afbf4c8996fb924")

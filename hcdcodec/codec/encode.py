@@ -19,7 +19,7 @@ from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.pictures.picture import Picture
-from hcdcodec.tiles import count_windows, plan, usual_tile
+from hcdcodec.tiles import choose_tile, count_windows, plan
 
 _WRITE_WORK = 8
 """Work to write a sample of an LR: with crn x2, that of 7 megapixels took as long as two passes over the picture."""
@@ -70,8 +70,8 @@ def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: Encode
 
 def work_of(backbone: Backbone, height: int, width: int, search: Search) -> int:
     """Return the work to encode a picture, as an engine counts it, and the work to write its file."""
-    rows, columns = (-(-side // backbone.multiple) * backbone.multiple // backbone.scale for side in (height, width))
-    count, samples = count_windows(rows, columns, *usual_tile(backbone.halo_px))
+    rows, columns = _lr_size(backbone, height, width)
+    count, samples = count_windows(rows, columns, *choose_tile(rows, columns, backbone.halo_px))
     return count * samples * (backbone.scale**2 * search.passes + _WRITE_WORK)
 
 
@@ -113,7 +113,7 @@ def preview(engine: Engine, picture: Picture, options: EncodeOptions) -> Preview
 
 def _make_header(backbone: Backbone, picture: Picture, options: EncodeOptions) -> Header:
     """Fill in all fields that the decoder needs."""
-    tile, halo = usual_tile(backbone.halo_px)
+    tile, halo = choose_tile(*_lr_size(backbone, picture.height, picture.width), backbone.halo_px)
     details_scale = backbone.details_scale if options.details_scale is None else options.details_scale
     # Noise with a deviation of 0 is zeros, and then the header needs no seed.
     random = bool(backbone.details and details_scale)
@@ -134,6 +134,12 @@ def _make_header(backbone: Backbone, picture: Picture, options: EncodeOptions) -
         quality=options.quality,
         settings_digest=settings_digest(options, backbone.identity),
     )
+
+
+def _lr_size(backbone: Backbone, height: int, width: int) -> tuple[int, int]:
+    """Return the height and width of the LR of a picture, which is padded to the backbone's multiple."""
+    rows, columns = (-(-side // backbone.multiple) * backbone.multiple // backbone.scale for side in (height, width))
+    return rows, columns
 
 
 def _make_subject(backbone: Backbone, picture: Picture, header: Header) -> Subject:

@@ -6,7 +6,7 @@ the picture. The limits allow all files that any release has written, for all ne
 
 from hcdcodec.errors import ContainerError, DamagedError, EditedError
 from hcdcodec.format.header import RESTORE, Header
-from hcdcodec.tiles import count_windows, usual_tile
+from hcdcodec.tiles import count_windows, largest_tile
 
 _LR_SLACK = 16  # a network whose `multiple` is larger than its scale pads the LR, by fewer rows and columns than this
 _SMALL_LR = 1 << 16
@@ -73,7 +73,7 @@ def check_geometry(header: Header, lr_height: int, lr_width: int, *, multiple: i
 
 def _is_reasonable(header: Header, lr_height: int, lr_width: int, halo_px: int | None) -> bool:
     count, window = count_windows(lr_height, lr_width, header.tile, header.halo)
-    tile, halo = usual_tile(halo_px)
+    tile, halo = largest_tile(halo_px)
     samples = lr_height * lr_width
     window_max = max(_WINDOW_PX // header.scale**2, (tile + 2 * halo) ** 2)
     return (

@@ -285,7 +285,7 @@ def test_the_reported_error_is_the_real_one(
     assert reported == pytest.approx(error(back.pixels, pixels), rel=1e-12)
 
 
-@pytest.mark.parametrize("size", [(12, 700), (530, 8)])
+@pytest.mark.parametrize("size", [(484, 600), (24, 12_000)])
 def test_networks_that_see_far_decode_with_the_tiles_they_were_searched_with(
     install_tiny: Callable[..., Tiny], draw: Draw, size: tuple[int, int]
 ) -> None:

@@ -24,7 +24,7 @@ from hcdcodec.networks.registry import build
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
-from hcdcodec.tiles import plan, usual_tile
+from hcdcodec.tiles import largest_tile, plan
 
 
 def networks() -> Iterator[Backbone]:
@@ -43,7 +43,7 @@ NETWORKS = {f"{network.name} x{network.scale}": network for network in networks(
 
 def sizes(network: Backbone) -> Iterator[tuple[int, int]]:
     """Yield HR sizes up to the limit: single pixels, thin ones, and all at which a plan gets one more window."""
-    tile, halo = usual_tile(network.halo_px)
+    tile, halo = largest_tile(network.halo_px)
     edges = {tile + 2 * halo, 2 * tile + 2 * halo, 9 * tile + 2 * halo}
     sides = {1, 2, network.scale, network.scale + 1, 1 << 14, DEFAULT_MAX_PIXELS}
     sides |= {network.scale * edge + more for edge in edges for more in (-1, 0, 1)}
@@ -66,7 +66,7 @@ def test_no_limit_refuses_what_the_encoder_writes(name: str) -> None:
 def test_what_is_allowed_costs_no_more_than_the_picture_is_worth(name: str) -> None:
     """Every accepted plan, made: its windows hold bounded HR pixels, and together not many times the picture's."""
     network, random, accepted = NETWORKS[name], np.random.default_rng(0), 0
-    tile, halo = usual_tile(network.halo_px)
+    tile, halo = largest_tile(network.halo_px)
     own_px = ((tile + 2 * halo) * network.scale) ** 2
     for _ in range(2000):
         lr_h, lr_w, core, context = (int(2**power) for power in random.uniform((0, 0, 0, 0), (8, 8, 9, 6)))

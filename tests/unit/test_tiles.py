@@ -1,11 +1,12 @@
 """Tiles cover every sample once, with context, in windows of one size."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 
-from hcdcodec.tiles import Rect, Tile, plan
+from hcdcodec.tiles import Rect, Tile, choose_tile, count_windows, largest_tile, plan
 
 SIZES = (1, 2, 7, 8, 9, 14, 15, 16, 40, 41)
 TILES = [(0, 3), (1, 0), (1, 2), (4, 0), (8, 3), (64, 1)]
@@ -68,3 +69,15 @@ def test_rectangles() -> None:
     assert area.within(Rect(1, 1, 10, 10)) == Rect(1, 2, 4, 5)
     assert np.arange(100).reshape(10, 10)[area.slices()].shape == (4, 5)
     assert np.arange(100).reshape(10, 10)[area.slices()][0, 0] == 23
+
+
+@pytest.mark.parametrize("halo_px", [3, 16, 24, 46, None])
+@pytest.mark.parametrize("size", [(1, 1), (300, 300), (375, 500), (750, 1000), (1001, 1499), (1, 200_000), (9000, 7)])
+def test_the_chosen_tile_computes_least(size: tuple[int, int], halo_px: int | None) -> None:
+    largest, halo = largest_tile(halo_px)
+    chosen, halo_chosen = choose_tile(*size, halo_px)
+    work = {core: math.prod(count_windows(*size, core, halo)) for core in (*range(8, 520), chosen)}
+    fitting = [work[core] for core in work if count_windows(*size, core, halo)[1] <= (largest + 2 * halo) ** 2]
+    assert work[chosen] == min(fitting)
+    assert (chosen == largest) == (work[largest] == min(fitting))
+    assert halo_chosen == halo and chosen < 1 << 16
