@@ -30,8 +30,8 @@ class Recipe:
         scale: HR size / LR size.
         minutes: time box; the schedule is fitted to it, whatever the machine.
         batch: crops an iteration. Few on a CPU, where updates are what is scarce; 32 and more on a GPU.
-        patch: height and width of a crop in HR pixels. Wide enough that most of it lies farther from the border than
-            a decoder sees (CRN x4: 64 pixels).
+        patch: height and width of a crop in HR pixels. A decoder sees zeros beyond the border of a crop, and it sees
+            far (CRN x4: 96 pixels). So wide crops are more like whole pictures.
         learning_rate: of Adam, at its highest; it falls to zero along a cosine. When a training of
             minutes began with trained weights, 1e-3 ended 0.03 dB below 5e-4. One of hours needs a value between them.
         warm_iterations: over which it rises from zero, as Adam's second moments are wild at first.
