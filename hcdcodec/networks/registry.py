@@ -33,7 +33,7 @@ class Builder:
 
 
 _PAIRS = {
-    "crn": {8: (64, 16, 36), 4: (64, 16, 22), 2: (48, 12, 14)},
+    "crn": {8: (64, 24, 44), 4: (64, 16, 22), 2: (48, 12, 14)},
     "crn-l": {4: (128, 8, 24), 2: (96, 6, 16)},
 }
 """Width, depth of the encoder and depth of the decoder, by name and scale.

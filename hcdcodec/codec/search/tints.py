@@ -15,7 +15,7 @@ from hcdcodec.engine.block_colour import BLOCK_PX
 
 SCALE_MOST = 4
 """Largest scale at which tints are removed. With crn x8, a block has only 16 samples: to move them removes half of the
-tints at quality 75, and costs 0.03 dB. benchmarks/results/README.md names the files."""
+tints at quality 75, and costs 0.04 dB. benchmarks/results/README.md names the files."""
 
 _TOLERABLE, _TOLERABLE_STEPS = 0.4, 0.04
 """The largest tint that stays, in levels and in steps of the grid; the larger of the two counts."""
