@@ -95,7 +95,7 @@ def choose_tile(height: int, width: int, halo_px: int | None) -> tuple[int, int]
         halo_px: of the network, see `Backbone.halo_px`.
     """
     tile, halo = largest_tile(halo_px)
-    # The smallest cores that do with so many windows along an axis. Others compute more.
+    # For each number of windows along an axis, the smallest core that suffices. Larger cores only overlap more.
     inner = [length - 2 * halo for length in (height, width) if length > 2 * halo]
     cores = {-(-length // count) for length in inner for count in range(1, length // halo + 2)}
     costs = {core: count_windows(height, width, core, halo) for core in (tile, *sorted(cores, reverse=True))}
