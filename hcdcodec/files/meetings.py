@@ -129,5 +129,5 @@ def _advise(job: Job, rival: Job) -> str:
 
 
 def _changed(job: Job) -> int:
-    status = job.source and status_of(job.source)
+    status = status_of(job.source)
     return status.st_mtime_ns if status else 0
