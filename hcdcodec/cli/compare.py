@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hcdcodec.cli import exits, output
-from hcdcodec.cli.each_file import do_each, reason
+from hcdcodec.cli.each_file import reason, succeeds
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, PATH, WEIGHTS_DIR
 from hcdcodec.cli.report import failure_members, message, name_members
@@ -120,11 +120,11 @@ def compare(
             finally:
                 bar.advance()
             if picture is not None:
-                failed += do_each([str(picture)], partial(_write_sheet, result, shown))
+                failed += not succeeds(picture, partial(_write_sheet, picture, result, shown))
     if compared and not as_json:
         output.write(table(compared))
     if page is not None:
-        failed += do_each([str(page.file)], lambda _: page.write(Heading("hcdcodec compare")))
+        failed += not succeeds(page.file, partial(page.write, Heading("hcdcodec compare")))
     poor = _name_poor(compared, given["fail_below"])
     sys.exit(exits.FAILED if poor or failed else 0)
 
@@ -139,12 +139,12 @@ def _compare(pair: "Pair", restore: "Restore", given: Mapping[str, Any]) -> "Com
     return replace(result, figures=replace(result.figures, ssimulacra2=seen))
 
 
-def _write_sheet(result: "Comparison", sources: Sequence[Path], path: str) -> None:
+def _write_sheet(path: Path, result: "Comparison", sources: Sequence[Path]) -> None:
     from hcdcodec.compare.sheet import panels_of, sheet
     from hcdcodec.files import disk
 
-    disk.sweep(Path(path).parent)
-    disk.write_atomic(Path(path), sheet(panels_of(result)), sources=sources)
+    disk.sweep(path.parent)
+    disk.write_atomic(path, sheet(panels_of(result)), sources=sources)
 
 
 def _name_poor(compared: "Sequence[Figures]", least: float | None) -> int:

@@ -1,10 +1,11 @@
-"""What commands share that read one file after the other: their files, the loop, the reason of a failure."""
+"""What commands share that read one file after the other: their files, the loop, their failures."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.cli import exits, output
+from hcdcodec.cli import output
 from hcdcodec.cli.arguments import choose_names
 from hcdcodec.cli.report import message
 from hcdcodec.errors import HcdError, UsageError
@@ -12,12 +13,12 @@ from hcdcodec.files.find import Remark
 from hcdcodec.files.job import Job
 from hcdcodec.files.plan import Plan, plan_read
 
-NO_MEMORY = "not enough memory for this picture; leave it out, or end other programs"
-
 
 def reason(error: HcdError | MemoryError) -> str:
     """Say why a file failed."""
-    return NO_MEMORY if isinstance(error, MemoryError) else str(error)
+    if isinstance(error, MemoryError):
+        return "not enough memory for this picture; leave it out, or end other programs"
+    return str(error)
 
 
 def plan_files(paths: Sequence[str], files_from: str | None, *, null: bool) -> Plan:
@@ -56,13 +57,11 @@ def outcomes_of(plan: Plan, read: Callable[[Job], Outcome]) -> Iterator[Outcome]
             yield Outcome(name=job.name, status=Status.FAILED, message=reason(error))
 
 
-def do_each(paths: Sequence[str], do: Callable[[str], None]) -> int:
-    """Call `do` with each file, print the failures, and return the exit status."""
-    status = 0
-    for path in paths:
-        try:
-            do(path)
-        except (HcdError, MemoryError) as error:
-            output.fail(message(path, reason(error)))
-            status = exits.FAILED
-    return status
+def succeeds(path: Path, do: Callable[[], None]) -> bool:
+    """Tell whether the work on a file succeeds; print the failure if not."""
+    try:
+        do()
+    except (HcdError, MemoryError) as error:
+        output.fail(message(str(path), reason(error)))
+        return False
+    return True

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from hcdcodec.cli import output
-from hcdcodec.cli.each_file import do_each
+from hcdcodec.cli import exits, output
+from hcdcodec.cli.each_file import succeeds
 from hcdcodec.cli.export_models import export_models
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.models_list import list_models
@@ -64,9 +64,9 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
     from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.networks.import_checkpoint import import_checkpoint
 
-    def bring(path: str) -> None:
+    def bring() -> None:
         with CountBar("reading, measuring and installing", None):
-            made = import_checkpoint(Path(path), directory, backbone=backbone, scale=scale)
+            made = import_checkpoint(file, directory, backbone=backbone, scale=scale)
         entry = made.entry
         network = f" ({entry.origin['network']})" if "network" in entry.origin else ""
         figures = ", ".join(f"{figure} {value:.2f} dB" for figure, value in entry.measured.items())
@@ -76,4 +76,4 @@ def import_model(file: Path, backbone: str | None, scale: int | None, weights_di
             f"{network}: {figures}{z}; {made.path}"
         )
 
-    sys.exit(do_each((str(file),), bring))
+    sys.exit(0 if succeeds(file, bring) else exits.FAILED)

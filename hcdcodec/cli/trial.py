@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import click
 
 from hcdcodec.cli import exits, output
 from hcdcodec.cli.arguments import Arguments
-from hcdcodec.cli.each_file import do_each, reason
+from hcdcodec.cli.each_file import reason, succeeds
 from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import BACKBONE, DEVICE, EXCLUDE, FILE, MAX_PIXELS, WEIGHTS_DIR
 from hcdcodec.cli.report import failure_members, message
@@ -137,7 +138,7 @@ def try_settings(sources: tuple[str, ...], as_json: bool, html_page: str | None,
         output.write(trial_report.text(tried, estimates))
     # After the figures: a full disk must not cost them.
     if page is not None:
-        failures.count += do_each([str(page.file)], lambda _: _write_page(page, tried, estimates, engines))
+        failures.count += not succeeds(page.file, partial(_write_page, page, tried, estimates, engines))
     sys.exit(exits.FAILED if failures.count else 0)
 
 
