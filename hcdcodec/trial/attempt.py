@@ -1,6 +1,6 @@
 """Try pictures at some settings, beside what other codecs make of the same pixels."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,23 +108,12 @@ def attempts(
     for place in surveyed.sample(wanted):
         path = surveyed.paths[place]
         try:
-            yield from _attempt(path, place, surveyed.settings, engines, search, reading)
+            picture, size = reading.read(path)
+            piece = cut_middle(picture, PIECE_PX)
+            rivals, source_bytes = Rivals(piece), size if piece.share == 1 else None
+            for setting in surveyed.settings:
+                small = encode_piece(engines[setting.scale], piece, EncodeOptions(search, setting.quality))
+                beside = rivals.beside(small, setting.scale)
+                yield Attempt(path, place, setting, piece, small, beside, rivals, source_bytes, picture.metadata)
         except (HcdError, MemoryError) as error:
             tell(path, error)
-
-
-def _attempt(
-    path: Path,
-    place: int,
-    settings: Sequence[Setting],
-    engines: Mapping[int, Engine],
-    search: Search,
-    reading: Reading,
-) -> Iterator[Attempt]:
-    picture, size = reading.read(path)
-    piece = cut_middle(picture, PIECE_PX)
-    rivals, source_bytes = Rivals(piece), size if piece.share == 1 else None
-    for setting in settings:
-        small = encode_piece(engines[setting.scale], piece, EncodeOptions(search, setting.quality))
-        beside = rivals.beside(small, setting.scale)
-        yield Attempt(path, place, setting, piece, small, beside, rivals, source_bytes, picture.metadata)

@@ -1,6 +1,6 @@
 """Estimate what a folder would take, from a survey of its files and a few of them encoded."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,24 +101,13 @@ def estimate_encoding(
     setting = Setting(engine.backbone.scale, options.quality)
     surveyed = survey(paths, (setting,), reading, tell)
     warm_up(engine, options)
-    tried = list(_try(surveyed, engine, options, target, reading=reading, tell=tell))
-    return estimate(surveyed, setting, tried) if tried else None
-
-
-def _try(
-    surveyed: Survey,
-    engine: Engine,
-    options: EncodeOptions,
-    target: Target | None,
-    *,
-    reading: Reading,
-    tell: Callable[[Path, Unread | None], None],
-) -> Iterator[tuple[int, Piece, Small]]:
+    tried = list[tuple[int, Piece, Small]]()
     for place in surveyed.sample(SAMPLE):
         path = surveyed.paths[place]
         try:
             piece = cut_middle(reading.read(path)[0], _QUICK_PX)
-            yield place, piece, encode_piece(engine, piece, options, target)
+            tried.append((place, piece, encode_piece(engine, piece, options, target)))
             tell(path, None)
         except (HcdError, MemoryError) as error:
             tell(path, error)
+    return estimate(surveyed, setting, tried) if tried else None
