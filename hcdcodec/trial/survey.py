@@ -56,7 +56,6 @@ class Survey:
         measured: one for each of them.
         count: number of all files that can be read, so far as is known.
         source_bytes: of all these files.
-        unread: number of measured files that cannot be read.
     """
 
     settings: tuple[Setting, ...]
@@ -64,7 +63,6 @@ class Survey:
     measured: tuple[Measured, ...]
     count: float
     source_bytes: float
-    unread: int
 
     def sample(self, wanted: int) -> list[int]:
         """Return the places of files to try, chosen by bytes: among smooth pictures and among detailed ones alike."""
@@ -110,7 +108,6 @@ def survey(
         # Multiplied first: of files that are all measured, a share could count a little less than there are.
         len(found) * len(paths) / max(1, len(chosen)),
         known if every else share * sum(map(_size, paths)),
-        len(chosen) - len(found),
     )
 
 
