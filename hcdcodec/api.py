@@ -26,7 +26,7 @@ from hcdcodec.engine.devices import memory_errors, own_modes
 from hcdcodec.engine.engine import Engine, engine_for
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.format.container import PNG_LEVEL, check_installed, check_sides, pack, unpack
+from hcdcodec.format.container import check_installed, check_sides, pack, unpack
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.manifest import NetworkId, identify
 from hcdcodec.networks.registry import load_backbone
@@ -128,7 +128,7 @@ def encode_report(
     header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
     refined = encoded.refined
     # Without `optimise`, oxipng runs in this process: one picture does not pay for the start of another program.
-    data = pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, level=PNG_LEVEL, kind=kind)
+    data = pack(header, encoded.lr, alpha=picture.alpha, metadata=picture.metadata, kind=kind)
     return Result(
         data,
         header.quality,
@@ -160,15 +160,7 @@ encode = _data_of(encode_report)
 
 def _encode(engine: Engine, source: Source, options: EncodeOptions, quality: int | Target) -> Encoded:
     if isinstance(quality, Target):
-        return reach(
-            engine,
-            source.picture,
-            options,
-            quality,
-            level=PNG_LEVEL,
-            source_size=source.size,
-            source_digest=source.digest,
-        )
+        return reach(engine, source.picture, options, quality, source_size=source.size, source_digest=source.digest)
     return encode_pictures(engine, [source.picture], replace(options, quality=quality))[0]
 
 

@@ -25,7 +25,6 @@ from hcdcodec.engine.engine import Engine
 from hcdcodec.files import disk
 from hcdcodec.files.job import Job
 from hcdcodec.format import container
-from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Picture
@@ -143,7 +142,6 @@ class Encoding:
                 source.picture,
                 self.options,
                 target,
-                level=PNG_LEVEL,
                 optimise=optimisers.optimise,
                 source_size=source.size,
                 source_digest=source.digest,
@@ -158,7 +156,6 @@ class Encoding:
             encoded.lr,
             alpha=picture.alpha,
             metadata=picture.metadata,
-            level=PNG_LEVEL,
             optimise=optimisers.optimise,
             kind=self.options.container,
         )

@@ -48,7 +48,6 @@ def reach(
     options: EncodeOptions,
     target: Target,
     *,
-    level: int,
     optimise: Callable[[Raw], bytes] = optimise,
     source_size: int = 0,
     source_digest: bytes = bytes(DIGEST_BYTES),
@@ -63,7 +62,6 @@ def reach(
         picture: a picture of any size from 1x1.
         options: how it is encoded; their quality does not count.
         target: the target.
-        level: preset of oxipng that will write the file.
         optimise: makes the smallest PNG file of pixels, in this process or in another one.
         source_size: bytes of the source. The header of the file will hold this number.
         source_digest: digest of the source, which it will hold, too.
@@ -78,16 +76,8 @@ def reach(
     def size(header: Header, lr: Levels, metadata: Metadata = picture.metadata) -> int:
         # All fields count, since WebP and JPEG XL hold a copy of the header that is compressed.
         whole = replace(header, source_size=source_size, source_digest=source_digest, settings_digest=settings)
-        made = container.pack(
-            whole,
-            lr,
-            alpha=picture.alpha,
-            metadata=metadata,
-            level=level,
-            optimise=pack_png,
-            kind=options.container,
-        )
-        return len(made)
+        kind = options.container
+        return len(container.pack(whole, lr, alpha=picture.alpha, metadata=metadata, optimise=pack_png, kind=kind))
 
     search = _QualitySearch(engine, picture, options, target, size)
     while len(search.tried) < SEARCHES and (place := search.next()) is not None:

@@ -118,7 +118,7 @@ def pack(
     *,
     alpha: Levels | None,
     metadata: Metadata,
-    level: int,
+    level: int = PNG_LEVEL,
     optimise: Optimise = optimise,
     kind: Container = Container.PNG,
 ) -> bytes:

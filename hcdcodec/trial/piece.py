@@ -13,7 +13,6 @@ from hcdcodec.codec.target import reach
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine
 from hcdcodec.format import container
-from hcdcodec.format.container import PNG_LEVEL
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.metrics import decibels
 from hcdcodec.pictures.picture import Levels, Picture
@@ -73,9 +72,7 @@ def encode_piece(engine: Engine, piece: Piece, options: EncodeOptions, target: T
     start = time.perf_counter()
     with memory_errors(), engine.at_work():
         encoded = _encode(engine, piece, options, target)
-    data = container.pack(
-        encoded.header, encoded.lr, alpha=None, metadata=Metadata(), level=PNG_LEVEL, kind=options.container
-    )
+    data = container.pack(encoded.header, encoded.lr, alpha=None, metadata=Metadata(), kind=options.container)
     seconds = time.perf_counter() - start
     measured = lr_bytes(piece.pixels, Setting(engine.backbone.scale, options.quality))
     return Small(data, decibels(encoded.refined.error), seconds, measured)
@@ -99,4 +96,4 @@ def _encode(engine: Engine, piece: Piece, options: EncodeOptions, target: Target
         return encode_pictures(engine, [picture], options)[0]
     if target.max_bytes is not None:
         target = replace(target, max_bytes=max(1, round(target.max_bytes * piece.share)))
-    return reach(engine, picture, options, target, level=PNG_LEVEL)
+    return reach(engine, picture, options, target)
