@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from hcdcodec.cli import exits, output
 from hcdcodec.cli.each_file import reason, succeeds
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, PATH, WEIGHTS_DIR
-from hcdcodec.cli.report import failure_members, message, name_members
+from hcdcodec.cli.report import failure_members, message, name_members, round_finite
 from hcdcodec.errors import HcdError, UsageError
 from hcdcodec.files import find
 
@@ -107,7 +107,7 @@ def compare(
                 # Before a report of it is stored: a full disk must not cost the figures.
                 compared.append(result.figures)
                 if as_json:
-                    output.write(json.dumps({**name_members("name", pair.name), **result.figures.members()}))
+                    output.write(json.dumps(_members(result.figures)))
                 if page is not None:
                     page.add(exhibit_of(result))
             # A pair that cannot be compared is reported, and the others go on.
@@ -137,6 +137,14 @@ def _compare(pair: "Pair", restore: "Restore", given: Mapping[str, Any]) -> "Com
         return result
     seen = ssimulacra2.score(result.original, result.decoded)
     return replace(result, figures=replace(result.figures, ssimulacra2=seen))
+
+
+def _members(figures: "Figures") -> dict[str, Any]:
+    """Return the numbers about one pair for JSON."""
+    scores = {name: round_finite(value) for name, value in asdict(figures.scores).items()}
+    seen = {} if figures.ssimulacra2 is None else {"ssimulacra2": round_finite(figures.ssimulacra2)}
+    size = {"exact": figures.exact, "bytes": figures.bytes, "bpp": round_finite(figures.bpp)}
+    return {**name_members("name", figures.name), **scores, **seen, **size}
 
 
 def _write_sheet(path: Path, result: "Comparison", sources: Sequence[Path]) -> None:

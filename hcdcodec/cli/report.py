@@ -252,9 +252,9 @@ def name_members(member: str, name: str | None) -> dict[str, str | None]:
     return {member: text, f"{member}_base64": base64.b64encode(exact).decode("ascii")}
 
 
-def round_finite(decibels: float | None) -> float | None:
-    """Return a number of dB for JSON, which has no infinity."""
-    return None if decibels is None or math.isinf(decibels) else round(decibels, 4)
+def round_finite(value: float | None) -> float | None:
+    """Return a measured number for JSON, which has no infinity: an infinite PSNR is null there."""
+    return round(value, 4) if value is not None and math.isfinite(value) else None
 
 
 def _format_measurements(outcome: Outcome) -> str:

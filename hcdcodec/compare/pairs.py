@@ -5,8 +5,7 @@ A reconstruction is any picture file of the same size. An LR of ours is decoded 
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from math import isfinite
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -68,13 +67,6 @@ class Figures:
     bytes: int | None
     bpp: float | None
     ssimulacra2: float | None = None
-
-    def members(self) -> dict[str, int | float | bool | None]:
-        """Return all but the name for JSON, which has no infinity: an infinite PSNR is null there."""
-        scores = {name: _round_finite(value) for name, value in asdict(self.scores).items()}
-        seen = {} if self.ssimulacra2 is None else {"ssimulacra2": _round_finite(self.ssimulacra2)}
-        bpp = _round_finite(self.bpp)
-        return {**scores, **seen, "exact": self.exact, "bytes": self.bytes, "bpp": bpp}
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +237,3 @@ def _append_until_free(key: str, suffix: str, keys: Collection[str]) -> str:
     while key in keys:
         key += suffix
     return key
-
-
-def _round_finite(value: float | None) -> float | None:
-    return round(value, 4) if value is not None and isfinite(value) else None
