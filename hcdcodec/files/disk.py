@@ -141,7 +141,7 @@ def remove(path: Path) -> bool:
     return True
 
 
-def read_stream(stream: BinaryIO, *, limit: int = MAX_FILE_BYTES) -> bytes:
+def read_stream(stream: BinaryIO, *, limit: int) -> bytes:
     """Read a stream to its end, but stop soon after `limit` bytes, so that the caller can refuse it."""
     data = bytearray()
     while len(data) <= limit and (part := stream.read(_PART_BYTES)):
@@ -225,24 +225,18 @@ def write_atomic(path: Path, data: bytes, *, sources: Sequence[Path] = ()) -> No
     _sync_directory(final.parent)
 
 
-def sweep(directory: Path, *, age_s: float = 86400.0) -> int:
+def sweep(directory: Path, *, age_s: float = 86400.0) -> None:
     """Remove old temporary files from `directory`. Younger ones may belong to a run that is still active.
 
     Args:
         directory: a folder of results; it need not exist.
         age_s: age in seconds above which a temporary file counts as left behind by a killed run.
-
-    Returns:
-        Number of removed files.
     """
-    removed = 0
     with contextlib.suppress(OSError):  # the folder does not exist, or its name is too long
         for leftover in directory.iterdir():
             with contextlib.suppress(OSError):  # another run may sweep at the same time
                 if is_temporary(leftover.name) and leftover.lstat().st_mtime < time.time() - age_s:
                     leftover.unlink()
-                    removed += 1
-    return removed
 
 
 def explain(error: OSError) -> str:
