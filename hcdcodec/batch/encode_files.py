@@ -2,13 +2,13 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from hcdcodec.batch import free_memory
 from hcdcodec.batch.common import load_source, read_source_head, read_standard_input, store_result
-from hcdcodec.batch.freshness import Freshness, Standing, confirm, judge_lr, refuse_foreign, wanted_of
+from hcdcodec.batch.freshness import Standing, confirm, judge_lr, refuse_foreign, wanted_of
 from hcdcodec.batch.observer import UNOBSERVED, Observer
 from hcdcodec.batch.options import FileOptions
 from hcdcodec.batch.other_containers import refuse_twin, remove_twins
@@ -65,8 +65,21 @@ class Encoding:
 
     def run(self, jobs: Iterable[Job], observer: Observer = UNOBSERVED) -> Iterator[Outcome]:
         """Yield one outcome for each job, in order."""
-        jobs = tuple(jobs)
-        return self._run(jobs, partial(self._read, given=read_standard_input(jobs, self.files)), observer)
+        jobs, threads = tuple(jobs), self.files.threads
+        given = read_standard_input(jobs, self.files)
+        free_memory.hold()
+        # As many oxipng programs as writing threads, since each program serves one thread at a time.
+        with Optimisers(min(threads, len(jobs))) as optimisers:
+            engines = [replace(engine, on_work=observer.work) for engine in self.engines]
+            stages = Stages(
+                partial(self._read, given=given),
+                lambda source: source.picture.pixel_count,
+                [partial(self._compute, optimisers, engine) for engine in engines],
+                partial(self._write, optimisers),
+                lambda source: self._work_of(source.picture.height, source.picture.width),
+                observer,
+            )
+            yield from run_stages(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
     def forecast(self, job: Job) -> int | None:
         """Return the work of a job by the head of its source; None where that does not tell."""
@@ -76,24 +89,6 @@ class Encoding:
     def _work_of(self, height: int, width: int) -> int:
         work = work_of(self.engines[0].backbone, height, width, self.options.search)
         return USUAL_SEARCHES * work if self.target else work
-
-    def _run(
-        self, jobs: Sequence[Job], read: Callable[[Job], _Source | Outcome], observer: Observer
-    ) -> Iterator[Outcome]:
-        threads = self.files.threads
-        free_memory.hold()
-        # As many oxipng programs as writing threads, since each program serves one thread at a time.
-        with Optimisers(min(threads, len(jobs))) as optimisers:
-            engines = [replace(engine, on_work=observer.work) for engine in self.engines]
-            stages = Stages(
-                read,
-                lambda source: source.picture.pixel_count,
-                [partial(self._compute, optimisers, engine) for engine in engines],
-                partial(self._write, optimisers),
-                lambda source: self._work_of(source.picture.height, source.picture.width),
-                observer,
-            )
-            yield from run_stages(jobs, stages, threads=threads, group_px=self.engines[0].batch_px)
 
     @property
     def manner(self) -> str:
@@ -112,7 +107,7 @@ class Encoding:
 
     def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
         standing = self.freshness(job)
-        if standing.state in (Freshness.FRESH, Freshness.OLDER):
+        if standing.state.is_settled:
             confirm(job, standing)
             return skip(job, standing)
         data, status = load_source(job, given, self.files)
