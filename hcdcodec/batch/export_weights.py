@@ -60,7 +60,7 @@ def survey_archive(directory: Path) -> Needs:
     """
     if not is_directory(directory):
         raise UsageError(f"{directory} is no folder; name the folder of the small files")
-    findings = search([str(directory)], refuse_other, destination=None, listed=False)
+    findings = search([str(directory)], refuse_other)
     counts, folders, problems = Counter[Need](), defaultdict[Need, dict[Path, None]](dict), list(findings.problems)
     for found in findings.found:
         try:

@@ -159,7 +159,7 @@ def _survey(sources: Sequence[str], given: Mapping[str, Any], failures: _Failure
     from hcdcodec.trial.measure import Setting
     from hcdcodec.trial.survey import MEASURED_MOST, Reading, survey
 
-    findings = find.search(sources, refuse_source, destination=None, listed=False, exclude=given["exclude"])
+    findings = find.search(sources, refuse_source, exclude=given["exclude"])
     if not findings.found and not findings.problems:
         raise UsageError("there is no picture here; name pictures, or a folder that holds some")
     # By name and not by file: of two links to one picture, encode makes two results.

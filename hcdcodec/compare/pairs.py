@@ -116,7 +116,7 @@ def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterato
         return
     if identity(original) == identity(other):
         raise PictureError(f"{original} cannot be compared with itself; name the folder of the small files second")
-    findings = search([str(original)], refuse_source, destination=other, listed=False, exclude=exclude)
+    findings = search([str(original)], refuse_source, destination=other, exclude=exclude)
     if not findings.found and not findings.problems:
         raise PictureError("there is no picture in this folder; name the folder of the originals first")
     for problem in findings.problems:

@@ -63,8 +63,8 @@ def search(
     sources: Sequence[str],
     refuse: Callable[[Path], str | None],
     *,
-    destination: Path | None,
-    listed: bool,
+    destination: Path | None = None,
+    listed: bool = False,
     exclude: Sequence[str] = (),
 ) -> Findings:
     """Find the files behind `sources`.
@@ -73,7 +73,7 @@ def search(
         sources: names of files and directories.
         refuse: returns the reason why a walk leaves out a regular file, or a link that leads nowhere; None for a file
             to take. It raises OSError or HcdError for one that the user must know about; that is a problem then.
-        destination: directory that every walk leaves out; it need not exist.
+        destination: directory that every walk leaves out; it need not exist. None: there is none.
         listed: whether `sources` is a list of files. Then directories are ignored, and names keep their relative path.
         exclude: shell patterns of files and directories that are left out. A pattern without a slash is compared with
             the last part of a name. One with a slash is compared with the whole name: relative to SRC in a walk, and

@@ -104,7 +104,7 @@ def plan_read(names: Sequence[str], *, listed: bool = False) -> Plan:
         if not is_directory(name):
             jobs.append(Job(Path(name), None, name, name, named=not listed))
             continue
-        findings = search([name], refuse_other, destination=None, listed=listed)
+        findings = search([name], refuse_other, listed=listed)
         jobs += [Job(f.path, None, str(f.path), f.key, named=False) for f in findings.found]
         ignored += findings.ignored
         problems += findings.problems

@@ -97,7 +97,7 @@ def read_gallery(names: Sequence[str], smallest: int, watch: Watch | None = None
     Raises:
         UsageError: a name leads nowhere, or there is no picture that can be used.
     """
-    findings = search(names, _refuse, destination=None, listed=False)
+    findings = search(names, _refuse)
     if findings.problems:
         raise UsageError("{}: {}".format(*findings.problems[0]))
     with ThreadPoolExecutor(READERS) as pool:
