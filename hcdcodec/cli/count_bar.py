@@ -1,6 +1,5 @@
 """A progress bar for commands that work on one thing after the other: so many of so many, and the time left."""
 
-import contextlib
 from typing import Self
 
 from rich.console import Console
@@ -13,10 +12,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from rich.text import Text
 
-from hcdcodec.cli import output
-from hcdcodec.cli.progress_bar import may_draw
+from hcdcodec.cli.progress_bar import may_draw, say_above
 
 
 class CountBar:
@@ -60,9 +57,4 @@ class CountBar:
 
     def say(self, line: str, colour: str = "") -> None:
         """Print a line above the bar, to standard error; see `output.say`."""
-        if self._progress.disable:
-            output.say(line, colour)
-            return
-        with contextlib.suppress(OSError):
-            # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
-            self._progress.console.print(Text(line, colour), soft_wrap=True)
+        say_above(None if self._progress.disable else self._progress.console, line, colour)

@@ -49,12 +49,7 @@ class ProgressBar:
 
     def say(self, line: str, colour: str = "") -> None:
         """Print a line above the bar, to standard error."""
-        if not self._visible:
-            output.say(line, colour)
-            return
-        with contextlib.suppress(OSError):
-            # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
-            self._console.print(Text(line, colour), soft_wrap=True)
+        say_above(self._console if self._visible else None, line, colour)
 
     def _draw(self) -> Table:
         progress = self._meter.now()
@@ -76,6 +71,16 @@ class ProgressBar:
             "" if progress.seconds_left is None else f"{format_seconds(progress.seconds_left)} left",
         )
         return line
+
+
+def say_above(console: Console | None, line: str, colour: str) -> None:
+    """Print a line to standard error, above the bar that a console draws; None: there is no bar."""
+    if console is None:
+        output.say(line, colour)
+        return
+    with contextlib.suppress(OSError):
+        # rich would read square brackets in a name as markup, and `:name:` as an emoji. `Text` stays as it is.
+        console.print(Text(line, colour), soft_wrap=True)
 
 
 def may_draw(*, rows: bool, streams: bool) -> bool:
