@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from hcdcodec.engine.engine import NOT_A_NUMBER, Engine, details_source
+from hcdcodec.engine.engine import NOT_A_NUMBER, Engine, details_source, to_planar
 from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import ModelError
 from hcdcodec.format.container import Packed
@@ -61,9 +61,5 @@ def _prepare(engine: Engine, packed: Packed) -> tuple[torch.Tensor, TileTask]:
     header, backbone, lr = packed.header, engine.backbone, np.atleast_3d(packed.lr)
     check_geometry(header, *lr.shape[:2], multiple=backbone.multiple, halo_px=backbone.halo_px)
     details = details_source(backbone, header.details_rule, header.details_seed, header.details_scale)
-    # torch warns about arrays that it may not write to, and Pillow's arrays are read-only.
-    levels = torch.from_numpy(np.require(lr, requirements=["C", "W"])).permute(2, 0, 1)
-    planes = levels.to(engine.device).to(torch.float32).div_(255)
-    return planes, TileTask(
-        header.height, header.width, plan(lr.shape[0], lr.shape[1], header.tile, header.halo), details
-    )
+    tiles = plan(lr.shape[0], lr.shape[1], header.tile, header.halo)
+    return engine.to_unit(to_planar(lr)), TileTask(header.height, header.width, tiles, details)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from hcdcodec.codec.options import EncodeOptions
@@ -12,13 +11,13 @@ from hcdcodec.codec.search.options import Search
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.codec.settings import settings_digest
-from hcdcodec.engine.engine import Engine, details_source
+from hcdcodec.engine.engine import Engine, details_source, to_planar
 from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.format.grid import grid_of
 from hcdcodec.format.header import Header
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.noise import DetailsRule
-from hcdcodec.pictures.picture import Picture
+from hcdcodec.pictures.picture import Levels, Picture
 from hcdcodec.tiles import choose_tile, count_windows, plan
 
 _WRITE_WORK = 8
@@ -40,7 +39,7 @@ class Encoded:
     """
 
     header: Header
-    lr: npt.NDArray[np.uint8]
+    lr: Levels
     refined: Refined
     passes: int
     searches: int = 1
@@ -60,7 +59,9 @@ def encode_pictures(engine: Engine, pictures: Sequence[Picture], options: Encode
         One result for each picture, in order.
     """
     headers = [_make_header(engine.backbone, picture, options) for picture in pictures]
-    subjects = [_make_subject(engine.backbone, pair[0], pair[1]) for pair in zip(pictures, headers, strict=True)]
+    subjects = [
+        _make_subject(engine.backbone, picture, header) for picture, header in zip(pictures, headers, strict=True)
+    ]
     found = refine(engine, subjects, options.search)
     return [
         Encoded(header, _interleave(refined.lr), refined, refined.passes)
@@ -91,7 +92,7 @@ class Preview:
     subject: Subject
     start: torch.Tensor
 
-    def lr(self, quality: int) -> npt.NDArray[np.uint8]:
+    def lr(self, quality: int) -> Levels:
         """Return the rounded LR, (h, w) or (h, w, 3) uint8."""
         return _interleave(self._quantise(quality).mul(255).round().to(torch.uint8).cpu())
 
@@ -155,16 +156,10 @@ def _make_subject(backbone: Backbone, picture: Picture, header: Header) -> Subje
         plan(lr_h, lr_w, header.tile, header.halo),
         details_source(backbone, header.details_rule, header.details_seed, header.details_scale),
     )
-    return Subject(_to_planar(canvas), task, grid_of(header.quality))
+    return Subject(to_planar(canvas), task, grid_of(header.quality))
 
 
-def _to_planar(pixels: npt.NDArray[np.uint8]) -> torch.Tensor:
-    """(H, W, C) -> (C, H, W), a view."""
-    # torch shares the memory, and warns unless the array is writable.
-    return torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(2, 0, 1)
-
-
-def _interleave(planes: torch.Tensor) -> npt.NDArray[np.uint8]:
+def _interleave(planes: torch.Tensor) -> Levels:
     """(C, h, w) -> (h, w, 3), or (h, w) for one channel."""
-    array: npt.NDArray[np.uint8] = planes.permute(1, 2, 0).contiguous().numpy()
+    array: Levels = planes.permute(1, 2, 0).contiguous().numpy()
     return array[..., 0] if array.shape[2] == 1 else array

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import numpy as np
 import torch
 
 from hcdcodec.engine.devices import Precision, fast_type, find_device, forbid_short_products, precise, usual_batch_px
@@ -27,6 +28,7 @@ from hcdcodec.errors import ModelError
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.native.library import manner
 from hcdcodec.networks.noise import DetailsRule, draw_details
+from hcdcodec.pictures.picture import Levels
 from hcdcodec.tiles import Rect, Tile
 
 NOT_A_NUMBER = "the network makes no finite picture of this; restore its weights, or choose another network"
@@ -147,6 +149,12 @@ class Engine:
     def to_unit(self, levels: torch.Tensor) -> torch.Tensor:
         """Return uint8 levels as float32 in [0, 1] on the device."""
         return levels.to(self.device).to(torch.float32).div_(255)
+
+
+def to_planar(levels: Levels) -> torch.Tensor:
+    """(H, W, C) -> (C, H, W), a view."""
+    # torch shares the memory, and warns unless the array is writable; Pillow's arrays are read-only.
+    return torch.from_numpy(np.require(levels, requirements=["C", "W"])).permute(2, 0, 1)
 
 
 def details_source(backbone: Backbone, rule: int, seed: int, scale: float) -> Details | None:
