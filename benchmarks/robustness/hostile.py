@@ -30,7 +30,7 @@ from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.engines import Engines
 from hcdcodec.errors import HcdError
 from hcdcodec.format import container
-from hcdcodec.networks.archive import ArchiveWeights, folders_above
+from hcdcodec.networks.archive import folders_above
 from hcdcodec.pictures.reading import read_picture
 
 CPU_FLOOR_S, MIB_FLOOR = 0.02, 16.0
@@ -105,7 +105,7 @@ def _archive_rows(limit: int | None) -> Iterator[dict[str, float | int | str]]:
 
 
 def _decode_archive(path: Path) -> None:
-    engines, packed = Engines("cpu", archives=ArchiveWeights()), container.unpack(path.read_bytes())
+    engines, packed = Engines("cpu", takes_archives=True), container.unpack(path.read_bytes())
     decode_picture(engines.get(packed.header, folders_above(path, 1)), packed)
 
 

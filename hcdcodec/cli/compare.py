@@ -196,8 +196,7 @@ def _make_restore(
     @cache
     def engines() -> Any:
         from hcdcodec.codec.engines import Engines
-        from hcdcodec.networks.archive import ArchiveWeights
 
-        return Engines("cpu", weights_dir, ArchiveWeights() if archive_weights else None)
+        return Engines("cpu", weights_dir, takes_archives=archive_weights)
 
     return restore

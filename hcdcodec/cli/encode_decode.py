@@ -263,9 +263,8 @@ def _place_decoding(
     decoding: "Decoding", weights_dir: "Path | None", archive_weights: bool, devices: Sequence[str]
 ) -> "Decoding":
     from hcdcodec.codec.engines import Engines
-    from hcdcodec.networks.archive import ArchiveWeights
 
-    engines = (Engines(device, weights_dir, ArchiveWeights() if archive_weights else None) for device in devices)
+    engines = (Engines(device, weights_dir, takes_archives=archive_weights) for device in devices)
     return replace(decoding, engines=tuple(engines))
 
 

@@ -55,10 +55,9 @@ def verify(
 
     from hcdcodec.cli.count_bar import CountBar
     from hcdcodec.codec.engines import Engines
-    from hcdcodec.networks.archive import ArchiveWeights
 
     output.hush_archives(quiet=quiet)
-    engines = Engines("cpu", weights_dir, ArchiveWeights() if archive_weights else None)
+    engines = Engines("cpu", weights_dir, takes_archives=archive_weights)
     listed = frozenset(job.name for job in plan.jobs if (verbose or job.named) and not (quiet or as_json))
     check = partial(_check, engines, max_pixels, listed)
     report = Report(Verb.VERIFY, Verbosity.QUIET if quiet else Verbosity.NORMAL)

@@ -23,13 +23,14 @@ class Engines:
     Attributes:
         device: device of all engines.
         weights_dir: directory to search for weights before all others.
-        archives: takes weights from archives where no others fit; None: they are never taken.
+        takes_archives: whether weights that came with an archive are taken where no others fit.
     """
 
     device: str = "cpu"
     weights_dir: Path | str | None = None
-    archives: ArchiveWeights | None = field(default=None, compare=False)
-    # A cache, which is not a part of the value.
+    takes_archives: bool = False
+    # Caches, which are not a part of the value.
+    _archives: ArchiveWeights = field(default_factory=ArchiveWeights, compare=False)
     _loaded: dict[tuple[str, int, bytes], Engine] = field(default_factory=dict, compare=False)
 
     @property
@@ -63,8 +64,8 @@ class Engines:
         try:
             return load_backbone(name, scale, hash_prefix=prefix, weights_dir=self.weights_dir)
         except ModelError:
-            found = self.archives and self.archives.load(name, scale, prefix, folders)
-            if not found:
+            found = self._archives.load(name, scale, prefix, folders) if self.takes_archives else None
+            if found is None:
                 raise
             return found
 
