@@ -62,7 +62,7 @@ def find_loss(image: Image.Image, data: bytes) -> Loss | None:
     is_deep = depth > 8
     if kind in ("CMYK", "LAB") and not is_deep:
         return Loss[kind]
-    is_signed = formats.has_signed_samples(image) or (kind == "I" and image.mode == "I" and image.format != "PPM")
+    is_signed = formats.has_signed_samples(image) or (image.mode == "I" and image.format != "PPM")
     if kind in ("CMYK", "LAB", "F") or is_signed or depth > 16:
         name = "floating-point" if kind == "F" else "signed or 32-bit" if is_signed else f"{depth}-bit {kind}"
         raise PictureError(f"{name} picture cannot be stored; convert it to 8-bit RGB or grey first")
@@ -151,11 +151,10 @@ def _join(high: Levels, low: Levels) -> Samples:
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile") or b""
-    if image.mode == "CMYK" and profile[16:20] != b"CMYK":
+    is_cmyk, profile = image.mode == "CMYK", image.info.get("icc_profile") or b""
+    if is_cmyk and profile[16:20] != b"CMYK":
         raise PictureError("CMYK picture has no profile that says how its inks look; assign one in an editor first")
     try:
-        is_cmyk = image.mode == "CMYK"
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile)) if is_cmyk else ImageCms.createProfile("LAB")
         converted = ImageCms.profileToProfile(
             image,
