@@ -23,7 +23,6 @@ PALETTE = 3  # colour type of PNG whose samples are indices into a palette
 
 _FRAME = struct.Struct(">I4s")
 _FRAME_SIZE = 12
-_CHECKSUM = struct.Struct(">I")
 _IHDR = struct.Struct(">IIBBBBB")
 _IHDR_END = len(SIGNATURE) + _FRAME_SIZE + _IHDR.size
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
@@ -107,7 +106,7 @@ def size(chunks: Iterable[Chunk]) -> int:
 
 def build(chunks: Iterable[Chunk]) -> bytes:
     """Join chunks, IHDR to IEND, to a file."""
-    return SIGNATURE + b"".join(map(_chunk_bytes, chunks))
+    return SIGNATURE + join(chunks)
 
 
 def insert(data: bytes, chunks: Iterable[Chunk]) -> bytes:
@@ -178,9 +177,8 @@ def _chunk_at(data: bytes, position: int) -> tuple[Chunk, bool]:
         raise DamagedError("PNG chunk has an impossible name; fetch the file again")
     if start + length + 4 > len(data):
         raise DamagedError("PNG is truncated; fetch the file again")
-    payload = data[start : start + length]
-    (checksum,) = _CHECKSUM.unpack_from(data, start + length)
-    return Chunk(name, payload), zlib.crc32(payload, zlib.crc32(name)) == checksum
+    chunk, end = Chunk(name, data[start : start + length]), start + length
+    return chunk, data[end : end + 4] == _checksum(chunk)
 
 
 def _check_order(chunk: Chunk, seen: set[bytes], last: bytes) -> None:
@@ -197,5 +195,8 @@ def _check_order(chunk: Chunk, seen: set[bytes], last: bytes) -> None:
 
 
 def _chunk_bytes(chunk: Chunk) -> bytes:
-    crc = zlib.crc32(chunk.payload, zlib.crc32(chunk.type))
-    return _FRAME.pack(len(chunk.payload), chunk.type) + chunk.payload + crc.to_bytes(4, "big")
+    return _FRAME.pack(len(chunk.payload), chunk.type) + chunk.payload + _checksum(chunk)
+
+
+def _checksum(chunk: Chunk) -> bytes:
+    return zlib.crc32(chunk.payload, zlib.crc32(chunk.type)).to_bytes(4, "big")
