@@ -4,7 +4,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -68,9 +68,7 @@ def loss_gradient(
     sums = torch.zeros(3, len(lrs), dtype=torch.float64, device=engine.device)
     slopes, residuals = ([torch.zeros_like(lr) for lr in lrs] for _ in range(2))
 
-    def differentiate(batch: Batch) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-        return _differentiate(engine, lrs, tasks, targets, lumas, batch)
-
+    differentiate = partial(_differentiate, engine, lrs, tasks, targets, lumas)
     for batch, found in engine.batches(tasks, passes=2).run(differentiate):
         for (index, tile), summed, residual, slope in zip(batch, *found, strict=True):
             sums[:, index] += summed
