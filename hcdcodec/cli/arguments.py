@@ -196,19 +196,11 @@ def choose_names(named: Sequence[str], files_from: str | None, *, null: bool) ->
         return list(named), False
     if named:
         raise UsageError("files come from arguments or from --files-from, not from both")
-    return read_list(files_from, null=null), True
+    return _read_list(files_from, null=null), True
 
 
-def read_list(name: str, *, null: bool) -> list[str]:
-    """Return the names in the file `name`, or on standard input for -.
-
-    Args:
-        name: value of --files-from.
-        null: whether the names end in NUL, not in a line end.
-
-    Raises:
-        UsageError: the list cannot be read.
-    """
+def _read_list(name: str, *, null: bool) -> list[str]:
+    """Return the names in the file `name`, or on standard input for -."""
     separator = b"\0" if null else b"\n"
     if name == "-" and sys.stdin is None:
         raise UsageError("standard input is closed; --files-from takes a file of names, or -")
