@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from hcdcodec.files import disk
+from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures.picture import Levels, expand
-
-_WEBP_SIDE_MAX = 16383  # WebP stores a side in 14 bits
+from hcdcodec.pictures.writing import SIDES
 
 
 def embed(pixels: Levels, icc: bytes | None) -> str:
@@ -45,7 +45,7 @@ def put_beside(
 def _store(pixels: Levels, icc: bytes | None) -> tuple[str, bytes]:
     """Return kind and bytes of a file that holds the samples without loss, and no metadata but the profile."""
     # All current browsers show lossless WebP, which is smaller than PNG.
-    kind = "webp" if max(pixels.shape[:2]) <= _WEBP_SIDE_MAX else "png"
+    kind = "webp" if max(pixels.shape[:2]) <= SIDES[Format.WEBP] else "png"
     buffer = io.BytesIO()
     # The profile describes three channels, and a PNG would keep a grey picture grey.
     Image.fromarray(expand(pixels)).save(buffer, kind, lossless=True, icc_profile=icc)
