@@ -12,7 +12,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hcdcodec.batch.outcome import Outcome, Status
 from hcdcodec.files.names import printable
@@ -58,31 +58,22 @@ class Mean:
         return self.total / self.count
 
 
-@dataclass
 class Report:
-    """Turns outcomes into lines, a summary and an exit status."""
+    """Turns outcomes into lines, a summary and an exit status.
 
-    verb: Verb
-    verbosity: Verbosity = Verbosity.NORMAL
-    clock: Callable[[], float] = time.monotonic
-    """Returns seconds. The report reads it at its start and in the summary, since the times of pictures overlap."""
-    _counts: Counter[Status] = field(default_factory=Counter, init=False)
-    _stale: Counter[str] = field(default_factory=Counter, init=False)
-    _source_bytes: int = field(default=0, init=False)
-    _target_bytes: int = field(default=0, init=False)
-    _pixels: int = field(default=0, init=False)
-    _psnr: Mean = field(default_factory=Mean, init=False)
-    _gain: Mean = field(default_factory=Mean, init=False)
-    _exact: int = field(default=0, init=False)
-    _larger: int = field(default=0, init=False)
-    _left_out: int = field(default=0, init=False)
-    _older: int = field(default=0, init=False)
-    _missed: Counter[Status] = field(default_factory=Counter, init=False)
-    _started: float = field(init=False)
+    Args:
+        verb: the work.
+        verbosity: how much people want to read.
+        clock: returns seconds. It is read here and in the summary, since the times of pictures overlap.
+    """
 
-    # Not a default of the field, since that could not read the clock of this report.
-    def __post_init__(self) -> None:
-        self._started = self.clock()
+    def __init__(self, verb: Verb, verbosity: Verbosity, clock: Callable[[], float] = time.monotonic) -> None:
+        self.verb, self.verbosity, self.clock = verb, verbosity, clock
+        self._counts, self._missed, self._stale = Counter[Status](), Counter[Status](), Counter[str]()
+        self._source_bytes = self._target_bytes = self._pixels = 0
+        self._exact = self._larger = self._left_out = self._older = 0
+        self._psnr, self._gain = Mean(), Mean()
+        self._started = clock()
 
     def add(self, outcome: Outcome) -> None:
         """Take one outcome into the sums. Only pictures that were done count in bytes, pixels and dB."""
