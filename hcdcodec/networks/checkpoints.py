@@ -169,7 +169,9 @@ def rename(tensors: Mapping[str, torch.Tensor], network: Backbone) -> dict[str, 
     names = {name: official_name(name, network.name) for name in own}
     kernels = {name: haar_kernel(count) for name, count in HAAR_NAMES[network.name, network.scale].items()}
     expected = {official: own[name].shape for name, official in names.items()}
-    _compare(tensors, expected | {name: kernel.shape for name, kernel in kernels.items()}, network)
+    if what := differences(tensors, expected | {name: kernel.shape for name, kernel in kernels.items()}):
+        raise ModelError(f"does not fit {network.name} x{network.scale} ({what}); import its official .pth file")
+    _check_finite(tensors)
     # Our networks compute the Haar transform without a kernel. A checkpoint with another one would decode wrongly.
     for name, kernel in kernels.items():
         if not torch.equal(tensors[name].float(), kernel):
@@ -273,13 +275,6 @@ def _guess_network(tensors: Mapping[str, torch.Tensor]) -> Backbone:
         "is neither an IRN x2 or x4 nor an HCFlow x4 rescaling checkpoint; import one of these, "
         "or name --backbone sr for a super-resolution network"
     )
-
-
-def _compare(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Size], network: Backbone) -> None:
-    """Raise `ModelError` unless names and shapes are as expected and all values finite."""
-    if what := differences(tensors, expected):
-        raise ModelError(f"does not fit {network.name} x{network.scale} ({what}); import its official .pth file")
-    _check_finite(tensors)
 
 
 def _check_finite(tensors: Mapping[str, torch.Tensor]) -> None:
