@@ -21,9 +21,9 @@ from hcdcodec.files.picture_names import Format
 from hcdcodec.format import side_parts
 from hcdcodec.format.header import RESTORE
 from hcdcodec.format.layout import Contents, Opened, Optimise, stripped
-from hcdcodec.format.side_parts import Part, Places
+from hcdcodec.format.side_parts import Places
 from hcdcodec.pictures import formats, jxl, plugins
-from hcdcodec.pictures.boxes import Frame, Slices, find_boxes
+from hcdcodec.pictures.boxes import Frame, Part, Slices, find_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, read_head
 from hcdcodec.pictures.picture import Levels, split
 

@@ -14,26 +14,18 @@ Other tools may move our parts to another place of the file. They may also edit 
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from hcdcodec.errors import DamagedError, NotOursError
 from hcdcodec.format.exif_twin import MARK, add_twin, split_twin
 from hcdcodec.format.header import MAGIC, RESTORE
 from hcdcodec.format.layout import Contents, agree, stripped, take_single
 from hcdcodec.pictures import png_chunks
-from hcdcodec.pictures.boxes import Frame, Slices
+from hcdcodec.pictures.boxes import Frame, Part, Slices
 from hcdcodec.pictures.metadata import Metadata
 
 HEADER, FURTHER, ALPHA = b"hcDC", b"hcDM", b"hcDA"
 
 _CRC_SIZE = 4
-
-
-class Part(NamedTuple):
-    """One part of a file."""
-
-    type: bytes
-    payload: bytes
 
 
 @dataclass(frozen=True)

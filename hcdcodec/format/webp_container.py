@@ -24,9 +24,9 @@ from hcdcodec.errors import DamagedError, EditedError
 from hcdcodec.format import side_parts
 from hcdcodec.format.header import RESTORE
 from hcdcodec.format.layout import Contents, Opened, Optimise
-from hcdcodec.format.side_parts import Part, Places
+from hcdcodec.format.side_parts import Places
 from hcdcodec.pictures import formats
-from hcdcodec.pictures.boxes import Frame, Slices
+from hcdcodec.pictures.boxes import Frame, Part, Slices
 from hcdcodec.pictures.picture import Levels, expand, split
 
 NAME = "WebP"

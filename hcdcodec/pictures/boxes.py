@@ -26,25 +26,25 @@ class Slices(Protocol):
     def __getitem__(self, part: slice) -> bytes: ...
 
 
-class Box(NamedTuple):
-    """One box, type and payload."""
+class Part(NamedTuple):
+    """One part of a file: a box, or a chunk of a WebP."""
 
     type: bytes
     payload: bytes
 
 
 class Frame(NamedTuple):
-    """Where the payload of a box, or of another part, stands in its file."""
+    """Where the payload of a part stands in its file."""
 
     type: bytes
     start: int
     end: int
 
 
-def walk_boxes(data: bytes, name: str) -> Iterator[Box]:
+def walk_boxes(data: bytes, name: str) -> Iterator[Part]:
     """Yield the boxes of a file, or of a payload that holds boxes; see `find_boxes`."""
     for frame in find_boxes(data, name):
-        yield Box(frame.type, data[frame.start : frame.end])
+        yield Part(frame.type, data[frame.start : frame.end])
 
 
 def find_boxes(data: Slices, name: str, position: int = 0) -> Iterator[Frame]:

@@ -19,7 +19,7 @@ import numpy as np
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import plugins
-from hcdcodec.pictures.boxes import Box, walk_boxes
+from hcdcodec.pictures.boxes import Part, walk_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, JxlHead, read_head
 from hcdcodec.pictures.metadata import PAYLOAD_MAX, Metadata
 from hcdcodec.pictures.orientation import mark_upright
@@ -103,7 +103,7 @@ def _read_metadata(data: bytes, icc: bytes) -> tuple[Metadata, tuple[str, ...]]:
     payloads, lost = dict[bytes, bytes](), list[str]()
     for box in walk_boxes(data, _NAME) if data.startswith(BEGIN) else ():
         if box.type == b"brob":
-            box = Box(box.payload[:4], _unpack(box.payload[4:]) if box.payload[:4] in (b"Exif", b"xml ") else b"")
+            box = Part(box.payload[:4], _unpack(box.payload[4:]) if box.payload[:4] in (b"Exif", b"xml ") else b"")
         if box.type in (b"Exif", b"xml "):
             payloads.setdefault(box.type, box.payload)
         elif box.type not in _STORAGE:

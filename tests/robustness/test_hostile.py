@@ -32,9 +32,9 @@ from hcdcodec.files.picture_names import Format
 from hcdcodec.format import container, jxl_container, webp_container
 from hcdcodec.format.exif_twin import add_twin
 from hcdcodec.format.header import AlphaRule, Header
-from hcdcodec.format.side_parts import Part
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.boxes import Part
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture

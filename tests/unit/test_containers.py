@@ -30,7 +30,8 @@ from hcdcodec.format import exif_twin, jxl_container, webp_container
 from hcdcodec.format.container import is_ours, pack, peek, pixel_digest, refuse_encoded, unpack
 from hcdcodec.format.exif_twin import add_twin, split_twin
 from hcdcodec.format.jxl_container import read_sides
-from hcdcodec.format.side_parts import HEADER, Part
+from hcdcodec.format.side_parts import HEADER
+from hcdcodec.pictures.boxes import Part
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Levels, Mode
 
