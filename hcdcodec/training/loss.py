@@ -98,8 +98,9 @@ class Objective:
             likeness_db: PSNR of the LR against the bicubic one that is asked for.
         """
         lr, bicubic_lr = self.downscaled(batch)
-        distance = self._log_distance(lr, bicubic_lr)
-        cost = self.recipe.likeness_weight * _excess(distance, likeness_db) + self._bit_cost(lr, batch)
+        distance = torch.log((lr - bicubic_lr).square().mean((1, 2, 3)) + self.recipe.floor)
+        excess = torch.relu(distance + likeness_db / DB)
+        cost = self.recipe.likeness_weight * excess + self._bit_cost(lr, batch)
         if searched:
             lr = torch.cat((searched.state.lr, lr))
             batch = Batch(torch.cat((searched.batch.hr, batch.hr)), torch.cat((searched.batch.grid, batch.grid)))
@@ -160,10 +161,6 @@ class Objective:
         residual = made - batch.hr
         return torch.log((residual * weighed(residual, _LUMA)).mean((1, 2, 3)) + self.recipe.floor)
 
-    def _log_distance(self, lr: torch.Tensor, bicubic_lr: torch.Tensor) -> torch.Tensor:
-        """Return (B,) logarithms of the LR's squared distance from the bicubic LR."""
-        return torch.log((lr - bicubic_lr).square().mean((1, 2, 3)) + self.recipe.floor)
-
 
 def rounded(lr: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
     """Round to the grid, with the gradient of the identity.
@@ -193,8 +190,3 @@ def _frozen(network: Backbone) -> Iterator[None]:
     finally:
         for values in trained:
             values.requires_grad_(True)
-
-
-def _excess(distance: torch.Tensor, likeness_db: float) -> torch.Tensor:
-    """Return by how much logarithmic distances are larger than allowed."""
-    return torch.relu(distance + likeness_db / DB)
