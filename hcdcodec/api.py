@@ -160,7 +160,7 @@ encode = _data_of(encode_report)
 
 def _encode(engine: Engine, source: Source, options: EncodeOptions, quality: int | Target) -> Encoded:
     if isinstance(quality, Target):
-        return reach(engine, source.picture, options, quality, source_size=source.size, source_digest=source.digest)
+        return reach(engine, source, options, quality)
     return encode_pictures(engine, [source.picture], replace(options, quality=quality))[0]
 
 

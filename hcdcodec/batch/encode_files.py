@@ -18,7 +18,7 @@ from hcdcodec.batch.stamp import read_encoded_stamp
 from hcdcodec.batch.survey import skip
 from hcdcodec.codec.encode import Encoded, encode_pictures, work_of
 from hcdcodec.codec.options import EncodeOptions, Target
-from hcdcodec.codec.source import read_file
+from hcdcodec.codec.source import Source, read_file
 from hcdcodec.codec.target import USUAL_SEARCHES, reach, remark
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine
@@ -27,18 +27,14 @@ from hcdcodec.files.job import Job
 from hcdcodec.format import container
 from hcdcodec.format.oxipng_pool import Optimisers
 from hcdcodec.pictures.metrics import decibels
-from hcdcodec.pictures.picture import Picture
 from hcdcodec.pictures.sizes import HEAD_BYTES, read_size
 
 
 @dataclass(frozen=True)
-class _Source:
+class _Loaded(Source):
     """One read picture on its way to the device."""
 
-    picture: Picture
-    size: int
-    digest: bytes
-    status: os.stat_result | None
+    status: os.stat_result | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ class Encoding:
         wanted = wanted_of(self.options, network, self.target, upgrade=self.upgrade, earlier=self.earlier)
         return judge_lr(job, wanted, self.files)
 
-    def _read(self, job: Job, *, given: bytes) -> _Source | Outcome:
+    def _read(self, job: Job, *, given: bytes) -> _Loaded | Outcome:
         standing = self.freshness(job)
         if standing.state.is_settled:
             confirm(job, standing)
@@ -114,9 +110,9 @@ class Encoding:
         picture = read_file(data, self.options, self.files.max_pixels)
         scale = self.engines[0].backbone.scale
         container.check_sides(self.options.container, -(-picture.height // scale), -(-picture.width // scale))
-        return _Source(picture, len(data), disk.source_digest(data), status)
+        return _Loaded(picture, len(data), disk.source_digest(data), status)
 
-    def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Source]) -> list[tuple[Encoded, float]]:
+    def _compute(self, optimisers: Optimisers, engine: Engine, sources: list[_Loaded]) -> list[tuple[Encoded, float]]:
         """Encode pictures; return each with the seconds that it took."""
         # With a target, each picture tries qualities of its own, so pictures cannot be searched together.
         if self.target is not None:
@@ -129,21 +125,13 @@ class Encoding:
         each = (time.perf_counter() - start) / sum(source.picture.pixel_count for source in sources)
         return [(encoded, each * source.picture.pixel_count) for encoded, source in zip(made, sources, strict=True)]
 
-    def _reach(self, optimisers: Optimisers, engine: Engine, source: _Source, target: Target) -> tuple[Encoded, float]:
+    def _reach(self, optimisers: Optimisers, engine: Engine, source: _Loaded, target: Target) -> tuple[Encoded, float]:
         start = time.perf_counter()
         with memory_errors(), engine.at_work():
-            encoded = reach(
-                engine,
-                source.picture,
-                self.options,
-                target,
-                optimise=optimisers.optimise,
-                source_size=source.size,
-                source_digest=source.digest,
-            )
+            encoded = reach(engine, source, self.options, target, optimise=optimisers.optimise)
         return encoded, time.perf_counter() - start
 
-    def _write(self, optimisers: Optimisers, job: Job, source: _Source, timed: tuple[Encoded, float]) -> Outcome:
+    def _write(self, optimisers: Optimisers, job: Job, source: _Loaded, timed: tuple[Encoded, float]) -> Outcome:
         start, picture, (encoded, seconds) = time.perf_counter(), source.picture, timed
         header = replace(encoded.header, source_size=source.size, source_digest=source.digest)
         data = container.pack(

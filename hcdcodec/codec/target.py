@@ -20,9 +20,9 @@ import numpy as np
 from hcdcodec.codec.encode import Encoded, encode_pictures, preview
 from hcdcodec.codec.options import PSNR_MAX, EncodeOptions, Target
 from hcdcodec.codec.settings import missed_digest, settings_digest
+from hcdcodec.codec.source import Source
 from hcdcodec.engine.engine import Engine
 from hcdcodec.errors import OutputError
-from hcdcodec.files.disk import DIGEST_BYTES
 from hcdcodec.format import container
 from hcdcodec.format.grid import RUNGS
 from hcdcodec.format.header import Header
@@ -44,13 +44,11 @@ _SURE_BYTES, _SURE_DB = math.log(1.06), 0.05
 
 def reach(
     engine: Engine,
-    picture: Picture,
+    source: Source,
     options: EncodeOptions,
     target: Target,
     *,
     optimise: Callable[[Raw], bytes] = optimise,
-    source_size: int = 0,
-    source_digest: bytes = bytes(DIGEST_BYTES),
 ) -> Encoded:
     """Encode one picture at the quality that meets a target.
 
@@ -59,23 +57,21 @@ def reach(
 
     Args:
         engine: network, device and precision.
-        picture: a picture of any size from 1x1.
+        source: a picture of any size from 1x1. The header of the file will hold the size and digest of its file.
         options: how it is encoded; their quality does not count.
         target: the target.
         optimise: makes the smallest PNG file of pixels, in this process or in another one.
-        source_size: bytes of the source. The header of the file will hold this number.
-        source_digest: digest of the source, which it will hold, too.
 
     Returns:
         The picture at the wanted quality, or at the quality that comes closest.
     """
-    settings = settings_digest(options, engine.backbone.identity, target)
+    settings, picture = settings_digest(options, engine.backbone.identity, target), source.picture
     # Two places: one for the alpha plane, which is the same in all files and slow to pack, and one for the LR.
     pack_png = lru_cache(maxsize=2)(optimise)
 
     def size(header: Header, lr: Levels, metadata: Metadata = picture.metadata) -> int:
         # All fields count, since WebP and JPEG XL hold a copy of the header that is compressed.
-        whole = replace(header, source_size=source_size, source_digest=source_digest, settings_digest=settings)
+        whole = replace(header, source_size=source.size, source_digest=source.digest, settings_digest=settings)
         kind = options.container
         return len(container.pack(whole, lr, alpha=picture.alpha, metadata=metadata, optimise=pack_png, kind=kind))
 

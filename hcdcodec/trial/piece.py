@@ -9,6 +9,7 @@ import numpy as np
 from hcdcodec.codec.decode import decode_picture
 from hcdcodec.codec.encode import Encoded, encode_pictures
 from hcdcodec.codec.options import EncodeOptions, Target
+from hcdcodec.codec.source import Source
 from hcdcodec.codec.target import reach
 from hcdcodec.engine.devices import memory_errors
 from hcdcodec.engine.engine import Engine
@@ -91,9 +92,9 @@ def warm_up(engine: Engine, options: EncodeOptions) -> None:
 
 
 def _encode(engine: Engine, piece: Piece, options: EncodeOptions, target: Target | None) -> Encoded:
-    picture = Picture(piece.pixels)
+    source = Source(Picture(piece.pixels))
     if target is None:
-        return encode_pictures(engine, [picture], options)[0]
+        return encode_pictures(engine, [source.picture], options)[0]
     if target.max_bytes is not None:
         target = replace(target, max_bytes=max(1, round(target.max_bytes * piece.share)))
-    return reach(engine, picture, options, target)
+    return reach(engine, source, options, target)
