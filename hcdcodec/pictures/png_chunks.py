@@ -66,16 +66,11 @@ def walk(data: bytes, damaged: list[Chunk] | None = None) -> Iterator[Chunk]:
     """
     if not data.startswith(SIGNATURE):
         raise DamagedError("PNG signature is missing; fetch the file again")
-    position, seen, last = len(SIGNATURE), set[bytes](), b""
-    left = _COUNT_MAX + len(data) // _USUAL_BYTES
-    while last != b"IEND":
-        chunk, is_sound = _chunk_at(data, position)
+    seen, last = set[bytes](), b""
+    for chunk, is_sound in _chunks(data, len(SIGNATURE), _COUNT_MAX + len(data) // _USUAL_BYTES):
         # An upper-case first letter marks a critical chunk (PNG, section 5.4), without which no pixel is right.
         if not is_sound and (damaged is None or chunk.type[:1].isupper() or chunk.type in _PIXEL_CHUNKS):
             raise DamagedError(f"PNG chunk {chunk.type.decode()} fails its checksum; fetch the file again")
-        position, left = position + _FRAME_SIZE + len(chunk.payload), left - 1
-        if left < 0:
-            raise DamagedError("PNG consists of too many tiny chunks; save the picture again")
         if not is_sound and damaged is not None:
             damaged.append(chunk)
             continue
@@ -83,6 +78,9 @@ def walk(data: bytes, damaged: list[Chunk] | None = None) -> Iterator[Chunk]:
             _check_order(chunk, seen, last)
         yield chunk
         seen.add(last := chunk.type)
+        if last == b"IEND":
+            return
+    raise DamagedError("PNG is truncated; fetch the file again")
 
 
 def ihdr(chunk: Chunk) -> Ihdr:
@@ -131,11 +129,8 @@ def split(data: bytes) -> Iterator[Chunk]:
     Raises:
         DamagedError: the data is truncated, a CRC is wrong, or the chunks are too many.
     """
-    position, left = 0, _COUNT_MAX
-    while position < len(data):
-        chunk, is_sound = _chunk_at(data, position)
-        position, left = position + _FRAME_SIZE + len(chunk.payload), left - 1
-        if not is_sound or left < 0:
+    for chunk, is_sound in _chunks(data, 0, _COUNT_MAX):
+        if not is_sound:
             raise DamagedError(f"PNG chunk {chunk.type.decode()} fails its checksum; fetch the file again")
         yield chunk
 
@@ -165,6 +160,16 @@ def inflate(data: bytes, *, limit: int) -> bytes:
     if not stream.eof:
         raise DamagedError("a compressed PNG chunk is cut off; remove the file's metadata or fetch it again")
     return plain
+
+
+def _chunks(data: bytes, position: int, most: int) -> Iterator[tuple[Chunk, bool]]:
+    """Yield the chunks from a position on, at most so many, each with whether its checksum is right."""
+    while position < len(data):
+        if most == 0:
+            raise DamagedError("PNG consists of too many tiny chunks; save the picture again")
+        chunk, is_sound = _chunk_at(data, position)
+        position, most = position + _FRAME_SIZE + len(chunk.payload), most - 1
+        yield chunk, is_sound
 
 
 def _chunk_at(data: bytes, position: int) -> tuple[Chunk, bool]:

@@ -277,6 +277,8 @@ OTHERS = {
     "webp, broken metadata.hcd.webp": (webp(Part(b"hcDM", png_chunks.join([EXPLODING])[:-1])), "truncated"),
     "webp, exploding metadata.hcd.webp": (webp(Part(b"hcDM", png_chunks.join([png_chunks.Chunk(b"iCCP", b"a\0\0" +
         deflated(BOMB))]))), "more than 67108864 bytes"),
+    "webp, tiny metadata.hcd.webp": (webp(Part(b"hcDM", png_chunks.join([png_chunks.Chunk(b"vpAg", b"")] * 70_000))),
+        "too many tiny chunks"),
     "webp, alpha from nowhere.hcd.webp": (webp(Part(b"hcDA", PLAIN)), "knows nothing of"),
     "webp, a photograph.hcd.webp": (saved("WEBP"), "WebP carries no hcdcodec header"),
     "jxl, cut.hcd.jxl": (boxes(Part(b"jxlc", WIDE_JXL))[:-3], "truncated"),
