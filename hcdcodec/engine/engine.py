@@ -37,10 +37,6 @@ _PINNED_MOST = 1 << 26
 """Bytes of a picture that may be pinned: they cannot be swapped, and torch keeps them for the next one."""
 
 
-def _ignore(pixels: int) -> None:
-    """Take no notice of work that is done."""
-
-
 @dataclass(frozen=True)
 class Engine:
     """A backbone with its device, precision and batch size.
@@ -63,7 +59,7 @@ class Engine:
     is_compiled: bool = False
     memory_limit: MemoryLimit = field(default_factory=MemoryLimit, compare=False)
     stream: torch.cuda.Stream | None = field(default=None, compare=False)
-    on_work: Callable[[int], None] = field(default=_ignore, compare=False)
+    on_work: Callable[[int], None] = field(default=lambda pixels: None, compare=False)
 
     @property
     def manner(self) -> str:

@@ -74,7 +74,7 @@ class TileBatches:
     scale: int
     batch_px: int
     limit: MemoryLimit
-    on_batch: Callable[[int], None] = lambda pixels: None
+    on_batch: Callable[[int], None]
 
     def run(self, compute: Callable[[Batch], Made]) -> Iterator[tuple[Batch, Made]]:
         """Yield every batch, and what `compute` makes of it.
@@ -86,7 +86,8 @@ class TileBatches:
             tile_px = group[0][1].window.times(self.scale).area
             start = 0
             while start < len(group):
-                batch = group[start : start + max(1, self._in_flight_px() // tile_px)]
+                most_px = min(self.batch_px, self.limit.pixels or self.batch_px)
+                batch = group[start : start + max(1, most_px // tile_px)]
                 made = self._try(compute, batch, tile_px)
                 if made is not None:
                     self.on_batch(len(batch) * tile_px)
@@ -107,9 +108,6 @@ class TileBatches:
                 raise MemoryError from error
         self.limit.pixels = len(batch) // 2 * tile_px
         return None
-
-    def _in_flight_px(self) -> int:
-        return self.batch_px if self.limit.pixels is None else min(self.batch_px, self.limit.pixels)
 
     def _by_shape(self) -> list[list[tuple[int, Tile]]]:
         """Return lists of (picture, tile) whose windows have one size, and all or none of which have details."""
