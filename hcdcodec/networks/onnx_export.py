@@ -19,7 +19,7 @@ from torch import nn
 
 from hcdcodec.errors import UsageError
 from hcdcodec.files import disk
-from hcdcodec.networks.base import Backbone
+from hcdcodec.networks.base import Backbone, DetailPlane
 
 OPSET = 17
 
@@ -85,5 +85,5 @@ def onnx_of(backbone: Backbone) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _z(backbone: Backbone) -> Any:
+def _z(backbone: Backbone) -> tuple[DetailPlane, ...]:
     return backbone.details if backbone.details_scale else ()
