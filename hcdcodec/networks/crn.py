@@ -30,7 +30,6 @@ class Trunk(nn.Module):
         self.tail = nn.Conv2d(width, channels_out, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
-
         self.kept: dict[tuple[bool, bool], Sequence[torch.Tensor]] | None = None
         self.register_load_state_dict_post_hook(_thaw)  # type: ignore[no-untyped-call]
 

@@ -10,7 +10,6 @@ from hcdcodec.files.picture_names import Format
 
 _LOADING = threading.Lock()
 
-
 _PLUGINS: Mapping[Format, tuple[str, str, str]] = {
     Format.HEIC: ("HEIC", "pillow_heif", "pillow-heif"),
     Format.JXL: ("JPEG XL", "pillow_jxl", "pillow-jxl-plugin"),

@@ -22,8 +22,6 @@ from hcdcodec.tiles import plan
 _PART = 2048  # side of a part that is copied at once: small beside a large picture, large beside the cost of a call
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX")
 _COMMENTED = ("GIF", "JPEG2000")  # formats for which Pillow returns the comment
-
-
 _TURNED = "EXIF says how to turn it, and is left out; add --upright to turn the pixels"
 
 

@@ -1,8 +1,8 @@
 """Trunks of residual 3x3 convolutions by Winograd's algorithm, with gradients, as one operator of PyTorch.
 
-PyTorch multiplies directly; winograd.c needs a quarter of the multiplications. One call computes a whole
-trunk. So two buffers hold in turn what lies between two convolutions, and gradients need only one bit for each sample
-of it.
+PyTorch multiplies directly; winograd.c needs a quarter of the multiplications. One call computes a whole trunk. So two
+buffers hold in turn what lies between two convolutions, and gradients need only one bit for each sample of it.
+
 Results are the same for any number of threads, and differ from PyTorch's by some 1e-6 of their largest value: as with
 other devices there, some ten samples in a million come out one level higher or lower.
 """
@@ -38,7 +38,6 @@ PART_BYTES = 2 << 20
 
 _LINES = 36
 """Values that a tile is transformed to."""
-
 
 Tensors = Sequence[torch.Tensor]
 
