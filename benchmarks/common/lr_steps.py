@@ -1,10 +1,13 @@
 """What the two scripts with pictures share: an LR before the search, and steps along its decoder's gradient."""
 
+import argparse
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from benchmarks.common import pictures, record
 from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Paper
@@ -35,6 +38,26 @@ class Subject:
     target: torch.Tensor
     task: TileTask
     lr: torch.Tensor
+
+
+def draw_each(
+    given: argparse.Namespace,
+    engine: Engine,
+    name: str,
+    measure: Callable[[Picture], tuple[Sequence[record.Row], bytes]],
+    *remarks: str,
+) -> None:
+    """Write a table of each set, and a folder of PNGs: `measure` returns the rows and the drawing of a picture."""
+    for pictured in pictures.chosen(given, engine.backbone.multiple):
+        folder = given.out / f"{name}_{given.backbone}_x{given.scale}_{pictured.name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        rows: list[record.Row] = []
+        for title, picture in pictured:
+            found, drawing = measure(picture)
+            rows += [{"picture": title, **row} for row in found]
+            (folder / f"{title}.png").write_bytes(drawing)
+        record.say(rows)
+        record.write_csv(folder.with_suffix(".csv"), rows, remarks)
 
 
 def subject_of(engine: Engine, picture: Picture) -> Subject:

@@ -1,9 +1,10 @@
-"""What benchmarks leave behind: CSV files and plots that say which command and which versions made them."""
+"""What benchmarks leave behind: tables, counts and plots that say which command and which versions made them."""
 
 import argparse
 import csv
 import importlib.metadata
 import io
+import json
 import math
 import platform
 import shlex
@@ -68,6 +69,14 @@ def write_csv(path: Path, rows: Sequence[Row], remarks: Sequence[str] = ()) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(buffer.getvalue(), encoding="utf-8")
     print(f"-> {path.name}")
+
+
+def write_json(path: Path, result: Mapping[str, object], remarks: Sequence[str] = ()) -> None:
+    """Write and print a result, below its provenance and `remarks`."""
+    text = json.dumps({"provenance": [*provenance(), *remarks], **result}, indent=2)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n", encoding="utf-8")
+    print(text)
 
 
 def write_plot(path: Path, draw: Callable[[Any], None], title: str) -> None:

@@ -31,19 +31,10 @@ def main() -> None:
     given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
     search = Paper(0, given.steps, epsilon=given.epsilon)
-    for pictured in pictures.chosen(given, engine.backbone.multiple):
-        folder = given.out / f"adversarial_{given.backbone}_x{given.scale}_{pictured.name}"
-        rows = []
-        for name, picture in pictured:
-            row, drawing = _measured(engine, picture, search)
-            rows.append({"picture": name, **row})
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{name}.png").write_bytes(drawing)
-        record.say(rows)
-        record.write_csv(folder.with_suffix(".csv"), rows, ["PSNR-Y in dB"])
+    lr_steps.draw_each(given, engine, "adversarial", lambda picture: _measured(engine, picture, search), "PSNR-Y in dB")
 
 
-def _measured(engine: Engine, picture: Picture, search: Paper) -> tuple[record.Row, bytes]:
+def _measured(engine: Engine, picture: Picture, search: Paper) -> tuple[list[record.Row], bytes]:
     """Return the figures of one picture and its drawing."""
     subject = lr_steps.subject_of(engine, picture)
     lrs = {"plain": quantise(subject.lr, lr_steps.EVERY_LEVEL)}
@@ -58,7 +49,7 @@ def _measured(engine: Engine, picture: Picture, search: Paper) -> tuple[record.R
         lower.append(Panel(f"LR, {name}", shown))
     plain = float(row["plain"] or 0)
     gains = {f"{name} - plain": float(row[name] or 0) - plain for name in DIRECTIONS}
-    return {**row, **gains}, sheet([*upper, *lower], columns=len(upper))
+    return [{**row, **gains}], sheet([*upper, *lower], columns=len(upper))
 
 
 if __name__ == "__main__":

@@ -29,16 +29,7 @@ def main() -> None:
     parser.add_argument("--amplify", type=int, default=16, help="factor of the drawn perturbations; default: 16")
     given = record.parse(parser, pictures, round_trip)
     engine = round_trip.engine_of(given, scale=given.scale)
-    for pictured in pictures.chosen(given, engine.backbone.multiple):
-        folder = given.out / f"perturbation_{given.backbone}_x{given.scale}_{pictured.name}"
-        rows = []
-        for name, picture in pictured:
-            found, drawing = _measured(engine, picture, given)
-            rows += [{"picture": name, **row} for row in found]
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / f"{name}.png").write_bytes(drawing)
-        record.say(rows)
-        record.write_csv(folder.with_suffix(".csv"), rows)
+    lr_steps.draw_each(given, engine, "perturbation", lambda picture: _measured(engine, picture, given))
 
 
 def _measured(engine: Engine, picture: Picture, given: argparse.Namespace) -> tuple[list[record.Row], bytes]:

@@ -13,7 +13,6 @@ a folder of so many empty files.
 
 import argparse
 import itertools
-import json
 import os
 import random
 import shutil
@@ -129,17 +128,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     given = record.parse(parser)
     torch.set_num_threads(1)
-    result: dict[str, object] = {"provenance": record.provenance()}
+    result: dict[str, object] = {}
     root = Path(tempfile.mkdtemp())  # removed below and not by a context, which the children, too, would leave
     if given.rounds:
         result |= _rounds(root, given.rounds, random.Random(given.seed))
     if given.many:
         result |= _planned(root, given.many)
     shutil.rmtree(root)
-    given.out.mkdir(parents=True, exist_ok=True)
-    stem = "crash" if given.rounds else "many"
-    (given.out / f"{stem}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    record.write_json(given.out / ("crash.json" if given.rounds else "many.json"), result)
 
 
 def _rounds(root: Path, count: int, dice: random.Random) -> dict[str, object]:

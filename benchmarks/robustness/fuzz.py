@@ -12,7 +12,6 @@ under --keep.
 
 import argparse
 import io
-import json
 import logging
 import mmap
 import os
@@ -75,15 +74,12 @@ def _watch(given: argparse.Namespace) -> None:
     for name in (CORPUS, FILES):  # libFuzzer leaves without a chance to clear up
         shutil.rmtree(given.keep / name, ignore_errors=True)
     result = {
-        "provenance": record.provenance(),
         "engine": engine,
         "seconds": round(time.monotonic() - start, 1),
         **counts,
         "exit status": child.returncode,
     }
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "fuzz.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    record.write_json(given.out / "fuzz.json", result)
     if not any(given.keep.iterdir()):
         given.keep.rmdir()
     sys.exit(1 if counts["broken"] or child.returncode else 0)

@@ -9,7 +9,6 @@ PyTorch's index of CPU builds saves gigabytes).
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -31,13 +30,11 @@ def main() -> None:
     parser.add_argument("--only", choices=ENDS, help="default: both")
     parser.add_argument("--tests", nargs="*", default=["tests"], metavar="PATH", help="default: tests")
     given = record.parse(parser)
-    given.out.mkdir(parents=True, exist_ok=True)
     statuses = []
     for end in ENDS if given.only is None else (given.only,):
-        result = {"provenance": record.provenance(), **_tried(end, given.tests)}
+        result = _tried(end, given.tests)
         statuses.append(result["exit status"])
-        (given.out / f"{end}_versions.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(json.dumps(result, indent=2))
+        record.write_json(given.out / f"{end}_versions.json", result)
     sys.exit(any(statuses))
 
 

@@ -11,7 +11,6 @@ hcdcodec[ray] and Linux.
 import argparse
 import contextlib
 import importlib.util
-import json
 import os
 import signal
 import tempfile
@@ -75,10 +74,8 @@ def main() -> None:
     workers = ray_cluster.connect("cpu", cores=1)
     with tempfile.TemporaryDirectory() as folder:
         rounds = _rounds(Path(folder), given.pictures, workers)
-    result = {"provenance": [*record.provenance(), f"ray {ray.__version__}"], "workers": workers.count, **rounds}
-    given.out.mkdir(parents=True, exist_ok=True)
-    (given.out / "ray_workers.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    result = {"workers": workers.count, **rounds}
+    record.write_json(given.out / "ray_workers.json", result, [f"ray {ray.__version__}"])
 
 
 def _rounds(root: Path, count: int, workers: ray_cluster.WorkerPlan) -> dict[str, object]:
