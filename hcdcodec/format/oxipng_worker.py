@@ -34,7 +34,7 @@ class Raw:
         channels: 1 for grey, 3 for RGB.
         level: preset of oxipng, 0 to 6; a higher one searches longer for fewer bytes.
         to_grey: whether RGB pixels that are all grey may be stored as grey.
-        to_palette: whether few colours may be stored as a palette.
+        to_palette: whether few colours may be stored as a palette; else pixels keep their channels.
     """
 
     samples: bytes
@@ -50,8 +50,9 @@ def optimise(raw: Raw) -> bytes:
     """Return the smallest PNG file that oxipng finds."""
     colour = oxipng.ColorType.grayscale() if raw.channels == 1 else oxipng.ColorType.rgb()
     image = oxipng.RawImage(raw.samples, raw.width, raw.height, color_type=colour)
+    # Of oxipng's options, `palette_reduction` only shortens palettes: this one decides whether there may be one.
     return image.create_optimized_png(
-        level=raw.level, grayscale_reduction=raw.to_grey, palette_reduction=raw.to_palette
+        level=raw.level, grayscale_reduction=raw.to_grey, color_type_reduction=raw.to_palette
     )
 
 

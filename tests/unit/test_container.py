@@ -133,8 +133,9 @@ def test_files_of_the_first_release_with_a_grey_lr_under_an_rgb_profile_are_read
 @pytest.mark.parametrize("level", PNG_LEVELS)
 def test_a_grey_profile_never_stands_beside_a_palette(level: int) -> None:
     profile = Metadata(icc=bytes(12) + b"mntrGRAYXYZ " + bytes(300))
-    lr = np.array([0, 7, 200], np.uint8)[noise(5, 6) % 3]
-    data = packed(lr, metadata=profile, level=level)
+    lr = np.array([0, 7, 200], np.uint8)[noise(128, 128) % 3]  # so large that a palette would save bytes
+    about = header(Mode.GREY, 512, 512)
+    data = pack(about, lr, alpha=None, metadata=profile, level=level)
     assert png_chunks.ihdr(next(png_chunks.walk(data))).colour == 0
     assert np.array_equal(unpack(data).lr, lr)
 
