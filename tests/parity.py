@@ -3,7 +3,6 @@
 import json
 import zlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -53,17 +52,3 @@ def error(ours: torch.Tensor, reference: torch.Tensor) -> float:
     """Return the largest difference over the largest value."""
     assert ours.shape == reference.shape
     return float((ours - reference).abs().max() / reference.abs().max())
-
-
-def check_recomputing(network: Irn | HcFlow, reference: dict[str, torch.Tensor]) -> None:
-    """Gradients are the same, bit for bit, where the network computes its layers again instead of keeping them."""
-    gradients: list[tuple[Any, Any]] = []
-    for threshold in (1, 2**40):
-        network.recompute_from_px = threshold
-        lr = reference["lr_quantised"].clone().requires_grad_()
-        (network.upscale(lr) - reference["hr"]).square().sum().backward()
-        hr = reference["hr"].clone().requires_grad_()
-        network.downscale(hr).square().sum().backward()
-        gradients.append((lr.grad, hr.grad))
-    assert all(torch.equal(*pair) for pair in zip(*gradients, strict=True))
-    assert all(gradient.abs().max() > 0 for gradient in gradients[0])

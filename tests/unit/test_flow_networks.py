@@ -1,4 +1,4 @@
-"""The paper's networks under the codec: both searches, details z from encoder to decoder, tiles, clamps."""
+"""The paper's networks: their inverse, and under the codec both searches, details z, tiles, clamps."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from conftest import Draw
-from parity import NETWORKS, official_tensors, parity_network
+from parity import NETWORKS, error, official_tensors, parity_network, vectors
 
 from hcdcodec.cli.command import cli
 from hcdcodec.codec.decode import decode_picture, decode_pictures
@@ -26,6 +26,7 @@ from hcdcodec.format import container
 from hcdcodec.format.container import Packed
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.hcflow import HcFlow
+from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.noise import DetailsRule
 from hcdcodec.networks.weights import model_hash
 from hcdcodec.pictures.metadata import Metadata
@@ -34,6 +35,13 @@ from hcdcodec.pictures.reading import read_picture
 from hcdcodec.tiles import DISTANT_HALO, DISTANT_TILE, plan
 
 SEARCHES = [Ste(2), Paper(hr_steps=1, lr_steps=1)]
+Pair = tuple[Irn | HcFlow, dict[str, torch.Tensor]]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """A network, and what the reference makes with the same weights."""
+    return parity_network(NETWORKS[request.param]()), vectors(request.param)  # type: ignore[return-value]
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
@@ -61,6 +69,34 @@ def error_of(picture: Picture, made: Picture) -> float:
 
 def decoded(engine: Engine, data: bytes) -> Picture:
     return decode_picture(engine, container.unpack(data, max_pixels=1 << 20))
+
+
+def test_with_its_details_the_hr_comes_back(pair: Pair) -> None:
+    network, reference = pair
+    assert error(network.upscale(*network.forward_details(reference["hr"])), reference["hr"]) <= 1e-5
+
+
+def test_details_are_as_announced(pair: Pair) -> None:
+    network, _ = pair
+    lr, details = network.forward_details(torch.rand(2, 3, 8, 12))
+    rows, columns = lr.shape[2:]
+    announced = [(2, plane.channels, rows * plane.factor, columns * plane.factor) for plane in network.details]
+    assert [tuple(z.shape) for z in details] == announced
+
+
+def test_recomputing_changes_no_gradient(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Layers are computed again to save memory. The gradients stay the same, bit for bit."""
+    network, reference = pair
+    gradients = []
+    for threshold in (1, 2**40):
+        monkeypatch.setattr(network, "recompute_from_px", threshold)
+        lr = reference["lr_quantised"].clone().requires_grad_()
+        (network.upscale(lr) - reference["hr"]).square().sum().backward()
+        hr = reference["hr"].clone().requires_grad_()
+        network.downscale(hr).square().sum().backward()
+        assert lr.grad is not None and lr.grad.any() and hr.grad is not None and hr.grad.any()
+        gradients.append((lr.grad, hr.grad))
+    assert all(torch.equal(*each) for each in zip(*gradients, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
