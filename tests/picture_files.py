@@ -2,6 +2,7 @@
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -21,11 +22,19 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def exif(orientation: int = 1) -> bytes:
+def pixels_of(file: bytes | str | Path) -> Levels:
+    with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as opened:
+        return np.asarray(opened)
+
+
+def exif_tags(orientation: int) -> Image.Exif:
     block = Image.Exif()
-    block[ExifTags.Base.Orientation] = orientation
-    block[ExifTags.Base.Make] = "Maker"
-    return block.tobytes().removeprefix(b"Exif\0\0")
+    block.update({ExifTags.Base.Orientation: orientation, ExifTags.Base.Make: "Maker"})
+    return block
+
+
+def exif(orientation: int = 1) -> bytes:
+    return exif_tags(orientation).tobytes().removeprefix(b"Exif\0\0")
 
 
 def segment(marker: int, payload: bytes) -> bytes:

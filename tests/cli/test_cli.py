@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import FAST, Draw, Levels, Ran, Run, Tiny
+from conftest import FAST, Draw, Ran, Run, Tiny
 from filelock import FileLock
+from picture_files import pixels_of
 from PIL import Image
 
 import hcdcodec as package
@@ -59,20 +60,7 @@ def standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
 
 
-def pixels_of(data: bytes | str) -> Levels:
-    with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as opened:
-        return np.asarray(opened)
-
-
 # --- help -------------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("command", ["encode", "decode", "status", "info", "verify"])
-def test_help_ends_with_examples(command: str) -> None:
-    result = CliRunner().invoke(cli, [command, "--help"])
-    assert result.exit_code == 0
-    examples = result.output.partition("Examples:")[2]
-    assert f"  hcdcodec {command} " in examples
 
 
 @pytest.mark.parametrize("command", ["encode", "decode"])

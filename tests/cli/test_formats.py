@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Draw, Run
-from PIL import ExifTags, Image
+from picture_files import exif_tags
+from PIL import Image
 
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import plugins
@@ -35,16 +36,9 @@ def kind_of(path: str) -> str | None:
         return image.format
 
 
-def exif(orientation: int) -> Image.Exif:
-    block = Image.Exif()
-    block[ExifTags.Base.Orientation] = orientation
-    block[ExifTags.Base.Make] = "Maker"
-    return block
-
-
 def test_each_source_comes_back_in_its_own_format_under_its_own_name(put: Callable[..., Path], hcdcodec: Run) -> None:
     for name in ("a.jpg", "b.JPEG", "c.png", "d.tif", "e.webp", "f.avif", "g.gif", "deep/h.jpg"):
-        put(f"in/{name}", **({"exif": exif(6)} if name == "a.jpg" else {}))
+        put(f"in/{name}", **({"exif": exif_tags(6)} if name == "a.jpg" else {}))
     assert hcdcodec("encode", *FAST, "in", "small").status == 0
     ran = hcdcodec("decode", "--format", "source", "-v", "small", "out")
     assert ran.status == 0, ran.err
@@ -55,7 +49,7 @@ def test_each_source_comes_back_in_its_own_format_under_its_own_name(put: Callab
         "g.gif.png": "PNG", "deep/h.jpg": "JPEG",
     }  # fmt: skip
     with Image.open("out/a.jpg") as image:
-        assert dict(image.getexif()) == dict(exif(6))
+        assert dict(image.getexif()) == dict(exif_tags(6))
     again = hcdcodec("decode", "--format", "source", "-v", "small", "out")
     assert again.status == 0 and "8 up to date" in again.err
 
@@ -204,12 +198,12 @@ def test_webp_is_lossless_unless_a_quality_is_given(put: Callable[..., Path], hc
 
 @pytest.mark.parametrize("command", ["encode", "decode"])
 def test_upright_turns_once(put: Callable[..., Path], hcdcodec: Run, command: str) -> None:
-    put("a.jpg", exif=exif(6))
+    put("a.jpg", exif=exif_tags(6))
     first, second = ((), ("--upright",)) if command == "decode" else (("--upright",), ())
     hcdcodec("encode", *FAST, *first, "a.jpg", "small/")
     hcdcodec("decode", *second, "small", "out")
     with Image.open("out/a.jpg.png") as image:
-        assert image.size == (24, 20) and dict(image.getexif()) == dict(exif(1))
+        assert image.size == (24, 20) and dict(image.getexif()) == dict(exif_tags(1))
         with Image.open("a.jpg") as original:
             turned = np.rot90(np.asarray(original), 3)
         assert np.abs(np.asarray(image).astype(int) - turned).mean() < 10
@@ -232,7 +226,7 @@ def test_compare_finds_what_was_decoded(put: Callable[..., Path], hcdcodec: Run,
 
 
 def test_upright_is_a_setting(put: Callable[..., Path], hcdcodec: Run) -> None:
-    put("a.jpg", exif=exif(6))
+    put("a.jpg", exif=exif_tags(6))
     hcdcodec("encode", *FAST, "a.jpg", "small/")
     assert hcdcodec("status", *FAST, "a.jpg", "small/").status == 0
     assert hcdcodec("status", *FAST, "--upright", "a.jpg", "small/").status == 1

@@ -41,9 +41,11 @@ def test_every_option_has_help(command: str) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_help_fits_the_terminal(command: str, width: int) -> None:
-    lines = CliRunner().invoke(cli, [command, "--help"], terminal_width=width).output.partition("Examples:")[0]
-    assert max(map(len, lines.splitlines())) <= width
+def test_help_fits_the_terminal_and_ends_with_examples(command: str, width: int) -> None:
+    result = CliRunner().invoke(cli, [command, "--help"], terminal_width=width)
+    text, _, examples = result.output.partition("Examples:")
+    assert result.exit_code == 0 and max(map(len, text.splitlines())) <= width
+    assert f"  hcdcodec {command} " in examples or command == "help"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["models", "--help"]])

@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Draw, Run
+from conftest import FAST, Draw, Run
 from PIL import Image
-
-FAST = ("--backbone", "bicubic", "--effort", "0")
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ test_training.py; chunk by chunk, the contradictions are in test_png_chunks.py, 
 
 import base64
 import fcntl
-import io
 import json
 import os
 import struct
@@ -16,9 +15,11 @@ import sys
 import time
 import zlib
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import picture_files
 import pytest
 import torch
 from conftest import FAST, Draw, Ran, Run, Tiny
@@ -40,11 +41,7 @@ from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
 from hcdcodec.pictures.writing import write_picture
 
-
-def saved(kind: str, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (16, 12), (200, 100, 50)).save(buffer, kind, **options)
-    return buffer.getvalue()
+saved = partial(picture_files.saved, Image.new("RGB", (16, 12), (200, 100, 50)))
 
 
 def claiming(data: bytes, old: bytes, new: bytes) -> bytes:
@@ -113,9 +110,8 @@ def check_lines(err: str, expected: dict[str, str]) -> None:
 
 
 def test_hostile_sources_fail_alone(tmp_path: Path, hcdcodec: Run) -> None:
-    cmyk = io.BytesIO()
-    Image.new("CMYK", (16, 12)).save(cmyk, "JPEG")
-    files = {name: data for name, (data, _) in SOURCES.items()} | {"print.jpg": cmyk.getvalue()}
+    cmyk = picture_files.saved(Image.new("CMYK", (16, 12)), "JPEG")
+    files = {name: data for name, (data, _) in SOURCES.items()} | {"print.jpg": cmyk}
     put(tmp_path / "in", files | {"good.png": PLAIN})
     ran = hcdcodec("encode", *(tmp_path / "in" / name for name in (*files, "good.png")), f"{tmp_path}/small/", *FAST)
     assert (ran.status, ran.out) == (1, b"")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import Draw, Tiny
-from picture_files import ICC
+from picture_files import ICC, exif_tags
 from PIL import ExifTags, Image
 
 import hcdcodec as package
@@ -80,15 +80,11 @@ def test_options_of_other_types_are_usage_errors(draw: Draw, options: dict[str, 
     assert "\n" not in str(caught.value)
 
 
-def exif() -> Image.Exif:
-    block = Image.Exif()
-    block.update({ExifTags.Base.Orientation: 6, ExifTags.Base.Make: "Maker"})
-    return block
-
-
 @pytest.fixture
 def photo(draw: Draw, here: Path) -> Path:
-    Image.fromarray(draw(24, 20, 3)).save("photo.jpg", exif=exif(), icc_profile=ICC, comment=b"hi", dpi=(300, 300))
+    Image.fromarray(draw(24, 20, 3)).save(
+        "photo.jpg", exif=exif_tags(6), icc_profile=ICC, comment=b"hi", dpi=(300, 300)
+    )
     return Path("photo.jpg")
 
 
@@ -103,7 +99,7 @@ def test_a_path_gives_the_file_that_the_command_line_writes(photo: Path, hcdcode
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_what_pillow_knows_of_an_image_is_kept(draw: Draw, here: Path, kind: str) -> None:
-    Image.fromarray(draw(24, 20, 3)).save("photo", kind, exif=exif(), icc_profile=ICC, dpi=(300, 300))
+    Image.fromarray(draw(24, 20, 3)).save("photo", kind, exif=exif_tags(6), icc_profile=ICC, dpi=(300, 300))
     with Image.open("photo") as image:
         expected = np.asarray(image)
     with Image.open("photo") as image:

@@ -6,9 +6,11 @@ import shutil
 import struct
 import subprocess
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import picture_files
 import pytest
 from picture_files import ICC, exif, segment
 from PIL import ExifTags, Image
@@ -29,6 +31,7 @@ ROWS, COLUMNS = np.mgrid[:24, :36]
 PIXELS = np.dstack([ROWS * 9, COLUMNS * 6, ROWS + COLUMNS]).astype(np.uint8)
 ALPHA = (255 - COLUMNS * 5).astype(np.uint8)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
+saved = partial(picture_files.saved, Image.fromarray(PIXELS))
 LOSSY = (Format.JPEG, Format.AVIF, Format.HEIC, Format.WEBP, Format.JXL)
 
 
@@ -156,9 +159,7 @@ def test_what_a_format_cannot_hold_is_refused(fmt: Format, picture: Picture) -> 
 
 def heic(**options: object) -> bytes:
     require(Format.HEIC)
-    buffer = io.BytesIO()
-    Image.fromarray(PIXELS).save(buffer, "HEIF", quality=95, **options)
-    return buffer.getvalue()
+    return saved("HEIF", quality=95, **options)
 
 
 def test_heic_is_turned_when_it_is_read_and_says_so() -> None:
@@ -234,9 +235,8 @@ def test_hostile_bytes_raise_nothing_else() -> None:
 
 def jxl(image: Image.Image | None = None, **options: object) -> bytes:
     require(Format.JXL)
-    buffer = io.BytesIO()
-    (image or Image.fromarray(PIXELS)).save(buffer, "JXL", **{"lossless": True, "num_threads": 0, **options})
-    return buffer.getvalue()
+    options = {"lossless": True, "num_threads": 0, **options}
+    return picture_files.saved(image or Image.fromarray(PIXELS), "JXL", **options)
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
@@ -326,12 +326,6 @@ def test_a_missing_package_is_named(fmt: Format, package: str, monkeypatch: pyte
 
 
 # What is lost without being metadata that anybody carries
-
-
-def saved(kind: str) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(PIXELS).save(buffer, kind)
-    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import picture_files
 import pytest
 from conftest import DATA, float32_engine
 from picture_files import ICC, segment
@@ -81,10 +82,7 @@ def exif() -> bytes:
     return block.tobytes().removeprefix(b"Exif\0\0")
 
 
-def saved(kind: str, image: Image.Image | None = None, **options: object) -> bytes:
-    buffer = io.BytesIO()
-    (image or Image.fromarray(PIXELS)).save(buffer, kind, **options)
-    return buffer.getvalue()
+saved = partial(picture_files.saved, Image.fromarray(PIXELS))
 
 
 def jpeg(*segments: bytes, tail: bytes = b"") -> bytes:
@@ -345,12 +343,10 @@ def saved_deep_heic() -> bytes:
 
 
 def saved_lab() -> bytes:
-    buffer = io.BytesIO()
     lab = ImageCms.createProfile("LAB")
     image = ImageCms.profileToProfile(Image.fromarray(PIXELS), ImageCms.createProfile("sRGB"), lab, outputMode="LAB")
     assert image is not None
-    image.save(buffer, "TIFF")
-    return buffer.getvalue()
+    return picture_files.saved(image, "TIFF")
 
 
 ORIENTED = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "JXL", "TIFF")
@@ -361,7 +357,7 @@ DEEP = {
     "AVIF": (DATA / "deep.avif").read_bytes(),
     "PNM": b"P6 36 24 65535\n" + deep(24, 36, 3).astype(">u2").tobytes(),
 }
-INKS = {kind: saved(kind, Image.fromarray(PIXELS).convert("CMYK"), icc_profile=cmyk_profile())
+INKS = {kind: picture_files.saved(Image.fromarray(PIXELS).convert("CMYK"), kind, icc_profile=cmyk_profile())
         for kind in ("JPEG", "TIFF")}  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from conftest import DATA
-from picture_files import ICC, noise, saved, segment
+from picture_files import ICC, exif_tags, noise, saved, segment
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from hcdcodec.errors import DamagedError, OutputError, PictureError, UsageError
@@ -36,9 +36,7 @@ def grey() -> Image.Image:
 
 
 def exif(orientation: int = 6) -> bytes:
-    block = Image.Exif()
-    block[ExifTags.Base.Orientation] = orientation
-    block[ExifTags.Base.Make] = "Maker"
+    block = exif_tags(orientation)
     block.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2020:01:01 00:00:00"
     return block.tobytes().removeprefix(b"Exif\0\0")
 
