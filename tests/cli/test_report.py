@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.cli.report import Report, Verb, Verbosity, json_line, message, standing_line
+from hcdcodec.cli.report import Report, Verb, Verbosity, format_time, json_line, message, standing_line
 from hcdcodec.files.names import printable
 
 DONE = Outcome(
@@ -95,6 +95,7 @@ def test_warnings_are_said_unless_quiet() -> None:
 def test_growth_is_warned_of_only_when_asked_and_only_of_encoding() -> None:
     grown = replace(DONE, source_bytes=99_999)
     assert report_of().line(grown) is None
+    assert report_of().line(replace(grown, message="x; y")) == "hcdcodec: in/a.jpg: warning: x; y"
     line = report_of(verbosity=Verbosity.VERBOSE).line(grown)
     assert line is not None and line.endswith("; warning: larger than its source, --skip-if-larger would store nothing")
     assert "warning" not in (report_of(verb=Verb.DECODE, verbosity=Verbosity.VERBOSE).line(grown) or "")
@@ -118,6 +119,14 @@ def test_names_cannot_break_a_line_or_drive_a_terminal(name: str, expected: str)
     assert printable(name) == expected
     assert message(name, "x; y") == f"hcdcodec: {expected}: x; y"
     assert message("x", name).encode("utf-8").count(b"\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.1, "1 s"), (119, "119 s"), (120, "2 minutes"), (7199, "120 minutes"), (7200, "2.0 hours")],
+)
+def test_forecasts_of_time_are_no_finer_than_they_are_sure(seconds: float, expected: str) -> None:
+    assert format_time(seconds) == expected
 
 
 # --- summary ----------------------------------------------------------------------------------------------------------

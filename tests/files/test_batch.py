@@ -1,5 +1,6 @@
 """Files to files: what comes back, what is left alone, and what is never overwritten."""
 
+import errno
 import os
 import struct
 import zlib
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import DATA, Draw, Levels, Tiny, float32_engine
+from picture_files import pixels_of
 from PIL import Image
 
-from hcdcodec.batch import encode_files, stages
+from hcdcodec.batch import decode_files, encode_files, stages
 from hcdcodec.batch.decode_files import Decoding
 from hcdcodec.batch.encode_files import Encoding
 from hcdcodec.batch.options import DecodeOptions, FileOptions
@@ -80,11 +82,6 @@ def set_time(path: Path, time_ns: int) -> None:
 
 def statuses(outcomes: list[Outcome]) -> list[Status]:
     return [outcome.status for outcome in outcomes]
-
-
-def pixels_of(path: Path) -> Levels:
-    with Image.open(path) as opened:
-        return np.asarray(opened)
 
 
 # --- what comes back --------------------------------------------------------------------------------------------------
@@ -237,6 +234,16 @@ def test_times_are_kept_when_asked(folder: Folder) -> None:
     folder.decode(replace(folder.decoding, files=files))
     assert (folder.path / "small/a.png.hcd.png").stat().st_mtime_ns == NOW_NS
     assert (folder.path / "out/a.png").stat().st_mtime_ns == NOW_NS
+
+
+def test_times_that_cannot_be_kept_are_a_warning(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "not permitted")
+
+    folder.put("a.png")
+    monkeypatch.setattr(os, "utime", refuse)
+    (outcome,) = folder.encode(replace(folder.encoding, files=FileOptions(preserve=True)))
+    assert outcome.status is Status.DONE and "current time" in outcome.message
 
 
 # --- failures ---------------------------------------------------------------------------------------------------------
@@ -757,6 +764,32 @@ def test_a_source_that_changes_meanwhile_has_no_result(
     assert not list((folder.path / "small").glob("*"))
     monkeypatch.undo()
     assert statuses(folder.encode()) == [Status.DONE]
+
+
+@pytest.mark.parametrize(
+    ("run", "module", "last", "result"),
+    [
+        (Folder.encode, container, "pack", "small/a.png.hcd.png"),
+        (Folder.decode, decode_files, "write_picture", "out/a.png"),
+    ],
+)
+def test_a_file_that_appears_meanwhile_is_not_replaced(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, run: Any, module: Any, last: str, result: str
+) -> None:
+    folder.put("a.png")
+    if run is Folder.decode:
+        folder.encode()
+    target, make = folder.path / result, getattr(module, last)
+
+    def interfere(*arguments: Any, **named: Any) -> bytes:
+        target.parent.mkdir()
+        target.write_bytes(b"of the user")
+        return make(*arguments, **named)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(module, last, interfere)
+    (outcome,) = run(folder)
+    assert outcome.status is Status.FAILED and "exists and was not made by hcdcodec" in outcome.message
+    assert target.read_bytes() == b"of the user"
 
 
 def test_sources_of_impossible_size_are_not_read(folder: Folder) -> None:

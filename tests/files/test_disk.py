@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 from hcdcodec.batch.freshness import Freshness, Standing, Wanted, confirm, judge_stamp
 from hcdcodec.batch.stamp import Stamp, read_decoded_stamp
+from hcdcodec.codec.options import Target
 from hcdcodec.errors import OutputError, PictureError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
@@ -286,6 +288,14 @@ def test_the_digest_of_an_unchanged_source_is_asked_once(job: Job, state: Freshn
 def test_other_weights_of_a_release_leave_results_up_to_date(job: Job, wanted: Wanted, expected: Freshness) -> None:
     stamp = Stamp(len(b"picture"), source_digest(b"picture"), SETTINGS, b"\x11" * 16)
     assert judge_stamp(job, stamp, wanted, checksum=False, digest_of=never_asked) is expected
+    if expected is Freshness.STALE:
+        assert wanted.explain_stale(stamp) == "weights 11111111, now 22222222"
+
+
+@pytest.mark.parametrize("target", [Target(max_bytes=100), Target(bpp=8.0)])
+def test_a_result_of_all_the_bytes_that_its_target_allows_meets_it(target: Target) -> None:
+    stamp, wanted = replace(STAMP, height=10, width=10), Wanted(SETTINGS, target=target)
+    assert [wanted.is_missed_by(stamp, size) for size in (100, 101)] == [False, True]
 
 
 def test_without_a_recorded_size_times_decide_and_else_the_digest(job: Job) -> None:

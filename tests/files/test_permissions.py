@@ -3,25 +3,13 @@
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from conftest import float32_engine
 
-from hcdcodec.batch.encode_files import Encoding
-from hcdcodec.batch.options import FileOptions
-from hcdcodec.batch.outcome import Outcome, Status
-from hcdcodec.codec.options import EncodeOptions
-from hcdcodec.codec.search.options import Ste
 from hcdcodec.errors import OutputError
 from hcdcodec.files.disk import write_atomic
-from hcdcodec.files.job import Job
 from hcdcodec.files.permissions import create_like, representatives
-from hcdcodec.files.picture_names import Format
-from hcdcodec.pictures.picture import Picture
-from hcdcodec.pictures.writing import write_picture
 
 
 @pytest.fixture(autouse=True)
@@ -121,43 +109,3 @@ def test_a_link_in_the_place_of_a_new_file_is_not_followed(tmp_path: Path) -> No
     with pytest.raises(FileExistsError):
         create_like(tmp_path / "link", ())
     assert not (tmp_path / "elsewhere").exists()
-
-
-# --- through the batch ------------------------------------------------------------------------------------------------
-
-
-def encode(folder: Path, files: FileOptions) -> Outcome:
-    encoding = replace(Encoding((float32_engine("bicubic", 4),), EncodeOptions(Ste(0))), files=files)
-    (outcome,) = encoding.run([Job(folder / "a.png", folder / "small/a.png.hcd.png", "a.png", "a.png", named=True)])
-    return outcome
-
-
-@pytest.fixture
-def folder(tmp_path: Path, draw: object) -> Path:
-    (tmp_path / "a.png").write_bytes(write_picture(Picture(draw(8, 8, 3)), Format.PNG))  # type: ignore[operator]
-    return tmp_path
-
-
-def test_times_that_cannot_be_kept_are_a_warning(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError(errno.EPERM, "not permitted")
-
-    monkeypatch.setattr(os, "utime", refuse)
-    outcome = encode(folder, FileOptions(preserve=True))
-    assert outcome.status is Status.DONE and "current time" in outcome.message
-
-
-def test_a_file_that_comes_to_the_place_of_a_result_stays(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hcdcodec.format import container
-
-    target, pack = folder / "small/a.png.hcd.png", container.pack
-
-    def interfere(*arguments: Any, **named: Any) -> bytes:
-        target.parent.mkdir()
-        target.write_bytes(b"of the user")
-        return pack(*arguments, **named)
-
-    monkeypatch.setattr(container, "pack", interfere)
-    outcome = encode(folder, FileOptions())
-    assert outcome.status is Status.FAILED and "--force" in outcome.message
-    assert target.read_bytes() == b"of the user"

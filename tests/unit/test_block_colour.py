@@ -48,7 +48,7 @@ def means(pixels: Levels) -> np.ndarray:
 
 def photograph() -> Picture:
     """Return a photograph of whole blocks."""
-    return Picture(np.ascontiguousarray(read_picture((DATA / "photos" / "coffee.png").read_bytes()).pixels[:384, :576]))
+    return Picture(np.ascontiguousarray(read_picture((DATA / "photos" / "coffee.png").read_bytes()).pixels[:256, :384]))
 
 
 def errors(picture: Picture, scale: int, quality: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import Draw
+from conftest import Draw, float32_engine
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hcdcodec.codec.decode import decode_picture
@@ -16,11 +16,14 @@ from hcdcodec.codec.encode import encode_pictures
 from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import Engine
+from hcdcodec.engine.gradient import loss_gradient
+from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.format.container import Packed
 from hcdcodec.format.grid import DEFAULT_QUALITY
 from hcdcodec.networks.crn import Crn
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Picture
+from hcdcodec.tiles import plan
 
 Shortage = Callable[[], RuntimeError]
 
@@ -166,3 +169,13 @@ def test_crn_adds_its_correction_to_bilinear_interpolation(scale: int) -> None:
     lr = torch.rand(2, 3, 5, 7).contiguous(memory_format=torch.channels_last)
     smooth = F.interpolate(lr, scale_factor=float(scale), mode="bilinear", align_corners=False)
     assert torch.equal(network.upscale(lr), smooth + F.pixel_shuffle(network.decoder(lr - 0.5), scale))
+
+
+def test_the_gradient_of_a_grey_picture_is_that_of_each_of_three_equal_channels(draw: Draw) -> None:
+    engine, task = float32_engine("bicubic", 4), TileTask(24, 32, plan(6, 8, 4, 2))
+    lr, target = torch.rand(1, 6, 8), torch.from_numpy(draw(24, 32))[None]
+    grey, colour = (
+        loss_gradient(engine, [lr.expand(count, -1, -1)], [task], [target.expand(count, -1, -1)]).slopes[0]
+        for count in (1, 3)
+    )
+    torch.testing.assert_close(colour, grey.expand(3, -1, -1))

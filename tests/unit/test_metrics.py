@@ -82,10 +82,12 @@ def test_colour_in_the_reconstruction_of_a_grey_picture_counts() -> None:
     assert metrics.score(grey, tinted).psnr_rgb == pytest.approx(10 * math.log10(255**2 / (100 / 3)))
 
 
-def test_a_picture_too_small_for_the_window_has_no_ssim() -> None:
-    scores = metrics.score(flat(1, 2, 3, height=1, width=1), flat(2, 3, 4, height=1, width=1))
+@pytest.mark.parametrize("side", [1, 8])
+def test_a_picture_too_small_for_border_and_window_has_luma_and_no_ssim(side: int) -> None:
+    scores = metrics.score(flat(1, 2, 3, height=side, width=side), flat(2, 3, 4, height=side, width=side), border=4)
     assert scores.ssim is None
     assert scores.psnr_rgb == pytest.approx(20 * math.log10(255))
+    assert scores.psnr_y == pytest.approx(20 * math.log10(255 / (219 / 255)))
 
 
 def test_sizes_must_agree() -> None:

@@ -47,7 +47,8 @@ def test_xmp_says_upright_too(form: bytes) -> None:
 
 def test_density_is_turned_too() -> None:
     chunks = (Chunk(b"pHYs", struct.pack(">IIB", 300, 150, 1)), Chunk(b"gAMA", bytes(4)))
-    for orientation, expected in ((3, (300, 150)), (6, (150, 300))):
+    for orientation in range(1, 9):
+        expected = (150, 300) if orientation >= 5 else (300, 150)
         turned = turn_upright(Picture(PIXELS, None, Metadata(exif=exif(orientation), chunks=chunks)))
         assert turned.metadata.chunks[0].payload == struct.pack(">IIB", *expected, 1)
         assert turned.metadata.chunks[1] == chunks[1]

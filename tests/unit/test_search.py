@@ -16,6 +16,7 @@ from hcdcodec.codec.search.paper import _Ball
 from hcdcodec.codec.search.picture_search import PictureSearch
 from hcdcodec.codec.search.refine import refine
 from hcdcodec.codec.search.step import Answer, begin_ste, fade, ste_step
+from hcdcodec.codec.search.straight_through import _Descent
 from hcdcodec.codec.search.subject import Refined, Subject, quantise
 from hcdcodec.engine.engine import Engine
 from hcdcodec.engine.tile_batches import TileTask
@@ -188,6 +189,15 @@ def test_the_champion_is_judged_where_it_may_cost_less_than_the_last_iterate(fou
     for cost, expected in ((8.9, found.champion), (9.0, None)):
         found.champion_cost = cost
         assert found.rival() is expected
+
+
+def test_the_champion_is_the_cheapest_lr_that_was_judged(found: PictureSearch) -> None:
+    descent = _Descent(found, found.start, Ste(4))
+    lrs = [torch.full((3, 2, 2), level / 255) for level in range(3)]
+    for descent.judged, error in zip(lrs, (9.0, 7.0, 8.0), strict=True):
+        descent.note(error, 0.0)
+    descent.propose()
+    assert (found.champion is lrs[1], found.champion_cost, found.passes) == (True, 7.0, 2 + 2 * 3)
 
 
 # --- straight-through search ------------------------------------------------------------------------------------------
