@@ -14,8 +14,9 @@ from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, UPRIGHT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
-from hcdcodec.files.picture_names import Format
+from hcdcodec.files.picture_names import Format, is_picture_name
 from hcdcodec.files.plan import plan_decode, plan_encode
+from hcdcodec.files.small_files import OTHER_NAME
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,6 +129,8 @@ def decode(**given: Any) -> None:
     arguments = Arguments(**given)
     sources, destination, listed = arguments.split_paths()
     plan = plan_decode(sources, destination, choice=arguments.format_choice(), listed=listed)
+    others = (name for name, why in plan.ignored if why == OTHER_NAME and is_picture_name(name))
+    _check_order(plan, next(others, None), "is no small file, and SRC has none; name the folder of small files first")
     _check_streams(plan, arguments)
     options = arguments.decode_options()
     if options.quality is not None and arguments.target_format != "source":
@@ -162,7 +165,7 @@ def status(**given: Any) -> None:
 
 
 def _plan_encode(arguments: Arguments) -> "Plan":
-    from hcdcodec.format.source_files import refuse_source
+    from hcdcodec.format.source_files import ENCODED, refuse_source
 
     sources, destination, listed = arguments.split_paths()
     plan = plan_encode(
@@ -173,8 +176,22 @@ def _plan_encode(arguments: Arguments) -> "Plan":
         listed=listed,
         exclude=arguments.exclude,
     )
+    others = (name for name, why in plan.ignored if why == ENCODED)
+    _check_order(plan, next(others, None), "is a small file, and SRC has no picture; name the folder of pictures first")
     _check_streams(plan, arguments)
     return plan
+
+
+def _check_order(plan: "Plan", other: str | None, words: str) -> None:
+    """Refuse folders without work that hold what belongs into DST. Others are no wrong call: pictures may come later.
+
+    Args:
+        plan: what was found in SRC.
+        other: a file in SRC that belongs into DST; None: there is none.
+        words: what the message says about this file.
+    """
+    if other is not None and not (plan.jobs or plan.problems):
+        raise UsageError(f"{other} {words}")
 
 
 def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Standing]":

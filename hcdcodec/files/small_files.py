@@ -10,6 +10,9 @@ from hcdcodec.files.find import DEAD_LINK, is_dead_link
 APPLE_DOUBLE = b"\0\5\x16\7"
 """Start of "._photo.jpg", where macOS keeps attributes of photo.jpg on some disks."""
 
+OTHER_NAME = f"not named *{', *'.join(container.suffix for container in Container)}"
+"""Why a file of another name is not decoded."""
+
 _APPLE_PREFIX = "._"
 
 
@@ -21,7 +24,7 @@ def refuse_other(path: Path) -> str | None:
         OSError: the file cannot be opened.
     """
     if not is_encoded(path.name):
-        return f"not named *{', *'.join(container.suffix for container in Container)}"
+        return OTHER_NAME
     if is_dead_link(path):
         raise PictureError(DEAD_LINK)
     if path.name.startswith(_APPLE_PREFIX) and read_head(path, len(APPLE_DOUBLE)) == APPLE_DOUBLE:

@@ -17,6 +17,9 @@ from hcdcodec.format.container import is_ours
 from hcdcodec.format.lr_digest import LR_DIGEST_CHUNK
 from hcdcodec.pictures.formats import READABLE, SNIFF_BYTES, sniff
 
+ENCODED = "already encoded"
+"""Why a small file is not encoded."""
+
 _RESTORED_AT = 37  # position of the type of the second chunk: decoding puts its mark right behind IHDR
 _USUAL_BYTES = 1 << 12
 """In so many first bytes of a PNG of ours stands its header, unless another tool has moved it."""
@@ -52,7 +55,7 @@ def refuse_source(path: Path) -> str | None:
             raise PictureError(DEAD_LINK)
         return "no picture"
     if is_encoded(path.name) and _is_small_file(path):
-        return "already encoded"
+        return ENCODED
     head = read_head(path, SNIFF_BYTES)  # what has become a pipe since the walk saw it must not hold that up
     if head[_RESTORED_AT:].startswith(LR_DIGEST_CHUNK):
         return "decoded by hcdcodec"

@@ -805,6 +805,37 @@ def test_an_empty_list_leaves_nothing_to_do(here: Path, hcdcodec: Run, command: 
     assert (ran.status, ran.err) == (0, "") and not Path("small").exists()
 
 
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("encode small photos", "small/a.png.hcd.png is a small file, and SRC has no picture; name the"),
+        ("status -q small photos", "small/a.png.hcd.png is a small file, and SRC has no picture; name the"),
+        ("encode -n small deep photos", "small/a.png.hcd.png is a small file, and SRC has no picture; name the"),
+        ("decode photos out", "photos/a.png is no small file, and SRC has none; name the folder of small files first"),
+    ],
+)
+def test_a_source_that_belongs_into_the_destination_is_a_wrong_call(
+    put: Callable[..., None], hcdcodec: Run, call: str, said: str
+) -> None:
+    put("photos/a.png")
+    assert hcdcodec("encode", "photos", "small", *FAST).status == 0
+    for folder in ("small", "photos", "deep"):
+        Path(folder).mkdir(exist_ok=True)
+        Path(folder, "notes.txt").write_text("mine")
+    before = tree(".")
+    ran = hcdcodec(*call.split())
+    assert (ran.status, ran.out, ran.err.count("\n")) == (2, b"", 1) and ran.err.startswith(f"hcdcodec: {said}")
+    assert tree(".") == before
+
+
+@pytest.mark.parametrize("command", ["encode", "decode", "status"])
+def test_a_folder_without_pictures_may_get_some_later(here: Path, hcdcodec: Run, command: str) -> None:
+    Path("in").mkdir()
+    for name in ("notes.txt", ".DS_Store", "._a.png.hcd.png"):
+        Path("in", name).write_bytes(b"\0\5\x16\7")
+    assert hcdcodec(command, "-q", "in", "out") == Ran(0, b"", "")
+
+
 def test_shards_share_the_work(put: Callable[..., None], hcdcodec: Run) -> None:
     put(*(f"in/{number}.png" for number in range(12)), size=(4, 4))
     shares = []
