@@ -150,8 +150,9 @@ class Report:
         counts = [f"{numbers[s]} {words.get(s, s.value)}" for s in Status if numbers[s]]
         counts += [f"{self._left_out} left out as not smaller than their source"] if self._left_out else []
         counts += [f"{self._older} of them made by an older release, --upgrade redoes them"] if self._older else []
-        sought = "pictures" if self.verb is Verb.ENCODE else "small files"
-        return ", ".join(counts) or ("" if self._stale else f"no {sought} found")
+        if self._counts.total() == self._counts[Status.IGNORED]:
+            counts.insert(0, f"no {'pictures' if self.verb is Verb.ENCODE else 'small files'} found")
+        return ", ".join(counts)
 
     def _bytes(self) -> str:
         if not (self._source_bytes and self._target_bytes):

@@ -290,7 +290,7 @@ def test_a_summary_goes_to_a_file_and_not_to_a_pipe(pictures: Path, end: str, sa
     (pictures / "in/a.png").rename(pictures / "in/a.txt")
     status, drawn = on_terminal(pictures, f"$HCDCODEC encode in small {end}")
     assert (status, drawn) == (0, "")
-    assert (pictures / "log").read_text() == ("1 ignored\n" if said else "")
+    assert (pictures / "log").read_text() == ("no pictures found, 1 ignored\n" if said else "")
 
 
 def test_an_interrupt_says_how_far_it_came(pictures: Path, wait_for: Callable[[Callable[[], object]], None]) -> None:

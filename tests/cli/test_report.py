@@ -158,6 +158,7 @@ def test_summary_says_when_nothing_was_saved() -> None:
 def test_summary_without_work() -> None:
     assert report_of().summary() == "no pictures found"
     assert report_of(verb=Verb.DECODE).summary() == "no small files found"
+    assert report_of(IGNORED, IGNORED).summary() == "no pictures found, 2 ignored"
     assert report_of(FAILED, SKIPPED).summary() == "1 up to date, 1 failed"
 
 
