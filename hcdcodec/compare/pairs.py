@@ -118,7 +118,7 @@ def pair_up(original: Path, other: Path, exclude: Sequence[str] = ()) -> Iterato
         raise PictureError(f"{original} cannot be compared with itself; name the folder of the small files second")
     findings = search([str(original)], refuse_source, destination=other, exclude=exclude)
     if not findings.found and not findings.problems:
-        raise PictureError("there is no picture in this folder; name the folder of the originals first")
+        raise PictureError(f"there is no picture in {original}; name the folder of the originals first")
     for problem in findings.problems:
         yield Pair(problem.name, Path(problem.name), None, problem.message)
     keys = {found.key for found in findings.found}

@@ -310,6 +310,12 @@ def test_a_folder_that_is_not_there_is_named(compare: Run, folders: tuple[Path, 
     assert run == Ran(2, b"", f"hcdcodec: {missing} cannot be found; check the name\n")
 
 
+def test_a_folder_without_pictures_is_named(compare: Run, folders: tuple[Path, Path]) -> None:
+    (folders[1] / "deep/b.jpg").unlink()
+    said = f"there is no picture in {folders[1]}; name the folder of the originals first"
+    assert compare(folders[1], folders[0]) == Ran(2, b"", f"hcdcodec: {said}\n")
+
+
 @pytest.mark.parametrize("other", ["photos", "link"])
 def test_a_folder_is_not_compared_with_itself(compare: Run, folders: tuple[Path, Path], other: str) -> None:
     (folders[0].parent / "link").symlink_to(folders[0])
