@@ -99,14 +99,12 @@ def irn(lr: np.ndarray, weights: Mapping[str, np.ndarray], scale: int) -> np.nda
 
     x = np.pad(lr, ((0, 0), (0, 0), (0, 3 * scale**2 - 3)))
     for level, block in reversed([(level, block) for level in range(scale // 2) for block in range(8)]):
-        low, high, name = x[..., :3], x[..., 3:], f"levels.{level}.{block}"
-        gain = np.exp(2 / (1 + np.exp(-dense(low, f"{name}.high_scale"))) - 1)
-        high = (high - dense(low, f"{name}.high_shift")) / gain
-        x = np.concatenate((low - dense(high, f"{name}.low_shift"), high), axis=2)
+        low, high, at = x[..., :3], x[..., 3:], f"levels.{level}.{block}"
+        high = (high - dense(low, f"{at}.high_shift")) / np.exp(2 / (1 + np.exp(-dense(low, f"{at}.high_scale"))) - 1)
+        x = np.concatenate((low - dense(high, f"{at}.low_shift"), high), axis=2)
         if block == 0:
             a, b, c, d = np.split(x, 4, axis=2)
-            corners = (a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d)
-            x = shuffle(np.stack(corners, axis=3).reshape(x.shape), 2)
+            x = shuffle(np.stack((a + b + c + d, a - b + c - d, a + b - c - d, a - b - c + d), 3).reshape(x.shape), 2)
     return x
 
 
@@ -135,16 +133,18 @@ def decode(data: bytes) -> np.ndarray:
         for columns, kept_columns, place_columns in spans(lr.shape[1], tile, halo, scale):
             hr = network(lr[rows, columns], weights, scale)[kept_rows, kept_columns]
             made[place_rows, place_columns] = np.rint(np.clip(hr if mode else hr.mean(2, keepdims=True), 0, 1) * 255)
-    made = made[:height, :width]
     if flags & 1:
         plane = dict(parts(data)).get(b"hcDA") or sys.exit("the alpha plane is missing; restore the file from a copy")
-        made = np.dstack((made, np.asarray(Image.open(io.BytesIO(plane)).convert("L"))))
-    return made[..., 0] if made.shape[2] == 1 else made
+        made = np.dstack((made[:height, :width], np.asarray(Image.open(io.BytesIO(plane)).convert("L"))))
+    return made[:height, :width, 0] if made.shape[2] == 1 else made[:height, :width]
 
 
 if __name__ == "__main__":
-    small = Path(sys.argv[1]).read_bytes() if len(sys.argv) == 3 else sys.exit(__doc__)
-    pixels, about = Image.fromarray(decode(small)), Image.open(io.BytesIO(small)).info
-    with Path(sys.argv[2]).open("xb") as file:  # x: it never replaces a file
-        exif = about.get("exif", b"").partition(b"hcdcodec header ")[0]
-        pixels.save(file, "PNG", icc_profile=about.get("icc_profile"), exif=exif)
+    try:
+        small = Path(sys.argv[1]).read_bytes() if len(sys.argv) == 3 else sys.exit(__doc__)
+        pixels, about = Image.fromarray(decode(small)), Image.open(io.BytesIO(small)).info
+        with Path(sys.argv[2]).open("xb") as file:  # x: it never replaces a file
+            exif = about.get("exif", b"").partition(b"hcdcodec header ")[0]
+            pixels.save(file, "PNG", icc_profile=about.get("icc_profile"), exif=exif)
+    except (OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:  # a wrong name, or damage
+        sys.exit(f"{error}; check both names, or restore the small file from a copy")

@@ -155,6 +155,23 @@ def test_exif_comes_back_without_the_copy_of_the_header(
         assert image.info["exif"] == exif.tobytes()
 
 
+@pytest.mark.parametrize(
+    ("source", "target"), [("small", "small"), ("missing", "large.png"), ("small", "missing/large.png"), ("cut", "x")]
+)
+def test_wrong_names_and_damage_are_told_in_one_line(
+    reference: Any, make: Callable[..., bytes], tmp_path: Path, source: str, target: str
+) -> None:
+    data = make()
+    (tmp_path / "small").write_bytes(data)
+    (tmp_path / "cut").write_bytes(data[:-30])
+    ran = subprocess.run(
+        [sys.executable, reference.__file__, source, target], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert (ran.returncode, ran.stderr.count(b"\n")) == (1, 1) and b"; check both names, or restore" in ran.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"small", "cut"}
+    assert (tmp_path / "small").read_bytes() == data
+
+
 def test_jpeg_xl_is_refused_in_one_line(reference: Any, make: Callable[..., bytes], tmp_path: Path) -> None:
     pytest.importorskip("pillow_jxl")
     (tmp_path / "small").write_bytes(make(kind=Container.JXL))
