@@ -146,8 +146,7 @@ def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip], convert: b
     kept = strip_chunks(chunks, strip)
     head = png_chunks.ihdr(chunks[0])
     check_size(head.height, head.width, max_pixels)
-    metadata, _ = Metadata.salvage(chunks)
-    _, faults = Metadata.salvage(kept)  # damage in what is left out does not matter
+    metadata, faults = Metadata.salvage(chunks)
     pixels, alpha = png_pixels(chunks, convert=convert)
     if head.colour == png_chunks.PALETTE:
         pixels = _from_palette(pixels, metadata)
