@@ -19,7 +19,8 @@ from typing import NamedTuple
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures.tiff import read_directory
 
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")  # neither a stuffed FF 00 nor a restart
+# Neither a stuffed FF 00 nor a restart. Of the FF that may fill up before a marker, the last one is enough.
+_MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 _START, _END, _SCAN, COMMENT, _APP1, _APP2, APP13 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE1, 0xE2, 0xED
 EXIF, ICC = b"Exif\0\0", b"ICC_PROFILE\0"
 XMP = b"http://ns.adobe.com/xap/1.0/\0"

@@ -19,7 +19,7 @@ import numpy as np
 from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import plugins
-from hcdcodec.pictures.boxes import Part, walk_boxes
+from hcdcodec.pictures.boxes import walk_boxes
 from hcdcodec.pictures.jxl_codestream import SIGNATURE, JxlHead, read_head
 from hcdcodec.pictures.metadata import PAYLOAD_MAX, Metadata
 from hcdcodec.pictures.orientation import mark_upright
@@ -102,12 +102,12 @@ def _refuse(head: JxlHead) -> None:
 def _read_metadata(data: bytes, icc: bytes) -> tuple[Metadata, tuple[str, ...]]:
     payloads, lost = dict[bytes, bytes](), list[str]()
     for box in walk_boxes(data, _NAME) if data.startswith(BEGIN) else ():
-        if box.type == b"brob":
-            box = Part(box.payload[:4], _unpack(box.payload[4:]) if box.payload[:4] in (b"Exif", b"xml ") else b"")
-        if box.type in (b"Exif", b"xml "):
-            payloads.setdefault(box.type, box.payload)
-        elif box.type not in _STORAGE:
-            lost.append(box.type.decode("latin-1").strip())
+        is_packed = box.type == b"brob"
+        kind = box.payload[:4] if is_packed else box.type
+        if kind in (b"Exif", b"xml ") and kind not in payloads:  # the first one counts; no other one is unpacked
+            payloads[kind] = _unpack(box.payload[4:]) if is_packed else box.payload
+        elif kind not in (b"Exif", b"xml ", *_STORAGE):
+            lost.append(kind.decode("latin-1").strip())
     exif = payloads.get(b"Exif", b"")
     # The box begins with the place of the TIFF structure behind it. pillow-jxl-plugin leaves it out.
     if not exif.startswith((b"II*\0", b"MM\0*")):

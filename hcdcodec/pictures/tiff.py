@@ -32,6 +32,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SHARED_MOST = 1 << 16
 """Number of bytes by which the tags may be larger than the file: in sound files some tags share a few bytes."""
 _SUB_IFDS_MOST = 32
+_TAGS_MOST = 1 << 16  # a tag is a number of 16 bits, so more entries are repetitions, and each takes time
 
 
 class TagEntry(NamedTuple):
@@ -166,7 +167,7 @@ def _read_entries(data: bytes, order: str, offset: int, number: str, count_code:
     (count,) = struct.unpack_from(order + count_code, data, offset)
     entry = struct.Struct(f"{order}HH{number}{slot}x")
     start = offset + struct.calcsize(order + count_code)
-    if start + count * entry.size > len(data):
+    if count > _TAGS_MOST or start + count * entry.size > len(data):
         raise struct.error
     entries, size = dict[int, TagEntry](), 0
     for at in range(start, start + count * entry.size, entry.size):

@@ -6,6 +6,7 @@ test_training.py; chunk by chunk, the contradictions are in test_png_chunks.py, 
 """
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +36,7 @@ from hcdcodec.format import container, jxl_container, webp_container
 from hcdcodec.format.exif_twin import add_twin
 from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.format.source_files import refuse_source
-from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures import jxl, png_chunks
 from hcdcodec.pictures.boxes import Part
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
@@ -155,6 +157,59 @@ def test_what_is_made_to_take_long_is_refused_at_once(name: str) -> None:
     begun = time.process_time()
     with pytest.raises(PictureError):
         read_picture(SOURCES[name][0])
+    assert time.process_time() - begun < 2
+
+
+def extended(main: bytes, extension: bytes) -> bytes:
+    """Build a JPEG with an extended XMP packet."""
+    digits = b"0" * 32
+    payloads = [b"http://ns.adobe.com/xap/1.0/\0x:HasExtendedXMP='" + digits + b"'" + main]
+    for at in range(0, len(extension), 60_000):
+        head = b"http://ns.adobe.com/xmp/extension/\0" + digits + struct.pack(">II", len(extension), at)
+        payloads.append(head + extension[at : at + 60_000])
+    data = saved("JPEG")
+    return data[:2] + b"".join(b"\xff\xe1" + struct.pack(">H", len(p) + 2) + p for p in payloads) + data[2:]
+
+
+def packed_boxes(count: int) -> bytes:
+    """Build a JPEG XL with a small compressed box and many that explode."""
+    brotli = pytest.importorskip("brotli")
+    pytest.importorskip("pillow_jxl")
+    boxes = [b"xml " + brotli.compress(b"<x/>"), *[b"xml " + brotli.compress(bytes(60 << 20), quality=1)] * count]
+    codestream = saved("JXL")
+    return jxl.BEGIN + b"".join(
+        struct.pack(">I", 8 + len(payload)) + payload
+        for payload in (b"ftypjxl \0\0\0\0jxl ", *(b"brob" + box for box in boxes), b"jxlc" + codestream)
+    )
+
+
+def repeated_tags(count: int) -> bytes:
+    """Build a BigTIFF of 16x16 pixels with 32 further directories, all at the same place, of so many tags."""
+    entry = struct.Struct("<HHQQ")
+    place = 24 + 3 * entry.size + 8
+    first = entry.pack(256, 4, 1, 16) + entry.pack(257, 4, 1, 16) + entry.pack(330, 18, 32, place)
+    head = b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 3) + first + bytes(8)
+    again = struct.pack("<Q", count) + entry.pack(40_000, 1, 1, 0) * count + bytes(8)
+    return head + struct.pack("<Q", place + 32 * 8) * 32 + again
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: saved("JPEG")[:-2] + b"\xff" * 30_000 + b"\0\xff\xd9",
+        lambda: extended(b"<r:RDF>" + b" " * 50_000 + b"</r:RDF>", b"<r:RDF></r:RDF>"),
+        lambda: extended(b"<r:RDF></r:RDF>", b"<r:RDF>" * 20_000),
+        lambda: extended(b"<r:RDF></r:RDF>", b"<r:RDF " * 20_000),
+        lambda: packed_boxes(100),
+        lambda: repeated_tags(70_000),
+    ],
+    ids=["filling", "spaces", "elements", "open elements", "boxes", "tags"],
+)
+def test_metadata_that_is_made_to_take_long_takes_a_moment(make: Callable[[], bytes]) -> None:
+    data = make()
+    begun = time.process_time()
+    with contextlib.suppress(PictureError):
+        read_picture(data)
     assert time.process_time() - begun < 2
 
 
