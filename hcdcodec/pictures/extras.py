@@ -3,7 +3,8 @@
     IPTC            JPEG APP13, TIFF tag 33723   carried as a PNG text chunk
     comments        JPEG, GIF, JPEG 2000         carried as PNG text chunks
     extended XMP    JPEG                         joined to the main packet
-    gain map, depth map, preview, film           warning: the picture is complete without them
+    gain map, depth map, preview, film,          warning: the picture is complete without them
+    other data behind a JPEG or PNG
     content credentials (C2PA), unknown parts    warning: they are about other bytes, or nobody knows about what
     ICC profile     JPEG 2000, BMP               carried
     EXIF and XMP of JPEG 2000; XMP, ICC of GIF   warning
@@ -56,6 +57,7 @@ _TIFF_PARTS = {33550: _MAP_PLACE, 33922: _MAP_PLACE, 34264: _MAP_PLACE, 34735: _
 _TIFF_PARTS |= {37724: "stack of layers (Photoshop)"}  # beside them stands the picture of all layers together
 _BMP_HEADER, _BMP_V5 = 14, 124  # where the second header of a BMP begins; its size where it can name a profile
 _BMP_EMBEDDED = b"DEBM"
+_FILLING = b"\0\r\n\xff\xd9"  # also ends of JPEG files, which some cameras write twice
 _JUMBF_SEGMENT = 0xEB  # ITU-T T.86 reserves APP11 for JPEG XT and JUMBF, in which C2PA stands
 # These chunks say how a PNG is stored or shown, or when. hcDS is the mark of our reconstructions.
 _STORAGE_CHUNKS = frozenset((
@@ -125,6 +127,11 @@ def name_lost_chunks(chunks: Iterable[Chunk]) -> list[str]:
     return [_warn_about_part(name).words for name in names]
 
 
+def name_data_behind(tail: bytes) -> list[str]:
+    """Return a warning about the bytes behind the last chunk of a PNG, unless they are filling."""
+    return [_warn_about("data").words] if tail.strip(_FILLING) else []
+
+
 def name_heic_parts(info: Mapping[Any, Any]) -> list[str]:
     """Return warnings about the pictures beside the main one in a HEIC, as pillow-heif lists them."""
     names = {"depth_images": "depth map", "aux": "second picture, such as a gain map,"}
@@ -186,14 +193,16 @@ def _iptc_chunk(iptc: bytes) -> tuple[Chunk, ...]:
 
 
 def _name_tail(jpeg: Jpeg) -> str:
-    """Return a name for the data behind the picture; empty where there is nothing that a user would miss."""
+    """Return a name for what stands behind the picture; empty where there is nothing but filling."""
     kinds = jpeg.picture_types[1:]
     if kinds or b"\xff\xd8\xff" in jpeg.tail:
         if any(sign in (jpeg.xmp or b"") for sign in _GAIN_MAP_SIGNS):
             return "gain map"
         is_preview = kinds and all(kind >> 16 == _PREVIEW for kind in kinds)
         return "preview" if is_preview else "second picture, such as a gain or depth map,"
-    return "film" if b"ftyp" in jpeg.tail[:_BOXES] else ""
+    if b"ftyp" in jpeg.tail[:_BOXES]:
+        return "film"
+    return "data" if jpeg.tail.strip(_FILLING) else ""
 
 
 def _lost_boxes(data: bytes) -> Iterator[str]:

@@ -11,7 +11,7 @@ from hcdcodec.errors import DamagedError, PictureError
 from hcdcodec.pictures import formats, jxl, png_chunks
 from hcdcodec.pictures.colour_boxes import read_colour_space
 from hcdcodec.pictures.conversion import SRGB, Loss, Samples, convert_image, find_loss, png_samples, round_samples
-from hcdcodec.pictures.extras import name_heic_parts, name_lost_chunks, read_comments, read_extras
+from hcdcodec.pictures.extras import name_data_behind, name_heic_parts, name_lost_chunks, read_comments, read_extras
 from hcdcodec.pictures.formats import SNIFF_BYTES, sniff
 from hcdcodec.pictures.limits import DEFAULT_MAX_PIXELS
 from hcdcodec.pictures.metadata import Metadata, Strip, colour_chunks, strip_chunks, strip_metadata
@@ -142,7 +142,9 @@ def _refuse_frames(chunks: Iterable[png_chunks.Chunk]) -> None:
 def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip], convert: bool) -> Picture:
     # Damage in metadata only costs the metadata; damage in pixels refuses the file.
     damaged = list[png_chunks.Chunk]()
-    chunks = strip_chunks(png_chunks.walk(data, damaged), _but_exif(strip))
+    found = tuple(png_chunks.walk(data, damaged))
+    tail = data[png_chunks.size((*found, *damaged)) :]
+    chunks = strip_chunks(found, _but_exif(strip))
     kept = strip_chunks(chunks, strip)
     head = png_chunks.ihdr(chunks[0])
     check_size(head.height, head.width, max_pixels)
@@ -150,9 +152,9 @@ def _read_png(data: bytes, max_pixels: int, strip: Collection[Strip], convert: b
     pixels, alpha = png_pixels(chunks, convert=convert)
     if head.colour == png_chunks.PALETTE:
         pixels = _from_palette(pixels, metadata)
-    found = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
-    found += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
-    warnings = [f"{words}; it was left out" for words in found] + name_lost_chunks(kept)
+    left_out = [f"PNG chunk {chunk.type.decode()} fails its checksum" for chunk in strip_chunks(damaged, strip)]
+    left_out += [f"{str(error).partition(';')[0]} ({name})" for name, error in faults]
+    warnings = [f"{words}; it was left out" for words in left_out] + name_lost_chunks(kept) + name_data_behind(tail)
     warnings += [Loss.DEPTH.warning] if head.depth == 16 else []
     return Picture(pixels, alpha, metadata, tuple(dict.fromkeys(warnings)))
 

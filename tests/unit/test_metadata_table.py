@@ -240,6 +240,8 @@ KINDS = (
     Kind("a damaged chunk", "PNG", BROKEN),
     Kind("gain or depth map, preview", "JPEG", several(0x030000, 0)),
     Kind("film", "JPEG", jpeg(tail=bytes(4) + b"ftypmp42")),
+    Kind("other data behind the picture", "JPEG", jpeg(tail=b"SEFH")),
+    Kind("other data behind the picture", "PNG", saved("PNG") + b"more"),
     Kind("several views", "JPEG", several(0x020002, 0x020002)),
     Kind("camera raw", "TIFF", tiff(254, 4, 1)),
 )  # fmt: skip

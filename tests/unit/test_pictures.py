@@ -647,14 +647,22 @@ def mpf(*kinds: int) -> bytes:
         (jpeg(mpf(0x030000, 0), tail=saved(grey(), "JPEG"), xmp=b'<x hdrgm:Version="1.0"/>'), "the gain map behind"),
         (jpeg(tail=saved(grey(), "JPEG"), xmp=b'<x Item:Semantic="GainMap"/>'), "the gain map behind"),
         (jpeg(tail=bytes(24) + b"\0\0\0\x18ftypmp42" + bytes(99)), "the film behind"),
+        (jpeg(tail=b"\xff\xd9\0\0SEFH"), "the data behind"),
+        (saved(rgb(), "PNG") + b"\0more", "the data behind"),
     ],
 )
-def test_what_stands_behind_a_jpeg_is_warned_of(data: bytes, words: str) -> None:
+def test_what_stands_behind_a_picture_is_warned_of(data: bytes, words: str) -> None:
     picture = read_picture(data)
-    assert np.array_equal(picture.pixels, read_picture(saved(rgb(), "JPEG")).pixels)
+    plain = saved(rgb(), "PNG" if data.startswith(b"\x89PNG") else "JPEG")
+    assert np.array_equal(picture.pixels, read_picture(plain).pixels)
     (warning,) = picture.warnings
     assert words in warning and "; " in warning
     assert read_picture(data, strip=tuple(Strip)).warnings == picture.warnings
+
+
+@pytest.mark.parametrize("data", [jpeg(tail=b"\xff\xd9\0\r\n"), saved(rgb(), "PNG") + bytes(3)])
+def test_filling_behind_a_picture_is_nothing(data: bytes) -> None:
+    assert not read_picture(data).warnings
 
 
 @pytest.mark.parametrize("kinds", [(0x020002, 0x020002), (0x20030000, 0x020003), (0x020001, 0x020001)])
