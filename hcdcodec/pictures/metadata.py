@@ -104,18 +104,15 @@ class Metadata:
         payloads = dict[Strip, bytes | None]()
         kept, faults = list[png_chunks.Chunk](), list[Fault]()
         for chunk in chunks:
-            try:
-                if chunk.type == b"iCCP":
-                    payloads[Strip.ICC] = payloads.get(Strip.ICC) or _read_iccp(chunk.payload)
-                # Some programs leave JPEG's prefix in eXIf, where PNG does not allow it.
-                elif chunk.type == b"eXIf":
-                    payloads[Strip.EXIF] = payloads.get(Strip.EXIF) or chunk.payload.removeprefix(_EXIF_PREFIX) or None
-                elif _is_xmp(chunk):
-                    payloads[Strip.XMP] = payloads.get(Strip.XMP) or png_text.read_text(chunk, limit=PAYLOAD_MAX)
-                elif kinds_of(chunk):
-                    kept.append(chunk)
-            except DamagedError as error:
-                faults.append(Fault(chunk.type.decode(), error))
+            kind = next(iter(kinds_of(chunk)), None)
+            if kind not in (Strip.ICC, Strip.EXIF, Strip.XMP):
+                kept += [chunk] if kind else []
+            elif kind not in payloads:  # a second one is not unpacked: a file of many bombs would cost minutes
+                payloads[kind] = None
+                try:
+                    payloads[kind] = _read(chunk) or None
+                except DamagedError as error:
+                    faults.append(Fault(chunk.type.decode(), error))
         return cls(**payloads, chunks=tuple(kept)), tuple(faults)
 
     @classmethod
@@ -257,8 +254,13 @@ def _is_xmp(chunk: png_chunks.Chunk) -> bool:
     return chunk.type == b"iTXt" and png_text.has_keyword(chunk, _XMP_KEYWORD)
 
 
-def _read_iccp(payload: bytes) -> bytes:
-    _, _, compressed = payload.partition(b"\0")
+def _read(chunk: png_chunks.Chunk) -> bytes:
+    if chunk.type == b"eXIf":
+        # Some programs leave JPEG's prefix in eXIf, where PNG does not allow it.
+        return chunk.payload.removeprefix(_EXIF_PREFIX)
+    if chunk.type == b"iTXt":
+        return png_text.read_text(chunk, limit=PAYLOAD_MAX)
+    _, _, compressed = chunk.payload.partition(b"\0")
     if compressed[:1] != b"\0":
         raise DamagedError("PNG colour profile is broken; remove it from the picture")
     return png_chunks.inflate(compressed[1:], limit=PAYLOAD_MAX)

@@ -202,8 +202,10 @@ def repeated_tags(count: int) -> bytes:
         lambda: extended(b"<r:RDF></r:RDF>", b"<r:RDF " * 20_000),
         lambda: packed_boxes(100),
         lambda: repeated_tags(70_000),
+        lambda: chunked((1, 1, 8, 2), *[(b"iCCP", b"p\0\0" + deflated(BOMB))] * 30, PIXEL),
+        lambda: chunked((1, 1, 8, 2), *[(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + deflated(BOMB))] * 30, PIXEL),
     ],
-    ids=["filling", "spaces", "elements", "open elements", "boxes", "tags"],
+    ids=["filling", "spaces", "elements", "open elements", "boxes", "tags", "profiles", "packets"],
 )
 def test_metadata_that_is_made_to_take_long_takes_a_moment(make: Callable[[], bytes]) -> None:
     data = make()
