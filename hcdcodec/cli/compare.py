@@ -17,10 +17,12 @@ from hcdcodec.cli.each_file import reason, succeeds
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, EXCLUDE, FILE, MAX_PIXELS, PATH, WEIGHTS_DIR
 from hcdcodec.cli.report import failure_members, message, name_members, round_finite
-from hcdcodec.errors import HcdError, UsageError
+from hcdcodec.errors import HcdError, OutputError, UsageError
 from hcdcodec.files import find
 
 if TYPE_CHECKING:
+    from hcdcodec.compare.exhibit import Exhibit
+    from hcdcodec.compare.page import Page
     from hcdcodec.compare.pairs import Comparison, Figures, Pair, Restore
     from hcdcodec.format.container import Packed
     from hcdcodec.pictures.picture import Picture
@@ -109,7 +111,7 @@ def compare(
                 if as_json:
                     output.write(json.dumps(_members(result.figures)))
                 if page is not None:
-                    page.add(exhibit_of(result))
+                    _add(page, exhibit_of(result))
             # A pair that cannot be compared is reported, and the others go on.
             except (HcdError, MemoryError) as error:
                 bar.say(message(pair.name, reason(error)))
@@ -145,6 +147,13 @@ def _members(figures: "Figures") -> dict[str, Any]:
     seen = {} if figures.ssimulacra2 is None else {"ssimulacra2": round_finite(figures.ssimulacra2)}
     size = {"exact": figures.exact, "bytes": figures.bytes, "bpp": round_finite(figures.bpp)}
     return {**name_members("name", figures.name), **scores, **seen, **size}
+
+
+def _add(page: "Page", exhibit: "Exhibit") -> None:
+    try:
+        page.add(exhibit)
+    except OutputError as error:  # else it would seem to be about a picture
+        raise OutputError(f"{page.file}: {error}") from error
 
 
 def _write_sheet(path: Path, result: "Comparison", sources: Sequence[Path]) -> None:

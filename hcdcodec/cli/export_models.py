@@ -1,6 +1,7 @@
 """The command models export, and the advice to use it."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from hcdcodec.cli import exits, output
+from hcdcodec.cli.each_file import succeeds
 from hcdcodec.cli.groups import Examples, option
 from hcdcodec.cli.options import BACKBONE, PATH, SCALE, WEIGHTS_DIR
 from hcdcodec.cli.report import message
@@ -89,7 +91,9 @@ def _write_onnx(path: Path, backbone: str, scale: int, weights_dir: Path | None)
     check_place(path)
     network = load_backbone(backbone, scale, weights_dir=weights_dir)
     disk.sweep(path.parent)
-    disk.write_atomic(path, onnx_of(network))
+    data = onnx_of(network)
+    if not succeeds(path, partial(disk.write_atomic, path, data)):
+        sys.exit(exits.FAILED)
     output.write(printable(f"{network.name} x{scale} {network.model_hash[:12]}: {path}"))
 
 

@@ -175,10 +175,14 @@ def check_place(path: Path, mark: bytes, *, within: int | None = None, kind: str
         content: what the message calls its content.
 
     Raises:
-        UsageError: another file stands there.
+        UsageError: another file stands there, or one that cannot be read.
     """
+    try:
+        content_there = read(path) if is_file(path) else b""
+    except PictureError as error:
+        raise UsageError(f"{printable(str(path))}: {error}") from error
     # An empty file is a name that a script has reserved, as mktemp does.
-    if is_file(path) and mark not in (read(path)[:within] or mark):
+    if mark not in (content_there[:within] or mark):
         words = f"{printable(str(path))} is something else than a {kind} of ours"
         raise UsageError(f"{words}; write the {content} elsewhere")
 

@@ -388,6 +388,14 @@ def test_a_report_that_cannot_be_stored_costs_no_figures(compare: Run, tmp_path:
     assert run.err.count("\n") == 1
 
 
+def test_a_page_whose_pictures_cannot_be_stored_is_named(compare: Run, folders: tuple[Path, Path], here: Path) -> None:
+    (here / "page").write_bytes(b"")
+    run = compare(*folders, "--html", "page/")
+    assert run.status == 1 and run.out.count(b".png") > 1
+    failures = [line for line in run.err.splitlines() if "a file stands where a folder is needed" in line]
+    assert len(failures) > 1 and all(" page/index.html: a file" in line for line in failures)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_that_cannot_be_read_fails_alone(compare: Run, folders: tuple[Path, Path]) -> None:
     (folders[0] / "a.png").chmod(0)

@@ -219,6 +219,14 @@ def test_calls_that_make_no_sense(small: Path, hcdcodec: Run, given: list[str], 
     assert (ran.status, ran.out) == (2, b"") and said in ran.err
 
 
+def test_an_onnx_file_that_cannot_be_stored_is_named(small: Path, hcdcodec: Run) -> None:
+    pytest.importorskip("onnx")
+    Path("file").write_bytes(b"")
+    ran = hcdcodec("models", "export", "--onnx", "file/a.onnx", "-b", "bicubic")
+    assert (ran.status, ran.out) == (1, b"")
+    assert ran.err.startswith("hcdcodec: file/a.onnx: a file stands where a folder is needed; ")
+
+
 def test_encode_says_once_that_weights_must_be_kept(small: Path, hcdcodec: Run) -> None:
     given = ["encode", "-e0", "--weights-dir", "own", "photos/a.png"]
     said = hcdcodec(*given, "new/").err

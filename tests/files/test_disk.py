@@ -20,9 +20,10 @@ import pytest
 from hcdcodec.batch.freshness import Freshness, Standing, Wanted, confirm, judge_stamp
 from hcdcodec.batch.stamp import Stamp, read_decoded_stamp
 from hcdcodec.codec.options import Target
-from hcdcodec.errors import OutputError, PictureError
+from hcdcodec.errors import OutputError, PictureError, UsageError
 from hcdcodec.files.disk import (
     _EXPLANATIONS,
+    check_place,
     check_unchanged,
     check_writable,
     explain,
@@ -394,6 +395,8 @@ def test_a_full_and_a_read_only_disk(small_disk: Path) -> None:
 def test_a_destination_without_permission(tmp_path: Path) -> None:
     path = tmp_path / "locked" / "a.png"
     path.parent.mkdir(mode=0o555)
+    (secret := tmp_path / "secret").write_bytes(b"")
+    secret.chmod(0)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     root = os.geteuid() == 0
@@ -404,6 +407,8 @@ def test_a_destination_without_permission(tmp_path: Path) -> None:
             write_atomic(path, b"x")
         with pytest.raises(OutputError, match="permission denied; check who may write"):
             check_writable(path.parent / "deeper/a.png")
+        with pytest.raises(UsageError, match=r"secret: cannot be read \(permission denied\); "):
+            check_place(secret, b"mark", kind="page")
     finally:
         if root:
             os.seteuid(0)
