@@ -164,6 +164,6 @@ def _verdict(trained: "Trained", usage: str) -> str:
     if trained.start_db is None:
         return f"val {trained.end_db:.2f} dB; {usage}"
     gained = f"val {trained.start_db:.2f} -> {trained.end_db:.2f} dB"
-    if trained.end_db <= trained.start_db:
+    if round(trained.end_db, 2) <= round(trained.start_db, 2):
         return f"{gained}, no better than the start; keep the start, or train longer"
     return f"{gained}; {usage}"

@@ -107,7 +107,8 @@ def read_gallery(names: Sequence[str], smallest: int, watch: Watch | None = None
     readable = [(path, picture) for path, picture in pairs if picture is not None]
     kept = [(path, picture) for path, picture in readable if min(picture.shape[:2]) >= smallest]
     if not kept:
-        raise UsageError(f"there are no pictures of {smallest}x{smallest} pixels or more; name another folder")
+        size = f"{smallest}x{smallest} pixels or more"
+        raise UsageError(f"there are no pictures of {size} in {', '.join(names)}; name another folder")
     paths, pictures = zip(*kept, strict=True)
     unreadable = len(read_all) - len(readable) + sum(why == _UNREADABLE for _, why in findings.ignored)
     files = frozenset(map(identity, paths)) - {None}

@@ -68,13 +68,15 @@ def read_start(which: str, recipe: Recipe, weights_dir: Path | None = None) -> S
         weights_dir: directory to search before all others.
 
     Raises:
-        UsageError: there is no such network, or it has nothing to train.
-        ModelError: they are missing or damaged.
+        UsageError: there is no such network or file, or the network has nothing to train.
+        ModelError: the weights are missing or damaged.
     """
     if not family_of(recipe.backbone, recipe.scale).has_weights:
         raise UsageError(f"{recipe.backbone} has nothing to train; choose another backbone")
     if not which:
         return Start({})
+    if which != "installed" and not Path(which).exists():
+        raise UsageError(f"{which}: no such file; name a .safetensors file, or say --start installed")
     path = find(recipe.backbone, recipe.scale, first=weights_dir)[0] if which == "installed" else Path(which)
     tensors = read_weights(path)
     return Start(tensors, model_hash(tensors))

@@ -13,7 +13,7 @@ import torch
 
 from hcdcodec.engine.devices import Precision
 from hcdcodec.engine.engine import Engine, engine_for
-from hcdcodec.errors import ModelError, UsageError
+from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.files.disk import write_atomic
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.registry import build, fill
@@ -197,7 +197,10 @@ class Trainer:
         }
         stream = io.BytesIO()
         torch.save(content, stream)
-        write_atomic(path, stream.getvalue())
+        try:
+            write_atomic(path, stream.getvalue())
+        except OutputError as error:
+            raise OutputError(f"{path}: {error}") from error
 
     def restore(self, path: Path) -> None:
         """Take up what `save` wrote.

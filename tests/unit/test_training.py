@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from conftest import Draw, Run, Tiny
 from PIL import Image
 
+from hcdcodec.cli.train import _verdict
 from hcdcodec.codec.search import straight_through
 from hcdcodec.codec.search.bit_cost import Price, estimate_bits
 from hcdcodec.codec.search.options import Ste
@@ -34,6 +35,7 @@ from hcdcodec.engine.tile_batches import TileTask
 from hcdcodec.errors import ModelError, OutputError, UsageError
 from hcdcodec.format.grid import Grid
 from hcdcodec.networks.crn import Crn
+from hcdcodec.networks.entry import Entry
 from hcdcodec.networks.irn import Irn
 from hcdcodec.networks.manifest import find, read_manifest
 from hcdcodec.networks.registry import build, fill, load_backbone
@@ -110,7 +112,7 @@ def test_gallery_counts_what_only_has_the_name_of_a_picture(photos: Path) -> Non
 
 
 def test_gallery_without_pictures_is_a_usage_error(photos: Path) -> None:
-    with pytest.raises(UsageError, match="no pictures of 500x500"):
+    with pytest.raises(UsageError, match=f"no pictures of 500x500 pixels or more in {photos}; "):
         read_gallery([str(photos)], 500)
     with pytest.raises(UsageError, match="missing"):
         read_gallery([str(photos), str(photos / "missing")], 32)
@@ -692,6 +694,7 @@ def test_start_is_installed_or_a_file(tiny: Tiny, gallery: Gallery) -> None:
         (("--backbone", "bicubic"), "bicubic has nothing to train; choose another backbone"),
         (("--backbone", "crm"), "no backbone is called 'crm'; there are crn, irn, hcflow, sr, bicubic"),
         (("--scale", "3"), "crn has no scale 3; it has 2, 4, 8"),
+        (("--start", "nothere"), "nothere: no such file; name a .safetensors file, or say --start installed"),
         (("--device", "cuda:99"), "device 'cuda:99' is not there (0 GPUs found); use --device cpu"),
         (("--threads", "99999999999"), "--threads takes 0 to 1024, not 99999999999; see 'hcdcodec train --help'"),
     ],
@@ -742,7 +745,14 @@ def test_a_state_stays_until_another_training_begins(photos: Path, here: Path, h
 def test_a_directory_in_the_place_of_the_state_is_named(photos: Path, here: Path, hcdcodec: Run) -> None:
     (here / "trained" / "crn_x4.training.pt").mkdir(parents=True)
     ran = hcdcodec("train", photos, "--no-resume", "--minutes", "0.0001", "--set", "patch=32")
-    assert ran.status == 1 and "a folder or device stands in the way; name another destination" in ran.err
+    said = "hcdcodec: trained/crn_x4.training.pt: a folder or device stands in the way; name another destination\n"
+    assert ran.status == 1 and ran.err.endswith(said)
+
+
+@pytest.mark.parametrize(("end_db", "word"), [(30.671, "no better"), (30.669, "no better"), (30.68, "use it")])
+def test_a_gain_that_its_digits_do_not_show_is_none(end_db: float, word: str) -> None:
+    entry = Entry(name="crn", scale=4, file="a.safetensors", hash="00", parameters=1)
+    assert word in _verdict(Trained(Path("a.safetensors"), entry, 1, 30.67, end_db), "use it")
 
 
 @pytest.mark.slow
