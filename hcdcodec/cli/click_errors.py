@@ -9,6 +9,7 @@ from hcdcodec.cli import output
 from hcdcodec.files.names import printable
 
 _RANGE = re.compile(r"Invalid value for '(?:-\w' / ')?(--[\w-]+)': (\S+) is not in the range (\d+)<=x<=(\d+)")
+_LEAST = re.compile(r"Invalid value for '(?:-\w' / ')?(--[\w-]+)': (\S+) is not in the range x>=(\d+)")
 
 
 def tell(error: click.ClickException) -> None:
@@ -23,6 +24,7 @@ def tell(error: click.ClickException) -> None:
 def _sentence(error: click.ClickException) -> str:
     said = " ".join(error.format_message().split()).rstrip(".").replace("'. (", "' (")
     said = _RANGE.sub(r"\1 takes \3 to \4, not \2", said)
+    said = _LEAST.sub(r"\1 takes \3 or more, not \2", said)
     said = said[:1].lower() + said[1:]
     if "; " in said:  # from a type of ours, which has said what to do
         return said

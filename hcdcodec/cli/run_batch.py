@@ -272,7 +272,8 @@ def _lock_destination(plan: "Plan", *, wanted: bool) -> Iterator[None]:
         output.fail(f"hcdcodec: {root}: another run holds this destination; wait for it to end")
         sys.exit(exits.LOCKED)
     except (OSError, NotImplementedError) as error:  # NotImplementedError: this file system has no locks
-        raise UsageError(f"{root} cannot be locked ({error}); leave out --lock or name another destination") from error
+        why = error.strerror.lower() if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"{root} cannot be locked ({why}); leave out --lock or name another destination") from error
     try:
         yield
     finally:

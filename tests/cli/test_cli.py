@@ -226,6 +226,8 @@ def test_a_number_out_of_range_names_the_range(hcdcodec: Run) -> None:
     for option, said in ("-Q", "--quality takes 1 to 100"), ("--effort", "--effort takes 0 to 9"):
         ran = hcdcodec("encode", "a.png", "small/", option, "101")
         assert ran.err == f"hcdcodec: {said}, not 101; see 'hcdcodec encode --help'\n"
+    ran = hcdcodec("try", "a.png", "--number", "0")
+    assert ran.err == "hcdcodec: --number takes 1 or more, not 0; see 'hcdcodec try --help'\n"
 
 
 def test_3_weights_are_missing(put: Callable[..., None], hcdcodec: Run, tiny: Tiny) -> None:
@@ -240,6 +242,15 @@ def test_3_weights_are_missing(put: Callable[..., None], hcdcodec: Run, tiny: Ti
     assert hcdcodec("verify", "small/a.png.hcd.png", "--weights-dir", tiny.weights_dir).status == 0
     assert hcdcodec("decode", "small", "out").status == 1
     assert hcdcodec("decode", "small", "out", "--weights-dir", tiny.weights_dir).status == 0
+
+
+def test_a_lock_that_cannot_be_made_is_named(put: Callable[..., None], hcdcodec: Run) -> None:
+    put("a.png")
+    Path("small/.hcdcodec.lock").mkdir(parents=True)
+    ran = hcdcodec("encode", "a.png", "small/", *FAST, "--lock")
+    assert (
+        ran.err == "hcdcodec: small cannot be locked (is a directory); leave out --lock or name another destination\n"
+    )
 
 
 def test_75_the_destination_is_locked(put: Callable[..., None], hcdcodec: Run) -> None:
