@@ -14,9 +14,10 @@ from hcdcodec.cli.groups import Examples, Group, option
 from hcdcodec.cli.options import ARCHIVE_WEIGHTS, CHOICE, ENGINE, MACHINE, PRECISION, RESULTS, SOURCES, TALK, UPRIGHT
 from hcdcodec.errors import UsageError
 from hcdcodec.files.encoded_names import Container
+from hcdcodec.files.find import is_directory, search
 from hcdcodec.files.picture_names import Format, is_picture_name
 from hcdcodec.files.plan import plan_decode, plan_encode
-from hcdcodec.files.small_files import OTHER_NAME
+from hcdcodec.files.small_files import OTHER_NAME, refuse_other
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,7 +131,8 @@ def decode(**given: Any) -> None:
     sources, destination, listed = arguments.split_paths()
     plan = plan_decode(sources, destination, choice=arguments.format_choice(), listed=listed)
     others = (name for name, why in plan.ignored if why == OTHER_NAME and is_picture_name(name))
-    _check_order(plan, next(others, None), "is no small file, and SRC has none; name the folder of small files first")
+    words = "{} is a picture, and {} a small file; name the folder of small files first"
+    _check_order(plan, next(others, None), refuse_other, words)
     _check_streams(plan, arguments)
     options = arguments.decode_options()
     if options.quality is not None and arguments.target_format != "source":
@@ -177,21 +179,27 @@ def _plan_encode(arguments: Arguments) -> "Plan":
         exclude=arguments.exclude,
     )
     others = (name for name, why in plan.ignored if why == ENCODED)
-    _check_order(plan, next(others, None), "is a small file, and SRC has no picture; name the folder of pictures first")
+    words = "{} is a small file, and {} a picture; name the folder of pictures first"
+    _check_order(plan, next(others, None), refuse_source, words)
     _check_streams(plan, arguments)
     return plan
 
 
-def _check_order(plan: "Plan", other: str | None, words: str) -> None:
-    """Refuse folders without work that hold what belongs into DST. Others are no wrong call: pictures may come later.
+def _check_order(plan: "Plan", other: str | None, refuse: "Callable[[Path], str | None]", words: str) -> None:
+    """Refuse SRC and DST in the wrong order: SRC has no work, and each holds what belongs into the other.
+
+    SRC alone tells nothing: its pictures may come later, or were deleted while small files beside them stay.
 
     Args:
         plan: what was found in SRC.
         other: a file in SRC that belongs into DST; None: there is none.
-        words: what the message says about this file.
+        refuse: the rule by which SRC was searched.
+        words: the message, with places for a file in SRC and one in DST.
     """
-    if other is not None and not (plan.jobs or plan.problems):
-        raise UsageError(f"{other} {words}")
+    if other is None or plan.jobs or plan.problems or plan.root is None or not is_directory(plan.root):
+        return
+    if found := search([str(plan.root)], refuse).found:
+        raise UsageError(words.format(other, found[0].path))
 
 
 def _judge_encoded(arguments: Arguments) -> "Callable[[Job], Standing]":

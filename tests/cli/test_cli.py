@@ -819,13 +819,19 @@ def test_an_empty_list_leaves_nothing_to_do(here: Path, hcdcodec: Run, command: 
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        ("encode small photos", "small/a.png.hcd.png is a small file, and SRC has no picture; name the"),
-        ("status -q small photos", "small/a.png.hcd.png is a small file, and SRC has no picture; name the"),
-        ("encode -n small deep photos", "small/a.png.hcd.png is a small file, and SRC has no picture; name the"),
-        ("decode photos out", "photos/a.png is no small file, and SRC has none; name the folder of small files first"),
+        (
+            "encode small photos",
+            "small/a.png.hcd.png is a small file, and photos/a.png a picture; name the folder of p",
+        ),
+        ("status -q small photos", "small/a.png.hcd.png is a small file, and photos/a.png a picture; name the folder"),
+        ("encode -n small deep photos", "small/a.png.hcd.png is a small file, and photos/a.png a picture; name the"),
+        (
+            "decode photos small",
+            "photos/a.png is a picture, and small/a.png.hcd.png a small file; name the folder of s",
+        ),
     ],
 )
-def test_a_source_that_belongs_into_the_destination_is_a_wrong_call(
+def test_source_and_destination_in_the_wrong_order_are_refused(
     put: Callable[..., None], hcdcodec: Run, call: str, said: str
 ) -> None:
     put("photos/a.png")
@@ -837,6 +843,17 @@ def test_a_source_that_belongs_into_the_destination_is_a_wrong_call(
     ran = hcdcodec(*call.split())
     assert (ran.status, ran.out, ran.err.count("\n")) == (2, b"", 1) and ran.err.startswith(f"hcdcodec: {said}")
     assert tree(".") == before
+
+
+@pytest.mark.parametrize(
+    "call", ["encode -q kept backup", "status -q kept backup", "encode -q kept new", "decode -q photos out"]
+)
+def test_scripts_may_meet_folders_without_work(put: Callable[..., None], hcdcodec: Run, call: str) -> None:
+    """Originals are deleted and small files beside them stay; a loop over folders meets one of pictures alone."""
+    put("photos/a.png")
+    assert hcdcodec("encode", "photos/a.png", "kept/", *FAST).status == 0
+    assert hcdcodec("encode", "photos", "backup", *FAST).status == 0
+    assert hcdcodec(*call.split()) == Ran(0, b"", "")
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "status"])
