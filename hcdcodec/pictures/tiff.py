@@ -32,7 +32,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 _SHARED_MOST = 1 << 16
 """Number of bytes by which the tags may be larger than the file: in sound files some tags share a few bytes."""
 _SUB_IFDS_MOST = 32
-_TAGS_MOST = 1 << 16  # a tag is a number of 16 bits, so more entries are repetitions, and each takes time
+_TAGS_MOST = 1 << 12  # libtiff reads no more, either; each entry takes time, and up to 32 directories are read
 
 
 class TagEntry(NamedTuple):
@@ -112,7 +112,7 @@ def check_tag_sizes(data: bytes) -> None:
     """Refuse tags that share many bytes, since copying them takes a multiple of the file's memory.
 
     Args:
-        data: a TIFF file or an EXIF block. One that cannot be read passes, since nobody can copy its tags.
+        data: a TIFF file or an EXIF block. One that cannot be read passes: Pillow copies no more of it than its size.
 
     Raises:
         DamagedError: tags of the first directory, or of the groups in it, share bytes.
