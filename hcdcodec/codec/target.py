@@ -48,7 +48,6 @@ def reach(
     options: EncodeOptions,
     target: Target,
     *,
-    level: int = container.PNG_LEVEL,
     optimise: Callable[[Raw], bytes] = optimise,
 ) -> Encoded:
     """Encode one picture at the quality that meets a target.
@@ -61,7 +60,6 @@ def reach(
         source: a picture of any size from 1x1. The header of the file will hold the size and digest of its file.
         options: how it is encoded; their quality does not count.
         target: the target.
-        level: preset of oxipng that will write the file.
         optimise: makes the smallest PNG file of pixels, in this process or in another one.
 
     Returns:
@@ -74,16 +72,8 @@ def reach(
     def size(header: Header, lr: Levels, metadata: Metadata = picture.metadata) -> int:
         # All fields count, since WebP and JPEG XL hold a copy of the header that is compressed.
         whole = replace(header, source_size=source.size, source_digest=source.digest, settings_digest=settings)
-        made = container.pack(
-            whole,
-            lr,
-            alpha=picture.alpha,
-            metadata=metadata,
-            level=level,
-            optimise=pack_png,
-            kind=options.container,
-        )
-        return len(made)
+        kind = options.container
+        return len(container.pack(whole, lr, alpha=picture.alpha, metadata=metadata, optimise=pack_png, kind=kind))
 
     search = _QualitySearch(engine, picture, options, target, size)
     while len(search.tried) < SEARCHES and (place := search.next()) is not None:
