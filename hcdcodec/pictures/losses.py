@@ -6,7 +6,6 @@ from hcdcodec.files.picture_names import Format
 from hcdcodec.pictures import png_text
 from hcdcodec.pictures.jpeg_metadata import EXIF_MOST, ICC_MOST, XMP_MOST, read_comment
 from hcdcodec.pictures.metadata import IPTC_PROFILE, Metadata, Strip, kinds_of
-from hcdcodec.pictures.png_chunks import Chunk
 
 
 def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
@@ -16,7 +15,10 @@ def losses(metadata: Metadata, fmt: Format) -> tuple[str, ...]:
 
 
 def _lost(metadata: Metadata, fmt: Format) -> Iterator[str]:
-    if any(Strip.TEXT in kinds_of(chunk) and not _holds_text(chunk, fmt) for chunk in metadata.chunks):
+    texts = [chunk for chunk in metadata.chunks if Strip.TEXT in kinds_of(chunk)]
+    if fmt in (Format.TIFF, Format.JPEG) and metadata.iptc is not None:  # they hold IPTC once
+        texts.remove(next(chunk for chunk in texts if png_text.is_profile(chunk, IPTC_PROFILE)))
+    if not all(fmt is Format.JPEG and read_comment(chunk) is not None for chunk in texts):
         yield "texts"
     # What an sRGB chunk says is what all programs assume.
     if any(Strip.COLOUR in kinds_of(chunk) and chunk.type != b"sRGB" for chunk in metadata.chunks):
@@ -28,9 +30,3 @@ def _lost(metadata: Metadata, fmt: Format) -> Iterator[str]:
         yield "EXIF"
     if fmt is Format.JPEG and xmp > XMP_MOST:
         yield "XMP"
-
-
-def _holds_text(chunk: Chunk, fmt: Format) -> bool:
-    if fmt in (Format.TIFF, Format.JPEG) and png_text.is_profile(chunk, IPTC_PROFILE):
-        return Metadata(chunks=(chunk,)).iptc is not None  # else it is broken
-    return fmt is Format.JPEG and read_comment(chunk) is not None

@@ -20,6 +20,7 @@ import enum
 import zlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import NamedTuple
 
 from PIL import ExifTags, Image, JpegImagePlugin, TiffImagePlugin
@@ -32,6 +33,7 @@ _EXIF_KEYWORDS = (b"raw profile type exif", b"raw profile type app1", b"exif:")
 _XMP_KEYWORDS = (b"raw profile type xmp", b"raw profile type app1", _XMP_KEYWORD.lower() + b"\0")
 _KEYWORD_MOST = 79  # bytes
 IPTC_PROFILE = b"iptc"
+_IPTC_MOST = 2  # chunks that are unpacked: a sound one may stand behind a broken one, and many bombs would cost minutes
 _EXIF_PREFIX = b"Exif\0\0"
 PAYLOAD_MAX = 1 << 26  # limit on one payload after decompression, so that a bomb cannot fill the memory
 _METRES_PER_INCH = 0.0254
@@ -177,8 +179,9 @@ class Metadata:
 
     @property
     def iptc(self) -> bytes | None:
-        """The IPTC records in the text chunks; None where there are none, or they are broken."""
-        for chunk in self.chunks:
+        """The IPTC records in the text chunks; None where there are none, or the first two are broken."""
+        profiles = (chunk for chunk in self.chunks if png_text.is_profile(chunk, IPTC_PROFILE))
+        for chunk in islice(profiles, _IPTC_MOST):
             try:
                 if iptc := png_text.read_profile(chunk, IPTC_PROFILE, limit=PAYLOAD_MAX):
                     return iptc

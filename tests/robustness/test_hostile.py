@@ -38,6 +38,7 @@ from hcdcodec.format.header import AlphaRule, Header
 from hcdcodec.format.source_files import refuse_source
 from hcdcodec.pictures import jxl, png_chunks
 from hcdcodec.pictures.boxes import Part
+from hcdcodec.pictures.losses import losses
 from hcdcodec.pictures.metadata import Metadata
 from hcdcodec.pictures.picture import Mode, Picture
 from hcdcodec.pictures.reading import read_picture
@@ -213,6 +214,18 @@ def test_metadata_that_is_made_to_take_long_takes_a_moment(make: Callable[[], by
     with contextlib.suppress(PictureError):
         read_picture(data)
     assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "packed", [deflated(BOMB), zlib.compress(b"\niptc\n 8\n" + b"1c" * (16 << 20))], ids=["bombs", "records"]
+)
+def test_of_many_iptc_profiles_few_are_unpacked(packed: bytes) -> None:
+    profile = png_chunks.Chunk(b"zTXt", b"Raw profile type iptc\0\0" + packed)
+    metadata = Metadata(chunks=(profile,) * 100)
+    begun = time.process_time()
+    metadata.to_tiff()
+    (warning,) = losses(metadata, Format.TIFF)
+    assert "its texts" in warning and time.process_time() - begun < 2
 
 
 def test_as_many_scans_as_encoders_write_are_read() -> None:
