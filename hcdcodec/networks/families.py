@@ -69,7 +69,7 @@ def family_of(name: str, scale: int) -> Family:
         raise UsageError(f"no backbone is called {name!r}; there are {listed}")
     family = FAMILIES[name]
     if family.scales and scale not in family.scales:
-        raise UsageError(f"{name} has no scale {scale}; it has {', '.join(map(str, family.scales))}")
+        raise UsageError(f"{name} has no scale {scale!r}; it has {', '.join(map(str, family.scales))}")
     if scale not in SCALES:
         raise UsageError(f"scale {scale} is out of range; {name} takes {SCALES[0]} to {SCALES[-1]}")
     return family

@@ -116,6 +116,8 @@ def load_backbone(
         ModelError: weights are missing or damaged, or have another hash.
     """
     pinned = ""
+    if not isinstance(name, str):
+        raise UsageError(f"{name!r} is no name of a backbone; give one, such as 'crn'")
     if not hash_prefix:
         name, _, pinned = name.partition("@")
     prefix = hash_prefix or pinned

@@ -207,6 +207,15 @@ def test_a_device_that_there_is_none_of_is_a_usage_error(device: str, words: str
         package.load_backbone("crn", 4, device=device)
 
 
+@pytest.mark.parametrize(
+    ("name", "scale", "words"),
+    [(None, 4, "None is no name of"), (["crn"], 4, "is no name of"), ("crn", "4", "has no scale '4'; it has")],
+)
+def test_what_names_no_network_is_a_wrong_call(name: Any, scale: Any, words: str) -> None:
+    with pytest.raises(package.UsageError, match=words):
+        package.load_backbone(name, scale)
+
+
 @contextmanager
 def default(kind: torch.dtype | str) -> Iterator[None]:
     """Give torch another default type or device."""
