@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from hcdcodec.files import disk
 from hcdcodec.files.names import printable
 from hcdcodec.files.picture_names import Format, format_of, is_picture_name
 from hcdcodec.pictures import png_chunks
+from hcdcodec.pictures.orientation import read_orientation, turn
 from hcdcodec.pictures.picture import Levels, Picture, expand
 from hcdcodec.pictures.writing import write_picture
 
@@ -41,12 +42,14 @@ class Panel:
 
 
 def panels_of(comparison: Comparison) -> list[Panel]:
-    """Return original, reconstruction, LR at HR size (where there is one) and error."""
+    """Return original, reconstruction, LR at HR size (where there is one) and error, upright."""
     original, figures = comparison.original, comparison.figures
     height, width = original.shape[:2]
+    orientation = read_orientation(comparison.metadata.exif or b"")
+    shown = turn(original, orientation)
     likeness = "" if figures.scores.ssim is None else f", SSIM {figures.scores.ssim:.4f}"
     panels = [
-        Panel(f"original, {width}x{height}", original),
+        Panel(f"original, {shown.shape[1]}x{shown.shape[0]}", original),
         Panel(f"decoded, {format_psnr(figures.scores.psnr_y)} (Y){likeness}", comparison.decoded),
     ]
     if comparison.lr is not None:
@@ -54,7 +57,8 @@ def panels_of(comparison: Comparison) -> list[Panel]:
         panels.append(
             Panel(f"LR, {size}, {figures.bpp:.2f} bpp", enlarge(comparison.lr, comparison.scale, height, width))
         )
-    return [*panels, Panel(f"error x{AMPLIFICATION}", amplify_error(original, comparison.decoded))]
+    panels.append(Panel(f"error x{AMPLIFICATION}", amplify_error(original, comparison.decoded)))
+    return [replace(panel, pixels=turn(panel.pixels, orientation)) for panel in panels]
 
 
 def sheet(panels: Sequence[Panel], *, columns: int = 2) -> bytes:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Ran, Run
-from PIL import Image
+from PIL import Image, ImageOps
 
 import hcdcodec as package
 from hcdcodec.files.picture_names import Format
@@ -154,6 +154,19 @@ def test_what_was_turned_upright_is_compared_upright(
     expected = metrics.score(ORIGINAL, package.decode(package.encode(ORIGINAL, backbone="bicubic", effort=0)))
     run = compare(tmp_path / "a.png", small, "--json", "--html", tmp_path / "page.html")
     assert json.loads(run.out)["psnr_rgb"] == pytest.approx(expected.psnr_rgb, abs=0.2)
+
+
+@pytest.mark.parametrize("orientation", [6, 7])
+def test_a_sheet_shows_pictures_upright(compare: Run, tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(ORIGINAL[:12, :9]).save(tmp_path / "a.png", exif=exif)
+    small, sheet = tmp_path / "a.png.hcd.png", tmp_path / "sheet.png"
+    small.write_bytes(package.encode(tmp_path / "a.png", backbone="bicubic", effort=0))
+    assert compare(tmp_path / "a.png", small, "--picture", sheet).status == 0
+    factor, gap, caption = -(-320 // 12), 8, 24
+    shown = np.asarray(Image.open(sheet))[caption:, gap:][: 9 * factor : factor, : 12 * factor : factor]
+    assert np.array_equal(shown, ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
 
 
 def test_what_was_converted_is_compared(compare: Run, hcdcodec: Run, tmp_path: Path) -> None:
