@@ -70,13 +70,6 @@ class Backbone(nn.Module):
         """
         self.eval().requires_grad_(False)
 
-    def initialise(self, hr: torch.Tensor) -> None:
-        """Fit the parameters of an untrained network that depend on data; most networks have none.
-
-        Args:
-            hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
-        """
-
     def grown(self, state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
         """Return weights to start a training with, made from the weights of a smaller network of the same family.
 

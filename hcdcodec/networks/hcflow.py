@@ -18,7 +18,6 @@ from torch import nn
 from hcdcodec.networks.base import Backbone, DetailPlane
 from hcdcodec.networks.hcflow_steps import (
     FEATURES,
-    ActNorm,
     ConditionalStep,
     FirstStep,
     RestStep,
@@ -201,22 +200,6 @@ class HcFlow(Backbone):
         u_fine = recompute(partial(self._fine_features, u=u_coarse), middle, saving=saving)
         rest_fine = self.fine.conditional.inverse(z_fine, u_fine, saving=saving)
         return _clamp(self.fine.inverse(middle, rest_fine, saving=saving))
-
-    @torch.no_grad()
-    def initialise(self, hr: torch.Tensor) -> None:
-        """Set each normalisation so that its output for this batch has zero mean and unit variance.
-
-        Args:
-            hr: (B, 3, H, W) float32 in [0, 1], a typical training batch.
-        """
-        norms = [module for module in self.modules() if isinstance(module, ActNorm)]
-        # Hooks run right before each layer, so a layer is fitted to the output of layers that are fitted already.
-        hooks = [norm.register_forward_pre_hook(lambda norm, inputs: norm.fit(*inputs)) for norm in norms]
-        try:
-            self.forward_details(hr)
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _fine_features(self, middle: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
         """Return the features for the fine level, from its kept channels and the features of the coarse level."""

@@ -15,7 +15,11 @@ FEATURES = 64  # channels of the features that a conditional step is given
 
 
 class ActNorm(nn.Module):
-    """Shift and scale each channel. `HcFlow.initialise` sets both from data."""
+    """Shift and scale each channel; the identity at first.
+
+    The reference fits both to data first, so that all channels have zero mean and unit variance. A network for
+    rescaling would have to unlearn that: its LR has to be a picture.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -30,19 +34,13 @@ class ActNorm(nn.Module):
         """Undo `forward`."""
         return y * torch.exp(-self.logs) - self.bias
 
-    def fit(self, x: torch.Tensor) -> None:
-        """Choose the values that give `x` zero mean and unit variance."""
-        self.bias.copy_(-x.mean(dim=(0, 2, 3), keepdim=True))
-        deviation = (x + self.bias).square().mean(dim=(0, 2, 3), keepdim=True).sqrt()
-        self.logs.copy_(-torch.log(deviation + 1e-6))
-
 
 class Mix(nn.Module):
-    """Invertible 1x1 convolution, orthogonal at first."""
+    """Invertible 1x1 convolution, the identity at first."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(nn.init.orthogonal_(torch.empty(channels, channels)))
+        self.weight = nn.Parameter(torch.eye(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(B, channels, h, w) -> same shape."""

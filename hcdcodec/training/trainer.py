@@ -122,8 +122,6 @@ class Trainer:
         if start.tensors:
             fill(self.network, self.network.grown(start.tensors))
             self.start_hash = start.hash
-        else:
-            self.network.initialise(self._placed(self.draw(0)).hr)
         self.average.load_state_dict(self.network.state_dict())
 
     def draw(self, number: int) -> Batch:

@@ -166,7 +166,7 @@ def test_a_sheet_shows_pictures_upright(compare: Run, tmp_path: Path, orientatio
     assert compare(tmp_path / "a.png", small, "--picture", sheet).status == 0
     factor, gap, caption = -(-320 // 12), 8, 24
     shown = np.asarray(Image.open(sheet))[caption:, gap:][: 9 * factor : factor, : 12 * factor : factor]
-    assert np.array_equal(shown, ImageOps.exif_transpose(Image.open(tmp_path / "a.png")))
+    assert np.array_equal(shown, np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "a.png"))))
 
 
 def test_what_was_converted_is_compared(compare: Run, hcdcodec: Run, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from parity import error, parity_network, vectors
 
 from hcdcodec.networks.hcflow import HcFlow
-from hcdcodec.networks.hcflow_steps import ActNorm
 
 
 @pytest.fixture(scope="module")
@@ -60,20 +60,12 @@ def test_clamped_samples_keep_their_gradient() -> None:
     torch.testing.assert_close(low.grad, torch.full_like(low, 16))
 
 
-def test_initialise_normalises_every_step() -> None:
-    hcflow = HcFlow()
-    hr = torch.rand(2, 3, 16, 24)
-    hcflow.initialise(hr)
-    outputs: list[torch.Tensor] = []
-    norms = [module for module in hcflow.modules() if isinstance(module, ActNorm)]
-    for norm in norms:
-        norm.register_forward_hook(lambda norm, inputs, output: outputs.append(output))
-    with torch.no_grad():
-        hcflow.forward_details(hr)
-    assert len(outputs) == len(norms) == 2 * (8 + 6 * 3)
-    for output in outputs:
-        assert output.mean(dim=(0, 2, 3)).abs().max() < 1e-3
-        assert (output.std(dim=(0, 2, 3)) - 1).abs().max() < 0.05
+def test_it_begins_as_a_haar_transform() -> None:
+    """A training has to find a message; it need not find the LR, nor a picture in it, first."""
+    hcflow, hr = HcFlow().requires_grad_(False), torch.rand(2, 3, 16, 24)
+    lr = hcflow.downscale(hr)
+    torch.testing.assert_close(lr, F.avg_pool2d(hr, 4))
+    torch.testing.assert_close(hcflow.upscale(lr), lr.repeat_interleave(4, 2).repeat_interleave(4, 3))
 
 
 def test_every_parameter_of_the_decoder_learns() -> None:
