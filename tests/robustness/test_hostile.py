@@ -292,7 +292,7 @@ ENCODED = {
     "tiny chunks": (png_chunks.insert(small(), [png_chunks.Chunk(b"vpAg", b"")] * 140_000), "too many tiny chunks"),
     "an unknown network": (lying(backbone="unheard-of"), "no backbone is called 'unheard-of'"),
     "other weights": (lying(model_hash=bytes(16)), "needs the bicubic x4 weights 000000000000"),
-    "missing weights": (lying(backbone="hcflow", model_hash=bytes(16)), "no weights for hcflow x4"),
+    "missing weights": (lying(backbone="crn-l", model_hash=bytes(16)), "no weights for crn-l x4"),
     "an unread scale": (lying(scale=1, height=3, width=4), "scale 1 is out of range"),
     "alpha from nowhere": (png_chunks.insert(small(), [png_chunks.Chunk(b"hcDA", PLAIN)]), "knows nothing of"),
     "a tail": (small() + b"x", "behind the end"),

@@ -16,6 +16,7 @@ from hcdcodec.codec.options import EncodeOptions
 from hcdcodec.codec.search.options import Ste
 from hcdcodec.engine.engine import engine_for
 from hcdcodec.errors import ModelError
+from hcdcodec.networks import manifest
 from hcdcodec.networks.base import Backbone
 from hcdcodec.networks.crn import Crn
 from hcdcodec.networks.entry import Entry
@@ -126,6 +127,7 @@ def test_list_shows_what_is_installed(weights_dir: Path) -> None:
 
 def test_missing_weights_say_where_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setattr(manifest, "_own_directory", lambda: tmp_path / "shipped")
     with pytest.raises(ModelError, match=r"official checkpoint with .hcdcodec models import FILE\.pth."):
         load_backbone("hcflow", 4)
     assert "not installed; import the official checkpoint" in run("list", "-v").stdout

@@ -48,6 +48,12 @@ def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+@pytest.fixture
+def nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No weights came with the package, as where a distribution leaves them out."""
+    monkeypatch.setattr(hcdcodec.networks.manifest, "_own_directory", lambda: tmp_path / "shipped")
+
+
 def put(directory: Path, content: object) -> Path:
     text = content if isinstance(content, str) else json.dumps(content)
     (directory / "manifest.json").write_text(text)
@@ -127,6 +133,7 @@ def test_a_manifest_without_later_fields_is_as_0_1_0_wrote_it(tmp_path: Path) ->
     assert read_manifest(tmp_path) == (entry,)
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_list_says_one_line_a_network(tmp_path: Path, hcdcodec: Run) -> None:
     entries = [
         {**ENTRY, "measured": {SECONDS: 3.624, PSNR: 32.654, "Set5/PSNR-Y/quality 100": 36.2}},
@@ -148,6 +155,7 @@ def test_list_says_one_line_a_network(tmp_path: Path, hcdcodec: Run) -> None:
     assert max(map(len, lines)) <= 100
 
 
+@pytest.mark.usefixtures("nothing_shipped")
 def test_list_says_all_if_asked(tmp_path: Path, hcdcodec: Run) -> None:
     entry = {**ENTRY, "experimental": True, "measured": {SECONDS: 3.62, "Set5/PSNR-Y/quality 100": 36.2}}
     shown = hcdcodec("models", "list", "-v", "--weights-dir", put(tmp_path, {"models": [entry]})).out.decode()
@@ -230,7 +238,7 @@ def test_a_broken_manifest_of_the_user_leaves_shipped_weights_usable(
 def test_what_only_a_broken_manifest_could_have_is_its_error(user: Path) -> None:
     put(user, "")
     with pytest.raises(ModelError, match="is not a manifest"):
-        find("hcflow", 4)
+        find("crn-l", 4)
     with pytest.raises(ModelError, match="is not a manifest"):
         find("crn", 4, "0123")
 
