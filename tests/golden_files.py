@@ -135,6 +135,7 @@ CASES = (
     Case("v1_crn_x8_799429875d6e", "crn@799429875d6e", 8, (61, 75), options=EncodeOptions()),
     Case("v1_crn_x8_e146ca27a710", "crn@e146ca27a710", 8, (61, 75), options=EncodeOptions()),
     Case("v1_irn_x2_169a16c2c119", "irn@169a16c2c119", 2, (44, 52), options=EncodeOptions()),
+    Case("v1_hcflow_x4_60ffe3fdff62", "hcflow@60ffe3fdff62", 4, (44, 52), options=EncodeOptions()),
     Case("v1_irn_x4_eea39e67f6df", "irn@eea39e67f6df", 4, (44, 52), options=EncodeOptions()),
     Case("v1_bicubic_x4_webp", "bicubic", 4, (48, 64), container=WEBP),
     Case("v1_bicubic_x3_grey_odd_webp", "bicubic", 3, (37, 53), grey=True, container=WEBP),

@@ -24,7 +24,7 @@ PSNR, SECONDS = (f"photos middles of 256/{measure}/defaults" for measure in ("PS
 _HEADS = ("network", "weights", "s/MP", "dB", "")
 _LOST = "but its file is missing"
 _NOTE = """\
-s/MP: seconds to encode a megapixel with the defaults, on two CPU cores with AVX-512
+s/MP: seconds to encode a megapixel with the defaults, on two CPU cores with AVX2
 dB: PSNR-RGB of the middles of the photographs in tests/data, where no other set is named
 -v: all about each network, and how to install more"""
 

@@ -339,6 +339,7 @@ FIRST = {
     ("crn", 8): "a5b50b6d2d93",
     ("irn", 2): "169a16c2c119",
     ("irn", 4): "eea39e67f6df",
+    ("hcflow", 4): "60ffe3fdff62",
 }
 """What was shipped first: newer weights that stood for themselves would make every archive stale."""
 
