@@ -45,7 +45,8 @@ def export_models(
     """Copy weights and a decoder into an archive.
 
     DIR is a folder of small files. The weights that they need are copied to DIR/.hcdcodec/, where decode finds them on
-    other computers, too. Beside them comes decode.py, a decoder in one file that needs numpy and Pillow alone.
+    other computers, too. Beside them comes decode.py, a decoder in one file for the networks
+    crn and irn. It needs numpy and Pillow alone.
     """
     if directory is None and onnx_file is None:
         raise UsageError("there is nothing to export; name the folder of an archive, or a file with --onnx")
@@ -76,7 +77,7 @@ def _export(directory: Path, weights_dir: Path | None) -> int:
             output.write(printable(f"{directory} needs no weights"))
         return 0 if complete else exits.FAILED
     try:
-        output.write(printable(f"a decoder on numpy and Pillow alone: {export_decoder(directory)}"))
+        output.write(printable(f"a decoder of crn and irn on numpy and Pillow alone: {export_decoder(directory)}"))
     except HcdError as error:
         output.say(message(str(directory), f"decode.py: {error}"))
         complete = False
