@@ -45,8 +45,8 @@ def export_models(
     """Copy weights and a decoder into an archive.
 
     DIR is a folder of small files. The weights that they need are copied to DIR/.hcdcodec/, where decode finds them on
-    other computers, too. Beside them comes decode.py, a decoder in one file for the networks
-    crn and irn. It needs numpy and Pillow alone.
+    other computers, too. Beside them comes decode.py, a decoder in one file for the networks crn and irn.
+    It needs numpy and Pillow alone.
     """
     if directory is None and onnx_file is None:
         raise UsageError("there is nothing to export; name the folder of an archive, or a file with --onnx")

@@ -61,7 +61,7 @@ def test_clamped_samples_keep_their_gradient() -> None:
 
 
 def test_it_begins_as_a_haar_transform() -> None:
-    """A training has to find a message; it need not find the LR, nor a picture in it, first."""
+    """So the LR is a picture before the first update."""
     hcflow, hr = HcFlow().requires_grad_(False), torch.rand(2, 3, 16, 24)
     lr = hcflow.downscale(hr)
     torch.testing.assert_close(lr, F.avg_pool2d(hr, 4))
